@@ -80,6 +80,11 @@ pub struct Requests {
     pub non_zero_cpu: i64,
     /// Bytes of memory with the default for containers that request none.
     pub non_zero_memory: i64,
+    /// As `non_zero_cpu`, once the pod counts on its node: with pod-level requests the default is assumed there only if
+    /// nothing at all names CPU (upstream computes the incoming pod and a node's pods in two places, and they differ).
+    pub usage_cpu: i64,
+    /// As `usage_cpu`, for memory.
+    pub usage_memory: i64,
 }
 
 /// What one container requests.
@@ -130,18 +135,36 @@ pub struct PodResources {
     pub pod_level: Option<PodLevelRequests>,
     /// What the runtime class adds.
     pub overhead: Resources,
+    /// Whether `overhead` names CPU, be it zero.
+    pub overhead_has_cpu: bool,
+    /// Whether `overhead` names memory, be it zero.
+    pub overhead_has_memory: bool,
 }
 
 impl PodResources {
     /// The requests in all.
     pub fn total(&self) -> Requests {
         let plain = self.sum(false, false);
-        let level = self.pod_level.as_ref();
-        // The default is assumed only for what neither level names.
-        let cpu = level.is_none_or(|l| l.cpu.is_none());
-        let memory = level.is_none_or(|l| l.memory.is_none());
-        let assumed = self.sum(cpu, memory);
-        Requests { plain, non_zero_cpu: assumed.cpu, non_zero_memory: assumed.memory }
+        let incoming = self.sum(true, true);
+        let usage = match &self.pod_level {
+            None => incoming.clone(),
+            Some(level) => {
+                let named = |has: fn(&ContainerRequests) -> bool| {
+                    self.init_containers.iter().chain(&self.containers).any(has)
+                };
+                let cpu = level.cpu.is_some() || self.overhead_has_cpu || named(|c| c.has_cpu);
+                let memory =
+                    level.memory.is_some() || self.overhead_has_memory || named(|c| c.has_memory);
+                self.sum(!cpu, !memory)
+            }
+        };
+        Requests {
+            plain,
+            non_zero_cpu: incoming.cpu,
+            non_zero_memory: incoming.memory,
+            usage_cpu: usage.cpu,
+            usage_memory: usage.memory,
+        }
     }
 
     fn sum(&self, default_cpu: bool, default_memory: bool) -> Resources {
