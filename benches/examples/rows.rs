@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Prints placements per second of the rows, quickly and roughly: `cargo run --release --example rows -- [NODES] [ROW...]`.
+
+use berth_benches::Bench;
+use berth_scheduler_workload::Row;
+use std::time::Instant;
+
+fn main() {
+    let mut args = std::env::args().skip(1);
+    let nodes: usize = args.next().and_then(|n| n.parse().ok()).unwrap_or(5_000);
+    let wanted: Vec<String> = args.collect();
+    for row in Row::ALL.into_iter().chain([Row::Unschedulable]) {
+        if !wanted.is_empty() && !wanted.contains(&row.name()) {
+            continue;
+        }
+        let start = Instant::now();
+        let percent = if row == Row::Unschedulable { 70 } else { 70 };
+        let mut bench = Bench::new(row, nodes, percent, 1);
+        let filled = start.elapsed();
+        let (placed, fill_refused) = (bench.placed(), bench.refused);
+        bench.refused = 0;
+        let mut best = f64::MAX;
+        let rounds = if nodes > 20_000 { 20_000 } else { 50_000 };
+        for _ in 0..7 {
+            let start = Instant::now();
+            for _ in 0..rounds {
+                bench.place();
+                if row != Row::Unschedulable {
+                    bench.release();
+                }
+            }
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        println!(
+            "{:28} {:>10.0}/s  fill {placed} pods in {:.2}s ({:.0}/s, refused {fill_refused}) refused {}",
+            row.name(),
+            f64::from(rounds) / best,
+            filled.as_secs_f64(),
+            placed as f64 / filled.as_secs_f64(),
+            bench.refused,
+        );
+    }
+}

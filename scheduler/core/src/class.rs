@@ -1,0 +1,500 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A class: a signature with what its pods request. Holds a score lane per node and, per group, the best lane of each block.
+//!
+//! A lane is local score and tie order in one word, 0 for a node that is out by itself. Each decision first mends the lanes of
+//! the nodes that changed since the class's last one (or recomputes all of them, when those are many), then looks at the best
+//! lane of each group.
+
+use crate::local::{At, LocalRules, Shape, single, whole_block};
+use crate::log::Log;
+use crate::nodes::{Nodes, Usage, split};
+use crate::sig::{NO_GROUP, PRE_FILTER, Sig, SigId};
+use crate::vector::Vector;
+use crate::{BLOCK, Slot};
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+use berth_scheduler_model::Str;
+use berth_scheduler_model::pod::PreemptionPolicy;
+use berth_scheduler_model::rules::Plugin;
+
+/// Index of a class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClassId(pub(crate) u32);
+
+impl ClassId {
+    /// No class.
+    pub(crate) const NONE: Self = Self(u32::MAX);
+}
+
+impl Default for ClassId {
+    fn default() -> Self {
+        Self::NONE
+    }
+}
+
+/// What makes pods of one class.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct ClassKey {
+    pub(crate) sig: SigId,
+    pub(crate) usage: Usage,
+    pub(crate) images: Vec<Str>,
+    pub(crate) containers: u32,
+    pub(crate) priority: i32,
+    pub(crate) may_preempt: PreemptionPolicy,
+}
+
+/// A class.
+#[derive(Debug)]
+pub(crate) struct Class {
+    pub(crate) key: ClassKey,
+    pub(crate) shape: Shape,
+    /// Specs that refer to it.
+    pub(crate) refs: u32,
+    /// Decisions so far: lanes are kept from the second one on.
+    pub(crate) uses: u64,
+    /// When it was last used, in decisions of the engine.
+    pub(crate) last_used: u64,
+    pub(crate) lanes: Option<Box<Lanes>>,
+}
+
+/// More groups than this, and no maxima per block are kept for them.
+const NARROW_MAX: usize = 192;
+
+/// One group's part of the lanes.
+#[derive(Debug, Default)]
+pub(crate) struct GroupLanes {
+    /// Nodes that pass by themselves.
+    pub(crate) members: u32,
+    /// The best lane; to be recomputed from `blocks` if `stale`.
+    best: u32,
+    stale: bool,
+    /// Place in `Lanes::live`.
+    live_at: u32,
+    /// The best lane of each block.
+    blocks: Vec<u32>,
+}
+
+/// A verdict about a node by itself: 0 passes, else place of the first refusing plugin plus one.
+type Verdict = u8;
+
+const ABSENT: Verdict = u8::MAX;
+
+const fn refused_by(plugin: Plugin) -> Verdict {
+    plugin as u8 + 1
+}
+
+/// Lanes of a class.
+#[derive(Debug, Default)]
+pub(crate) struct Lanes {
+    lane: Vec<u32>,
+    verdict: Vec<Verdict>,
+    group: Vec<u32>,
+    /// Nodes refused by themselves, by plugin.
+    pub(crate) refused: [u32; Plugin::FILTERS],
+    pub(crate) groups: Vec<GroupLanes>,
+    /// Groups with members.
+    pub(crate) live: Vec<u32>,
+    wide: bool,
+    sig_version: u32,
+    cursor: u64,
+    built: bool,
+    /// Scores of ImageLocality, weighted, of nodes where they are not zero; by slot.
+    pub(crate) images: Vec<(Slot, i64)>,
+    pub(crate) image_epoch: u64,
+    pub(crate) volume_epoch: u64,
+    /// Bytes counted against the engine's budget.
+    pub(crate) accounted: usize,
+    /// The class they were last computed for.
+    pub(crate) owner: ClassId,
+}
+
+/// What lanes are computed from.
+#[derive(Clone, Copy)]
+pub(crate) struct Inputs<'a> {
+    pub(crate) nodes: &'a Nodes,
+    pub(crate) log: &'a Log,
+    pub(crate) sig: &'a Sig,
+    pub(crate) rules: &'a LocalRules,
+    pub(crate) shape: &'a Shape,
+    pub(crate) filters_ports: bool,
+    /// Refusals by rules about volumes, if the pod has any.
+    pub(crate) volumes: Option<&'a dyn Fn(Slot) -> Option<Plugin>>,
+    pub(crate) vector: Vector,
+}
+
+impl Inputs<'_> {
+    fn at(&self, slot: Slot) -> At<'_> {
+        let (block, lane) = split(slot);
+        At { block: &self.nodes.blocks[block], lane, entry: self.nodes.entry(slot) }
+    }
+
+    /// The verdict of static rules.
+    #[inline]
+    fn static_verdict(&self, slot: Slot) -> Verdict {
+        verdict_of(self.sig.bits[slot as usize])
+    }
+
+    /// Rules between the static ones and the fit, and after it; `lane` is 0 if the requests do not fit.
+    fn verdict(&self, slot: Slot, lane: u32) -> Verdict {
+        let fixed = self.static_verdict(slot);
+        if fixed != 0 {
+            return fixed;
+        }
+        if self.filters_ports && !self.shape.usage.ports.is_empty() && self.port_taken(slot) {
+            return refused_by(Plugin::NodePorts);
+        }
+        if lane == 0 {
+            return refused_by(Plugin::NodeResourcesFit);
+        }
+        match self.volumes.and_then(|refusal| refusal(slot)) {
+            Some(plugin) => refused_by(plugin),
+            None => 0,
+        }
+    }
+
+    fn port_taken(&self, slot: Slot) -> bool {
+        let used = &self.nodes.entry(slot).ports;
+        self.shape.usage.ports.iter().any(|port| used.iter().any(|u| u.port.conflicts(*port)))
+    }
+}
+
+#[inline]
+fn verdict_of(bits: u16) -> Verdict {
+    if bits == 0 {
+        return 0;
+    }
+    if bits == u16::MAX {
+        return ABSENT;
+    }
+    if bits & PRE_FILTER != 0 {
+        return refused_by(Plugin::NodeAffinity);
+    }
+    u8::try_from(bits.trailing_zeros()).expect("below 16") + 1
+}
+
+impl Lanes {
+    /// Brings the lanes up to the log's head. `sig` must be up to date. Epochs of images and volumes are the caller's to compare:
+    /// it calls `forget` first when one has moved.
+    pub(crate) fn catch_up(&mut self, inputs: Inputs<'_>) {
+        let head = inputs.log.head();
+        let slots = inputs.nodes.slots();
+        let backlog = head - self.cursor;
+        let rebuild = !self.built
+            || self.sig_version != inputs.sig.version
+            || !inputs.log.reaches(self.cursor)
+            || backlog > (slots as u64 / 4).max(64)
+            || (!self.wide && inputs.sig.groups.len() > NARROW_MAX * 2);
+        if rebuild {
+            self.rebuild(inputs);
+            return;
+        }
+        if self.lane.len() < slots {
+            self.lane.resize(slots, 0);
+            self.verdict.resize(slots, ABSENT);
+            self.group.resize(slots, NO_GROUP);
+            for group in self.groups.iter_mut().filter(|g| !g.blocks.is_empty()) {
+                group.blocks.resize(slots / BLOCK, 0);
+            }
+        }
+        for position in self.cursor..head {
+            let slot = inputs.log.entry(position).slot;
+            if inputs.log.is_last(position, slot) {
+                self.mend(slot, inputs);
+            }
+        }
+        self.cursor = head;
+    }
+
+    /// The next use recomputes everything.
+    pub(crate) fn forget(&mut self) {
+        self.built = false;
+    }
+
+    /// Recomputes one node.
+    fn mend(&mut self, slot: Slot, inputs: Inputs<'_>) {
+        let fixed = inputs.static_verdict(slot);
+        let (verdict, lane) = if fixed == 0 {
+            let tie = inputs.nodes.tie[slot as usize];
+            let lane = single(inputs.at(slot), tie, inputs.rules, inputs.shape);
+            let verdict = inputs.verdict(slot, lane);
+            (verdict, if verdict == 0 { lane + self.image_part(slot) } else { 0 })
+        } else {
+            (fixed, 0)
+        };
+        let old = core::mem::replace(&mut self.verdict[slot as usize], verdict);
+        if old != verdict {
+            if old != 0 && old != ABSENT {
+                self.refused[usize::from(old) - 1] -= 1;
+            }
+            if verdict != 0 && verdict != ABSENT {
+                self.refused[usize::from(verdict) - 1] += 1;
+            }
+        }
+        self.place(slot, lane, inputs.sig.group_of[slot as usize]);
+    }
+
+    /// A node's lane and group are now these.
+    fn place(&mut self, slot: Slot, lane: u32, group: u32) {
+        let at = slot as usize;
+        let old_lane = core::mem::replace(&mut self.lane[at], lane);
+        let old_group = core::mem::replace(&mut self.group[at], group);
+        let block = at / BLOCK;
+        if old_lane != 0 && (old_group != group || lane == 0) {
+            self.leave(old_group);
+        }
+        if lane != 0 {
+            if old_lane == 0 || old_group != group {
+                self.join(group);
+            }
+        }
+        if self.wide {
+            return;
+        }
+        if old_lane != 0 && (old_group != group || lane < old_lane) {
+            self.lowered(old_group, block, old_lane);
+        }
+        if lane != 0 {
+            let group = &mut self.groups[group as usize];
+            if lane > group.blocks[block] {
+                group.blocks[block] = lane;
+                group.best = group.best.max(lane);
+            }
+        }
+    }
+
+    fn join(&mut self, group: u32) {
+        let at = group as usize;
+        if self.groups.len() <= at {
+            self.groups.resize_with(at + 1, GroupLanes::default);
+        }
+        let blocks = if self.wide { 0 } else { self.lane.len() / BLOCK };
+        let joined = &mut self.groups[at];
+        if joined.members == 0 {
+            if joined.blocks.len() < blocks {
+                joined.blocks.resize(blocks, 0);
+            }
+            joined.best = 0;
+            joined.stale = false;
+            joined.live_at = u32::try_from(self.live.len()).expect("groups are at most nodes");
+            self.live.push(group);
+        }
+        joined.members += 1;
+    }
+
+    fn leave(&mut self, group: u32) {
+        let left = &mut self.groups[group as usize];
+        left.members -= 1;
+        if left.members == 0 {
+            let at = left.live_at;
+            self.live.swap_remove(at as usize);
+            if let Some(moved) = self.live.get(at as usize) {
+                self.groups[*moved as usize].live_at = at;
+            }
+        }
+    }
+
+    /// A lane of a group's block was lowered or left from `old`.
+    fn lowered(&mut self, group: u32, block: usize, old: u32) {
+        if self.groups[group as usize].blocks[block] != old {
+            return;
+        }
+        let range = block * BLOCK..(block + 1) * BLOCK;
+        let best = best_of(&self.lane[range.clone()], &self.group[range], group);
+        let lowered = &mut self.groups[group as usize];
+        lowered.blocks[block] = best;
+        if lowered.best == old {
+            lowered.stale = true;
+        }
+    }
+
+    /// The best lane of a group.
+    pub(crate) fn best(&mut self, group: u32) -> u32 {
+        let group = &mut self.groups[group as usize];
+        if group.stale {
+            group.best = max_of(&group.blocks);
+            group.stale = false;
+        }
+        group.best
+    }
+
+    /// Whether groups have no maxima of their own: the best node is found by a pass over all lanes.
+    pub(crate) fn is_wide(&self) -> bool {
+        self.wide
+    }
+
+    /// By slot; 0 for nodes that are out by themselves.
+    pub(crate) fn lanes(&self) -> &[u32] {
+        &self.lane
+    }
+
+    /// By slot.
+    pub(crate) fn group_of(&self) -> &[u32] {
+        &self.group
+    }
+
+    /// The first plugin that refuses a node by itself; `None` if it passes (or there is no node).
+    pub(crate) fn refusal(&self, slot: Slot) -> Option<Plugin> {
+        match self.verdict[slot as usize] {
+            0 | ABSENT => None,
+            code => Plugin::at(usize::from(code) - 1),
+        }
+    }
+
+    fn image_part(&self, slot: Slot) -> u32 {
+        match self.images.binary_search_by_key(&slot, |(s, _)| *s) {
+            Ok(at) => image_lane(self.images[at].1),
+            Err(_) => 0,
+        }
+    }
+
+    fn rebuild(&mut self, inputs: Inputs<'_>) {
+        let slots = inputs.nodes.slots();
+        self.wide = inputs.sig.groups.len() > NARROW_MAX;
+        self.refused = [0; Plugin::FILTERS];
+        self.live.clear();
+        for group in &mut self.groups {
+            group.members = 0;
+            group.best = 0;
+            group.stale = false;
+            if self.wide {
+                group.blocks = Vec::new();
+            } else {
+                group.blocks.fill(0);
+            }
+        }
+        self.lane.resize(slots, 0);
+        self.verdict.resize(slots, ABSENT);
+        self.group.clear();
+        self.group.extend_from_slice(&inputs.sig.group_of);
+        self.group.resize(slots, NO_GROUP);
+        let mut images = core::mem::take(&mut self.images);
+        let mut next_image = 0;
+        let plain = !(inputs.filters_ports && !inputs.shape.usage.ports.is_empty())
+            && inputs.volumes.is_none();
+        for block in 0..slots / BLOCK {
+            let first = block * BLOCK;
+            let mut lanes = [0_u32; BLOCK];
+            let ties = lanes_at(&inputs.nodes.tie, first);
+            let slot_at = |i: usize| u32::try_from(first + i).expect("slots are below NODES_MAX");
+            whole_block(
+                inputs.vector,
+                inputs.rules,
+                inputs.shape,
+                (&inputs.nodes.blocks[block], ties),
+                |i| inputs.nodes.entry(slot_at(i)),
+                &mut lanes,
+            );
+            let bits = &inputs.sig.bits[first..first + BLOCK];
+            let verdicts = &mut self.verdict[first..first + BLOCK];
+            if plain {
+                for i in 0..BLOCK {
+                    let fixed = verdict_of(bits[i]);
+                    let unfit = refused_by(Plugin::NodeResourcesFit);
+                    verdicts[i] = if fixed != 0 {
+                        fixed
+                    } else if lanes[i] == 0 {
+                        unfit
+                    } else {
+                        0
+                    };
+                }
+            } else {
+                for i in 0..BLOCK {
+                    verdicts[i] = inputs.verdict(slot_at(i), lanes[i]);
+                }
+            }
+            for i in 0..BLOCK {
+                match verdicts[i] {
+                    0 => {}
+                    ABSENT => lanes[i] = 0,
+                    code => {
+                        lanes[i] = 0;
+                        self.refused[usize::from(code) - 1] += 1;
+                    }
+                }
+            }
+            while let Some((slot, score)) = images.get(next_image) {
+                let at = *slot as usize;
+                if at >= first + BLOCK {
+                    break;
+                }
+                if lanes[at - first] != 0 {
+                    lanes[at - first] += image_lane(*score);
+                }
+                next_image += 1;
+            }
+            self.lane[first..first + BLOCK].copy_from_slice(&lanes);
+            self.join_block(block, &lanes);
+        }
+        core::mem::swap(&mut self.images, &mut images);
+        self.sig_version = inputs.sig.version;
+        self.cursor = inputs.log.head();
+        self.built = true;
+    }
+
+    /// Takes the lanes of a block into the groups.
+    fn join_block(&mut self, block: usize, lanes: &[u32; BLOCK]) {
+        let first = block * BLOCK;
+        let groups = *lanes_at(&self.group, first);
+        // Most blocks hold one group.
+        let one = groups[0];
+        if one != NO_GROUP && groups.iter().all(|g| *g == one) {
+            let members = lanes.iter().filter(|l| **l != 0).count();
+            if members > 0 {
+                self.join(one);
+                let group = &mut self.groups[one as usize];
+                group.members += u32::try_from(members).expect("64") - 1;
+                if !self.wide {
+                    let best = max_of(lanes);
+                    group.blocks[block] = best;
+                    group.best = group.best.max(best);
+                }
+            }
+            return;
+        }
+        for i in 0..BLOCK {
+            if lanes[i] == 0 {
+                continue;
+            }
+            self.join(groups[i]);
+            if !self.wide {
+                let group = &mut self.groups[groups[i] as usize];
+                group.blocks[block] = group.blocks[block].max(lanes[i]);
+                group.best = group.best.max(lanes[i]);
+            }
+        }
+    }
+
+    /// Bytes held.
+    pub(crate) fn resident(&self) -> usize {
+        self.lane.capacity() * 4
+            + self.verdict.capacity()
+            + self.group.capacity() * 4
+            + self.groups.iter().map(|g| size_of::<GroupLanes>() + g.blocks.capacity() * 4).sum::<usize>()
+            + self.images.capacity() * 16
+            + size_of::<Self>()
+    }
+}
+
+fn image_lane(score: i64) -> u32 {
+    u32::try_from(score).expect("an image score is 0..=100 times its weight") << crate::ties::TIE_BITS
+}
+
+fn lanes_at(lanes: &[u32], first: usize) -> &[u32; BLOCK] {
+    lanes[first..first + BLOCK].try_into().expect("slots come in whole blocks")
+}
+
+/// The largest lane of one group in a block.
+fn best_of(lanes: &[u32], groups: &[u32], group: u32) -> u32 {
+    lanes.iter().zip(groups).map(|(lane, g)| if *g == group { *lane } else { 0 }).max().unwrap_or(0)
+}
+
+fn max_of(lanes: &[u32]) -> u32 {
+    lanes.iter().copied().max().unwrap_or(0)
+}
+
+/// A table of nothing yet.
+pub(crate) fn fresh() -> Box<Lanes> {
+    Box::new(Lanes { lane: vec![], ..Lanes::default() })
+}

@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The scheduling engine: decides which node each pod goes to, exactly as kube-scheduler v1.36 would with every node considered.
+//!
+//! Pure: no IO, no clock (time is an argument), no threads of its own, no randomness but a seed. Same events, same placements.
+//!
+//! Start with [`Engine`]. A decision runs through `specs` (a pod's spec, once), `class` (what equal pods share), `sig` (rules
+//! compiled against the cluster), `decide` (groups, normalisation, the best node); `log` tells each of them what changed.
+#![no_std]
+#![deny(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod class;
+mod columns;
+mod compile;
+mod decide;
+mod engine;
+mod groups;
+mod hash;
+mod intern;
+mod labels;
+mod local;
+mod log;
+mod math;
+mod nodes;
+mod peers;
+mod pods;
+mod rules;
+mod sig;
+mod specs;
+mod terms;
+mod text;
+mod ties;
+mod vector;
+
+pub use engine::{Engine, Options, Outcome, Placement, PodId, Refusal};
+pub use math::tie_hash;
+pub use pods::{PodIx, PodState};
+pub use specs::SpecIx;
+pub use vector::Vector;
+
+/// Place of a node in the columns; reused after the node is gone.
+pub type Slot = u32;
+
+/// Nodes to a block of columns: as many as a word has bits.
+pub(crate) const BLOCK: usize = 64;

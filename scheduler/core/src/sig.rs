@@ -1,0 +1,759 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A signature: everything of a pod that decides about nodes except what it requests, compiled against the present cluster.
+//!
+//! Pods of equal signature meet the same static verdict on every node and the same counts of other pods. A signature keeps, per
+//! node, a *group*: nodes of one group have equal static facts (taints, node affinity, topology values) and, for keys whose
+//! values are unique to a node (host names), equal counts of their own. Rules about other pods and all normalised scores are
+//! then decided once per group, not per node.
+//!
+//! Upkeep, from the log of changes: (1) pods that came and went are added to the counts under the static facts as this signature
+//! knows them; (2) nodes whose own fields changed are looked at anew and, where a fact changed, the counts of all their present
+//! pods move from the old fact to the new. Counts are sums, so the order of the two does not matter to the result.
+
+use crate::columns::{ColumnId, Columns, Value};
+use crate::hash::{Hasher, Table};
+use crate::log::Log;
+use crate::nodes::Nodes;
+use crate::peers::{Peer, PeerId, Peers};
+use crate::pods::Pods;
+use crate::rules::{Compiled, ProfileRules};
+use crate::terms::Namespaces;
+use crate::Slot;
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+use berth_scheduler_model::Str;
+use berth_scheduler_model::labels::LabelSelector;
+use berth_scheduler_model::pod::PodSpec;
+use berth_scheduler_model::rules::Plugin;
+
+/// Index of a signature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct SigId(pub(crate) u32);
+
+/// What makes pods of one signature.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SigKey {
+    pub(crate) profile: u32,
+    pub(crate) namespace: u32,
+    /// The spec with everything blanked that does not belong here, and only labels that live rules read.
+    pub(crate) spec: PodSpec,
+    /// Selector of the default spread constraints, where those apply.
+    pub(crate) default_selector: Option<LabelSelector>,
+}
+
+/// The tables a signature is compiled against.
+#[derive(Clone, Copy)]
+pub(crate) struct Tables<'a> {
+    pub(crate) nodes: &'a Nodes,
+    pub(crate) pods: &'a Pods,
+    pub(crate) peers: &'a Peers,
+    pub(crate) log: &'a Log,
+    pub(crate) namespaces: &'a Namespaces,
+    pub(crate) profiles: &'a [ProfileRules],
+}
+
+/// What a count is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Pods that a hard spread constraint counts, by its place.
+    Hard(u8),
+    /// Pods that a soft spread constraint counts, by its place.
+    Soft(u8),
+    /// Pods that meet all of the pod's required affinity terms.
+    Affinity,
+    /// Pods that meet one of its required anti-affinity terms.
+    Anti,
+    /// Pods whose required anti-affinity it meets.
+    Existing,
+    /// Sum of preferences, of its own and of others.
+    Prefer,
+}
+
+/// A count per topology value.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) kind: Kind,
+    /// Place in [`Sig::columns`].
+    pub(crate) column: usize,
+    /// `Some(place)`: kept per node, since the key's values are unique. `None`: per value, in `sums`.
+    pub(crate) own: Option<usize>,
+    /// By value, for shared keys.
+    pub(crate) sums: Vec<i64>,
+}
+
+/// A label key that the signature reads.
+#[derive(Debug, Clone)]
+pub(crate) struct UsedColumn {
+    pub(crate) id: ColumnId,
+    pub(crate) key: Str,
+    /// No two nodes share a value (as of the last rebuild).
+    pub(crate) unique: bool,
+}
+
+/// The static facts that nodes of a group share.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Facts {
+    /// Number of PreferNoSchedule taints that are not tolerated.
+    pub(crate) taints: u32,
+    /// Sum of weights of preferred node affinity terms that match.
+    pub(crate) affinity: i32,
+    /// By place in [`Sig::columns`]: the value, 0 for none; for unique keys 1 stands for any value.
+    pub(crate) values: Vec<Value>,
+    /// Bit per hard spread constraint: pods of this node count.
+    pub(crate) hard: u64,
+    /// Bit per soft spread constraint: pods of this node count.
+    pub(crate) soft: u64,
+    /// Lacks a key of the soft spread constraints where that excludes it from their scores.
+    pub(crate) ignored: bool,
+    /// Lacks a declared feature.
+    pub(crate) features: bool,
+}
+
+#[derive(Debug)]
+pub(crate) struct StaticGroup {
+    pub(crate) facts: Facts,
+    nodes: u32,
+}
+
+/// Nodes with equal facts and equal counts of their own.
+#[derive(Debug, Clone)]
+pub(crate) struct Group {
+    pub(crate) statics: u32,
+    /// Nodes of this group, feasible or not.
+    pub(crate) nodes: u32,
+}
+
+/// No group: the slot is free.
+pub(crate) const NO_GROUP: u32 = u32::MAX;
+
+/// The bit that says a node is outside a PreFilter result.
+pub(crate) const PRE_FILTER: u16 = 1 << 15;
+
+/// A compiled signature.
+#[derive(Debug)]
+pub(crate) struct Sig {
+    pub(crate) key: Arc<SigKey>,
+    /// Classes that use it.
+    pub(crate) refs: u32,
+    pub(crate) rules: Compiled,
+    pub(crate) columns: Vec<UsedColumn>,
+    pub(crate) targets: Vec<Target>,
+    /// By peer: 0 none, 1 unknown, else index of `effects` plus 2.
+    effect_of: Vec<u32>,
+    effects: Vec<Vec<(u8, i64)>>,
+    /// By slot: a bit per static filter that refuses the node, by [`Plugin`], and [`PRE_FILTER`].
+    pub(crate) bits: Vec<u16>,
+    /// By slot.
+    statics_of: Vec<u32>,
+    /// By slot.
+    pub(crate) group_of: Vec<u32>,
+    /// By slot and own target.
+    own: Vec<i64>,
+    owns: usize,
+    pub(crate) statics: Vec<StaticGroup>,
+    statics_ids: Table<u32>,
+    statics_free: Vec<u32>,
+    pub(crate) groups: Vec<Group>,
+    /// `owns` numbers for each group.
+    own_keys: Vec<i64>,
+    group_ids: Table<u32>,
+    group_free: Vec<u32>,
+    /// By hard constraint and value: nodes whose pods count (shared keys).
+    pub(crate) domain_nodes: Vec<Vec<u32>>,
+    /// Matches of required affinity on nodes with the key.
+    pub(crate) affinity_total: i64,
+    /// Matches of preferences on nodes with the key.
+    pub(crate) prefer_hits: i64,
+    cursor: u64,
+    /// Changes at each rebuild: who keeps groups by number starts over.
+    pub(crate) version: u32,
+    built: bool,
+    namespace_epoch: u32,
+    /// Peers' ids mean what they meant when they were last given out anew.
+    recycled_at: u64,
+    /// By set of taints: (keeps the pod away, PreferNoSchedule taints not tolerated).
+    taints: Vec<Option<(bool, u32)>>,
+    scratch: Vec<i64>,
+}
+
+impl Sig {
+    pub(crate) fn new(key: Arc<SigKey>, rules: Compiled) -> Self {
+        Self {
+            key,
+            refs: 0,
+            rules,
+            columns: Vec::new(),
+            targets: Vec::new(),
+            effect_of: Vec::new(),
+            effects: Vec::new(),
+            bits: Vec::new(),
+            statics_of: Vec::new(),
+            group_of: Vec::new(),
+            own: Vec::new(),
+            owns: 0,
+            statics: Vec::new(),
+            statics_ids: Table::new(),
+            statics_free: Vec::new(),
+            groups: Vec::new(),
+            own_keys: Vec::new(),
+            group_ids: Table::new(),
+            group_free: Vec::new(),
+            domain_nodes: Vec::new(),
+            affinity_total: 0,
+            prefer_hits: 0,
+            cursor: 0,
+            version: 0,
+            built: false,
+            namespace_epoch: 0,
+            recycled_at: 0,
+            taints: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The counts of a group's own nodes, by own target, as facts about the group (see [`Sig::own_fact`]).
+    #[inline]
+    pub(crate) fn own_key(&self, group: u32) -> &[i64] {
+        let start = group as usize * self.owns;
+        &self.own_keys[start..start + self.owns]
+    }
+
+    /// The facts of a group.
+    #[inline]
+    pub(crate) fn facts(&self, group: u32) -> &Facts {
+        &self.statics[self.groups[group as usize].statics as usize].facts
+    }
+
+    /// Whether no rule about other pods or features can refuse a node.
+    pub(crate) fn is_trivial(&self) -> bool {
+        self.targets.is_empty()
+            && self.rules.hard.is_empty()
+            && self.key.spec.needs_features.is_empty()
+            && self.key.spec.affinity_required.is_empty()
+    }
+
+    /// The target of a spread constraint.
+    #[inline]
+    pub(crate) fn target(&self, kind: Kind) -> &Target {
+        self.targets.iter().find(|t| t.kind == kind).expect("each constraint has its target")
+    }
+
+    /// A count as a group of nodes sees it.
+    #[inline]
+    pub(crate) fn count(&self, group: u32, target: &Target) -> i64 {
+        match target.own {
+            Some(own) => self.own_key(group)[own],
+            None => target.sums[self.facts(group).values[target.column] as usize],
+        }
+    }
+
+    /// The sum of all counts of a kind, over the keys that the group's nodes have.
+    pub(crate) fn count_of_kind(&self, group: u32, kind: Kind) -> i64 {
+        let facts = self.facts(group);
+        let of_kind = self.targets.iter().filter(|t| t.kind == kind && facts.values[t.column] != 0);
+        of_kind.map(|t| self.count(group, t)).sum()
+    }
+
+    /// Bytes held.
+    pub(crate) fn resident(&self) -> usize {
+        self.bits.capacity() * 2
+            + (self.statics_of.capacity() + self.group_of.capacity()) * 4
+            + self.own.capacity() * 8
+            + self.own_keys.capacity() * 8
+            + self.effect_of.capacity() * 4
+            + self.groups.capacity() * size_of::<Group>()
+            + self.targets.iter().map(|t| t.sums.capacity() * 8).sum::<usize>()
+            + 1_024
+    }
+
+    /// Lets go of everything that is compiled; the next use rebuilds it.
+    pub(crate) fn drop_state(&mut self, columns: &mut Columns) {
+        for column in self.columns.drain(..) {
+            columns.release(column.id);
+        }
+        let (key, rules, refs, version) = (self.key.clone(), self.rules.clone(), self.refs, self.version);
+        *self = Self::new(key, rules);
+        self.refs = refs;
+        self.version = version + 1;
+    }
+
+    /// Whether what is compiled is there.
+    pub(crate) fn is_built(&self) -> bool {
+        self.built
+    }
+
+    /// Brings everything up to the log's head.
+    pub(crate) fn catch_up(&mut self, t: Tables<'_>, columns: &mut Columns, hasher: &Hasher) {
+        let head = t.log.head();
+        if self.must_rebuild(t, columns) {
+            self.rebuild(t, columns, hasher);
+            return;
+        }
+        if self.cursor == head {
+            return;
+        }
+        let from = self.cursor;
+        self.grow(t.nodes.slots());
+        if (!self.targets.is_empty() || t.log.terms_since(from)) && !self.replay(from, t, hasher) {
+            self.rebuild(t, columns, hasher);
+            return;
+        }
+        if t.log.static_since(from) {
+            if columns_changed_kind(&self.columns, columns) {
+                self.rebuild(t, columns, hasher);
+                return;
+            }
+            for position in from..head {
+                let slot = t.log.entry(position).slot;
+                if t.log.is_last(position, slot) && t.log.slot_static_since(slot, from) {
+                    self.look_again(slot, t, columns, hasher);
+                }
+            }
+        }
+        self.cursor = head;
+    }
+
+    fn must_rebuild(&self, t: Tables<'_>, columns: &Columns) -> bool {
+        !self.built
+            || !t.log.reaches(self.cursor)
+            || self.recycled_at != t.peers.recycled_at()
+            || (self.namespace_epoch != t.namespaces.epoch && self.reads_namespaces(t))
+            || columns_changed_kind(&self.columns, columns)
+    }
+
+    /// Whether labels of namespaces may matter.
+    fn reads_namespaces(&self, t: Tables<'_>) -> bool {
+        Compiled::reads_namespaces(&self.key) || t.peers.with_terms() > 0 || !self.targets.is_empty()
+    }
+
+    /// Phase 1: pods that came and went. `false`: a new key came up, rebuild.
+    fn replay(&mut self, from: u64, t: Tables<'_>, hasher: &Hasher) -> bool {
+        if self.effect_of.len() < t.peers.bound() {
+            self.effect_of.resize(t.peers.bound(), UNKNOWN);
+        }
+        for position in from..t.log.head() {
+            let entry = t.log.entry(position);
+            if entry.peer == PeerId::NONE {
+                continue;
+            }
+            let mut effect = self.effect_of[entry.peer.0 as usize];
+            if effect == UNKNOWN {
+                let Some(peer) = t.peers.find(entry.peer) else {
+                    // It came and went since the cursor: all of it is skipped, its sum is zero.
+                    continue;
+                };
+                let Some(found) = self.effect(peer, t, hasher) else { return false };
+                effect = found;
+                self.effect_of[entry.peer.0 as usize] = effect;
+            }
+            if effect != NO_EFFECT {
+                self.apply(entry.slot, effect, i64::from(entry.delta), hasher);
+            }
+        }
+        true
+    }
+
+    /// What one pod of a peer adds to the targets: index into the table of effects; `None`: to a key not yet used here.
+    fn effect(&mut self, peer: &Peer, t: Tables<'_>, _hasher: &Hasher) -> Option<u32> {
+        let mut effect: Vec<(u8, i64)> = Vec::new();
+        let mut unknown_key = false;
+        let (targets, columns) = (&self.targets, &self.columns);
+        let profile = &t.profiles[self.key.profile as usize];
+        self.rules.effects(&self.key, peer, t.namespaces, profile, |kind, key, amount| {
+            let target = targets.iter().position(|t| t.kind == kind && columns[t.column].key == *key);
+            match target {
+                None => unknown_key = true,
+                Some(target) => {
+                    let target = u8::try_from(target).expect("few targets");
+                    match effect.iter_mut().find(|(have, _)| *have == target) {
+                        Some((_, sum)) => *sum += amount,
+                        None => effect.push((target, amount)),
+                    }
+                }
+            }
+        });
+        if unknown_key {
+            return None;
+        }
+        if effect.is_empty() {
+            return Some(NO_EFFECT);
+        }
+        let at = self.effects.iter().position(|e| *e == effect).unwrap_or_else(|| {
+            self.effects.push(effect);
+            self.effects.len() - 1
+        });
+        Some(u32::try_from(at).expect("few effects") + 2)
+    }
+
+    /// Adds `count` pods of an effect on a node.
+    #[inline]
+    fn apply(&mut self, slot: Slot, effect: u32, count: i64, hasher: &Hasher) {
+        let statics = self.statics_of[slot as usize];
+        let mut own_changed = false;
+        for (target, amount) in &self.effects[effect as usize - 2] {
+            let amount = amount * count;
+            let target = &mut self.targets[usize::from(*target)];
+            if let Some(own) = target.own {
+                self.own[slot as usize * self.owns + own] += amount;
+                own_changed = true;
+            }
+            if statics == NO_GROUP {
+                continue;
+            }
+            let facts = &self.statics[statics as usize].facts;
+            let value = facts.values[target.column];
+            match target.kind {
+                Kind::Affinity if value != 0 => self.affinity_total += amount,
+                Kind::Prefer if value != 0 => self.prefer_hits += count,
+                _ => {}
+            }
+            if target.own.is_none() && counted(target.kind, value, facts) {
+                target.sums[value as usize] += amount;
+            }
+        }
+        if own_changed && statics != NO_GROUP {
+            self.regroup(slot, statics, hasher);
+        }
+    }
+
+    /// Puts a node into the group of its facts and own counts.
+    fn regroup(&mut self, slot: Slot, statics: u32, hasher: &Hasher) {
+        let mut own = core::mem::take(&mut self.scratch);
+        own.clear();
+        let facts = &self.statics[statics as usize].facts;
+        for target in self.targets.iter().filter(|t| t.own.is_some()) {
+            let raw = self.own[slot as usize * self.owns + own.len()];
+            let per_node = self.is_per_node(target.kind);
+            own.push(own_fact(target.kind, per_node, facts.values[target.column], raw, facts));
+        }
+        let old = self.group_of[slot as usize];
+        let new = self.group_with(statics, &own, hasher);
+        self.scratch = own;
+        if old == new {
+            return;
+        }
+        self.groups[new as usize].nodes += 1;
+        self.group_of[slot as usize] = new;
+        if old != NO_GROUP {
+            self.leave_group(old, hasher);
+        }
+    }
+
+    fn leave_group(&mut self, group: u32, hasher: &Hasher) {
+        let left = &mut self.groups[group as usize];
+        left.nodes -= 1;
+        let statics = left.statics;
+        if left.nodes == 0 {
+            let hash = self.group_hash(statics, self.own_key(group), hasher);
+            if let Ok(found) = self.group_ids.find_entry(hash, |g| *g == group) {
+                found.remove();
+            }
+            self.group_free.push(group);
+        }
+    }
+
+    fn group_hash(&self, statics: u32, own: &[i64], hasher: &Hasher) -> u64 {
+        hasher.hash(&(statics, own))
+    }
+
+    fn group_with(&mut self, statics: u32, own: &[i64], hasher: &Hasher) -> u32 {
+        let hash = self.group_hash(statics, own, hasher);
+        let found = self.group_ids.find(hash, |g| {
+            self.groups[*g as usize].statics == statics && self.own_key(*g) == own
+        });
+        if let Some(group) = found {
+            return *group;
+        }
+        let group = match self.group_free.pop() {
+            Some(group) => {
+                self.groups[group as usize] = Group { statics, nodes: 0 };
+                let start = group as usize * self.owns;
+                self.own_keys[start..start + self.owns].copy_from_slice(own);
+                group
+            }
+            None => {
+                self.groups.push(Group { statics, nodes: 0 });
+                self.own_keys.extend_from_slice(own);
+                u32::try_from(self.groups.len() - 1).expect("groups are at most nodes")
+            }
+        };
+        let (groups, keys, owns) = (&self.groups, &self.own_keys, self.owns);
+        self.group_ids.insert_unique(hash, group, |g| {
+            let start = *g as usize * owns;
+            hasher.hash(&(groups[*g as usize].statics, &keys[start..start + owns]))
+        });
+        group
+    }
+
+    /// Phase 2: a node's own fields changed.
+    fn look_again(&mut self, slot: Slot, t: Tables<'_>, columns: &Columns, hasher: &Hasher) {
+        let old = self.statics_of[slot as usize];
+        let new = self.examine(slot, t, columns, hasher);
+        if old == new {
+            return;
+        }
+        self.statics_of[slot as usize] = new;
+        let changes = self.shared_counts(slot, t);
+        for sign in [-1, 1] {
+            let statics = if sign < 0 { old } else { new };
+            if statics == NO_GROUP {
+                continue;
+            }
+            self.count_domains(statics, sign);
+            for (target, amount, count) in changes.iter().copied() {
+                let facts = &self.statics[statics as usize].facts;
+                let target = &mut self.targets[target];
+                let value = facts.values[target.column];
+                match target.kind {
+                    Kind::Affinity if value != 0 => self.affinity_total += sign * amount,
+                    Kind::Prefer if value != 0 => self.prefer_hits += sign * count,
+                    _ => {}
+                }
+                if target.own.is_none() && counted(target.kind, value, facts) {
+                    target.sums[value as usize] += sign * amount;
+                }
+            }
+        }
+        if new == NO_GROUP {
+            let group = self.group_of[slot as usize];
+            self.group_of[slot as usize] = NO_GROUP;
+            if group != NO_GROUP {
+                self.leave_group(group, hasher);
+            }
+        } else {
+            self.statics[new as usize].nodes += 1;
+            self.regroup(slot, new, hasher);
+        }
+        if old != NO_GROUP {
+            self.leave_statics(old, hasher);
+        }
+    }
+
+    fn leave_statics(&mut self, statics: u32, hasher: &Hasher) {
+        let left = &mut self.statics[statics as usize];
+        left.nodes -= 1;
+        if left.nodes == 0 {
+            let hash = hasher.hash(&left.facts);
+            if let Ok(found) = self.statics_ids.find_entry(hash, |s| *s == statics) {
+                found.remove();
+            }
+            self.statics_free.push(statics);
+        }
+    }
+
+    /// What the pods of a node add up to: target, amount, number of pods' contributions.
+    fn shared_counts(&self, slot: Slot, t: Tables<'_>) -> Vec<(usize, i64, i64)> {
+        let mut sums: Vec<(usize, i64, i64)> = Vec::new();
+        if self.targets.is_empty() {
+            return sums;
+        }
+        for pod in t.pods.on_node(t.nodes.entry(slot).first_pod) {
+            let peer = t.pods.get(pod).peer;
+            let effect = self.effect_of.get(peer.0 as usize).copied().unwrap_or(UNKNOWN);
+            debug_assert_ne!(effect, UNKNOWN, "phase 1 has seen every pod on a node");
+            if effect < 2 {
+                continue;
+            }
+            for (target, amount) in &self.effects[effect as usize - 2] {
+                let target = usize::from(*target);
+                match sums.iter_mut().find(|(have, ..)| *have == target) {
+                    Some((_, sum, count)) => {
+                        *sum += amount;
+                        *count += 1;
+                    }
+                    None => sums.push((target, *amount, 1)),
+                }
+            }
+        }
+        sums
+    }
+
+    /// A node with these facts is there (`1`) or gone (`-1`) as part of the domains of hard constraints.
+    fn count_domains(&mut self, statics: u32, sign: i64) {
+        let facts = &self.statics[statics as usize].facts;
+        for (i, domains) in self.domain_nodes.iter_mut().enumerate() {
+            if facts.hard & (1 << i) == 0 {
+                continue;
+            }
+            let column = self.targets.iter().find(|t| t.kind == Kind::Hard(u8::try_from(i).expect("few")));
+            let value = column.map_or(0, |t| facts.values[t.column]) as usize;
+            if domains.len() <= value {
+                domains.resize(value + 1, 0);
+            }
+            if sign > 0 {
+                domains[value] += 1;
+            } else {
+                domains[value] -= 1;
+            }
+        }
+    }
+
+    /// Evaluates the static rules on a node: sets its refusals and gives its facts' id.
+    fn examine(&mut self, slot: Slot, t: Tables<'_>, columns: &Columns, hasher: &Hasher) -> u32 {
+        let Some(node) = t.nodes.get(slot) else {
+            self.bits[slot as usize] = u16::MAX;
+            return NO_GROUP;
+        };
+        let profile = &t.profiles[self.key.profile as usize];
+        let set = t.nodes.entry(slot).taint_set as usize;
+        if self.taints.len() <= set {
+            self.taints.resize(set + 1, None);
+        }
+        let (untolerated, soft_taints) = *self.taints[set].get_or_insert_with(|| {
+            crate::rules::taints(&self.key.spec, t.nodes.taint_set(u32::try_from(set).expect("few")))
+        });
+        let bits = self.rules.refusals(&self.key, profile, node, untolerated);
+        self.bits[slot as usize] = bits;
+        let (hard, soft, ignored) = self.rules.counted(&self.key.spec, node, untolerated);
+        let value = |c: &UsedColumn| {
+            let value = columns.get(c.id).value(slot);
+            if c.unique { u32::from(value != 0) } else { value }
+        };
+        let needs = &self.key.spec.needs_features;
+        let facts = Facts {
+            taints: if profile.profile.weights[Plugin::TaintToleration as usize] == 0 { 0 } else { soft_taints },
+            affinity: Compiled::preference(&self.key.spec, profile, node),
+            values: self.columns.iter().map(value).collect(),
+            hard,
+            soft,
+            ignored,
+            features: profile.filters(Plugin::NodeDeclaredFeatures)
+                && !needs.iter().all(|f| node.features.contains(f)),
+        };
+        for target in self.targets.iter_mut().filter(|t| t.own.is_none()) {
+            let value = facts.values[target.column] as usize;
+            if target.sums.len() <= value {
+                target.sums.resize(value + 1, 0);
+            }
+        }
+        let hash = hasher.hash(&facts);
+        if let Some(found) = self.statics_ids.find(hash, |s| self.statics[*s as usize].facts == facts) {
+            return *found;
+        }
+        let group = StaticGroup { facts, nodes: 0 };
+        let id = match self.statics_free.pop() {
+            Some(id) => {
+                self.statics[id as usize] = group;
+                id
+            }
+            None => {
+                self.statics.push(group);
+                u32::try_from(self.statics.len() - 1).expect("at most one for each node")
+            }
+        };
+        let statics = &self.statics;
+        self.statics_ids.insert_unique(hash, id, |s| hasher.hash(&statics[*s as usize].facts));
+        id
+    }
+
+    fn grow(&mut self, slots: usize) {
+        if self.bits.len() < slots {
+            self.bits.resize(slots, u16::MAX);
+            self.statics_of.resize(slots, NO_GROUP);
+            self.group_of.resize(slots, NO_GROUP);
+            self.own.resize(slots * self.owns, 0);
+        }
+    }
+
+    /// Compiles everything anew from the tables.
+    fn rebuild(&mut self, t: Tables<'_>, columns: &mut Columns, hasher: &Hasher) {
+        self.drop_state(columns);
+        self.namespace_epoch = t.namespaces.epoch;
+        self.recycled_at = t.peers.recycled_at();
+        let profile = &t.profiles[self.key.profile as usize];
+        self.rules = Compiled::new(&self.key, profile, t.namespaces);
+        let mut keys: Vec<(Kind, Str)> = Vec::new();
+        let mut want = |kind: Kind, key: &Str| {
+            if !keys.iter().any(|(k, have)| *k == kind && have == key) {
+                keys.push((kind, key.clone()));
+            }
+        };
+        let key = self.key.clone();
+        self.rules.keys(&key).for_each(|(kind, key)| want(kind, key));
+        for (_, peer) in t.peers.iter() {
+            self.rules.effects(&key, peer, t.namespaces, profile, |kind, key, _| want(kind, key));
+        }
+        for (kind, key) in keys {
+            self.add_target(kind, &key, t, columns);
+        }
+        self.domain_nodes = vec![Vec::new(); self.rules.hard.len()];
+        self.grow(t.nodes.slots());
+        self.effect_of = vec![UNKNOWN; t.peers.bound()];
+        for (slot, _) in t.nodes.iter() {
+            let statics = self.examine(slot, t, columns, hasher);
+            self.statics_of[slot as usize] = statics;
+            self.statics[statics as usize].nodes += 1;
+            self.count_domains(statics, 1);
+            self.regroup(slot, statics, hasher);
+        }
+        for (id, peer) in t.peers.iter() {
+            let effect = self.effect(peer, t, hasher).expect("all keys of all peers were added");
+            self.effect_of[id.0 as usize] = effect;
+            if effect != NO_EFFECT {
+                for pod in t.pods.of_peer(peer.first) {
+                    self.apply(t.pods.get(pod).slot, effect, 1, hasher);
+                }
+            }
+        }
+        self.cursor = t.log.head();
+        self.built = true;
+    }
+
+    /// A soft constraint on host names counts a node's own pods, whatever the policies and values.
+    fn is_per_node(&self, kind: Kind) -> bool {
+        matches!(kind, Kind::Soft(i) if self.rules.soft[usize::from(i)].per_node)
+    }
+
+    fn add_target(&mut self, kind: Kind, key: &Str, t: Tables<'_>, columns: &mut Columns) {
+        let column = match self.columns.iter().position(|c| c.key == *key) {
+            Some(at) => at,
+            None => {
+                let labels = t.nodes.iter().map(|(slot, node)| (slot, &node.labels));
+                let id = columns.acquire(key, labels);
+                let unique = columns.get(id).unique();
+                self.columns.push(UsedColumn { id, key: key.clone(), unique });
+                self.columns.len() - 1
+            }
+        };
+        let per_node = self.is_per_node(kind);
+        let own = (self.columns[column].unique || per_node).then(|| {
+            self.owns += 1;
+            self.owns - 1
+        });
+        let bound = columns.get(self.columns[column].id).bound();
+        let sums = if own.is_some() { Vec::new() } else { vec![0; bound] };
+        self.targets.push(Target { kind, column, own, sums });
+    }
+}
+
+/// Whether pods of a node with these facts count for a shared target.
+#[inline]
+fn counted(kind: Kind, value: Value, facts: &Facts) -> bool {
+    match kind {
+        Kind::Hard(i) => facts.hard & (1 << i) != 0,
+        Kind::Soft(i) => facts.soft & (1 << i) != 0 && value != 0,
+        Kind::Affinity | Kind::Anti | Kind::Existing | Kind::Prefer => value != 0,
+    }
+}
+
+/// An own count as a fact that nodes of a group share: as coarse as the rules allow.
+fn own_fact(kind: Kind, per_node: bool, value: Value, raw: i64, facts: &Facts) -> i64 {
+    match kind {
+        _ if value == 0 => 0,
+        Kind::Hard(i) if facts.hard & (1 << i) == 0 => 0,
+        Kind::Soft(i) if facts.soft & (1 << i) == 0 && !per_node => 0,
+        Kind::Hard(_) | Kind::Soft(_) => raw,
+        Kind::Affinity | Kind::Anti | Kind::Existing => i64::from(raw > 0),
+        Kind::Prefer => raw,
+    }
+}
+
+/// `effect_of`: a pod of the peer changes nothing here.
+const NO_EFFECT: u32 = 0;
+/// `effect_of`: not looked at yet.
+const UNKNOWN: u32 = 1;
+
+fn columns_changed_kind(used: &[UsedColumn], columns: &Columns) -> bool {
+    used.iter().any(|c| columns.get(c.id).unique() != c.unique)
+}

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The rows: named workloads, each with the pods that fill the cluster and the pods that then come.
+
+use crate::nodes;
+use crate::specs::{
+    CPU, HOSTNAME, MEMORY, NAMESPACE, ZONE, group, in_zones, owned, plain, requests, spread, term,
+};
+use berth_scheduler_model::Str;
+use berth_scheduler_model::node::Node;
+use berth_scheduler_model::objects::{Group, GroupKind};
+use berth_scheduler_model::pod::{Pod, PodSpec};
+use std::sync::Arc;
+
+/// A workload by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Row {
+    /// One class, no constraints.
+    Basic,
+    /// Owned by a ReplicaSet, selected by a Service: spread by default.
+    DefaultSpread,
+    /// Required node affinity to two of three zones.
+    NodeAffinity,
+    /// Hard spread over zones.
+    SpreadZone,
+    /// Hard spread over zones and over nodes.
+    SpreadZoneHostname,
+    /// Required affinity to a zone; so many apps.
+    Affinity(usize),
+    /// Required anti-affinity on nodes; so many apps.
+    AntiAffinity(usize),
+    /// Preferred affinity on nodes; so many apps.
+    PreferredAffinity(usize),
+    /// Preferred anti-affinity on nodes; so many apps.
+    PreferredAntiAffinity(usize),
+    /// So many classes, each with its own requests, labels, owner and default spread.
+    Classes(usize),
+    /// Each pod has a label of its own that no selector reads.
+    NeverSeenLabels,
+    /// Each pod has requests of its own.
+    NeverSeenRequests,
+    /// No node will do.
+    Unschedulable,
+}
+
+impl Row {
+    /// All rows, in the order of the table.
+    pub const ALL: [Self; 18] = [
+        Self::Basic,
+        Self::DefaultSpread,
+        Self::NodeAffinity,
+        Self::SpreadZone,
+        Self::SpreadZoneHostname,
+        Self::Affinity(1),
+        Self::AntiAffinity(1),
+        Self::PreferredAffinity(1),
+        Self::PreferredAntiAffinity(1),
+        Self::Affinity(100),
+        Self::AntiAffinity(100),
+        Self::PreferredAffinity(100),
+        Self::PreferredAntiAffinity(100),
+        Self::Classes(10),
+        Self::Classes(100),
+        Self::Classes(1_000),
+        Self::NeverSeenLabels,
+        Self::NeverSeenRequests,
+    ];
+
+    /// The row's name, as in tables and flags.
+    #[must_use]
+    pub fn name(self) -> String {
+        let apps = |name: &str, apps: usize| match apps {
+            1 => name.to_owned(),
+            n => format!("{name}-{n}"),
+        };
+        match self {
+            Self::Basic => "basic".to_owned(),
+            Self::DefaultSpread => "default-spread".to_owned(),
+            Self::NodeAffinity => "node-affinity".to_owned(),
+            Self::SpreadZone => "spread-zone".to_owned(),
+            Self::SpreadZoneHostname => "spread-zone-hostname".to_owned(),
+            Self::Affinity(n) => apps("affinity", n),
+            Self::AntiAffinity(n) => apps("anti-affinity", n),
+            Self::PreferredAffinity(n) => apps("preferred-affinity", n),
+            Self::PreferredAntiAffinity(n) => apps("preferred-anti-affinity", n),
+            Self::Classes(n) => format!("classes-{n}"),
+            Self::NeverSeenLabels => "never-seen-labels".to_owned(),
+            Self::NeverSeenRequests => "never-seen-requests".to_owned(),
+            Self::Unschedulable => "unschedulable".to_owned(),
+        }
+    }
+
+    /// The row of that name.
+    #[must_use]
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().chain([Self::Unschedulable]).find(|row| row.name() == name)
+    }
+}
+
+/// A row on a cluster of so many nodes.
+#[derive(Debug)]
+pub struct Workload {
+    /// Which row.
+    pub row: Row,
+    /// Nodes.
+    pub nodes: Vec<Node>,
+    /// Services and controllers.
+    pub groups: Vec<Group>,
+    /// Pods that are on their nodes from the start and stay.
+    pub resident: Vec<Pod>,
+    /// Specs that come at random, each as likely as the others.
+    specs: Vec<Arc<PodSpec>>,
+    /// Pods that fill the cluster to 70 % of its dominant resource, resident ones included.
+    pub fill: usize,
+    serial: u64,
+}
+
+impl Workload {
+    /// Lays the row out for `nodes` nodes, filled to `percent` of CPU, the dominant resource.
+    #[must_use]
+    pub fn new(row: Row, nodes: usize, percent: usize) -> Self {
+        let specs = specs(row);
+        let mut groups = Vec::new();
+        if matches!(row, Row::DefaultSpread | Row::Classes(_)) {
+            for i in 0..specs.len() {
+                let app = format!("app-{i}");
+                groups.push(group(GroupKind::Service, &app, "app", &app));
+                groups.push(group(GroupKind::ReplicaSet, &app, "app", &app));
+            }
+        }
+        let resident = match row {
+            Row::AntiAffinity(_) => residents(nodes, percent),
+            _ => Vec::new(),
+        };
+        let mean = specs.iter().map(|s| s.requests.plain.cpu).sum::<i64>() / i64::try_from(specs.len()).expect("few");
+        let capacity = nodes * usize::try_from(nodes::CPU).expect("small");
+        let fill = match row {
+            // One to a node at most: seven tenths of them.
+            Row::AntiAffinity(_) => nodes * percent / 100,
+            _ => capacity * percent / 100 / usize::try_from(mean).expect("small"),
+        };
+        Self {
+            row,
+            nodes: (0..nodes).map(nodes::node).collect(),
+            groups,
+            resident,
+            specs,
+            fill,
+            serial: 0,
+        }
+    }
+
+    /// Number of specs that come at random.
+    #[must_use]
+    pub fn classes(&self) -> usize {
+        self.specs.len()
+    }
+
+    /// The spec of the next pod; `pick` chooses among equals.
+    pub fn next_spec(&mut self, mut pick: impl FnMut(usize) -> usize) -> Arc<PodSpec> {
+        self.serial += 1;
+        match self.row {
+            Row::NeverSeenLabels => {
+                let serial = self.serial.to_string();
+                Arc::new(plain(&[("app", "app-0"), ("instance", &serial)]))
+            }
+            Row::NeverSeenRequests => {
+                let extra = i64::try_from(self.serial % 1_000_000).expect("small");
+                Arc::new(PodSpec { requests: requests(CPU, MEMORY + extra), ..(*self.specs[0]).clone() })
+            }
+            _ if self.specs.len() == 1 => self.specs[0].clone(),
+            _ => self.specs[pick(self.specs.len())].clone(),
+        }
+    }
+}
+
+/// A pod per node that is there from the start, so that a row with one pod to a node also runs on a filled cluster.
+fn residents(nodes: usize, percent: usize) -> Vec<Pod> {
+    let share = i64::try_from(percent).expect("small") * nodes::CPU / 100 - CPU;
+    let spec = Arc::new(PodSpec { requests: requests(share, MEMORY), ..plain(&[("app", "resident")]) });
+    (0..nodes)
+        .map(|i| Pod {
+            uid: Str::from(format!("resident-{i:06}")),
+            namespace: Str::from("kube-system"),
+            name: Str::from(format!("resident-{i:06}")),
+            spec: spec.clone(),
+            node: Some(Str::from(nodes::name(i))),
+            nominated: None,
+            started: None,
+            terminating: false,
+            preempted: false,
+        })
+        .collect()
+}
+
+fn specs(row: Row) -> Vec<Arc<PodSpec>> {
+    let app = |i: usize| format!("app-{i}");
+    // Apps of one row all carry this label, and their terms select by it: each app's terms match all the others.
+    let together = ("tier", "web");
+    let member = |i: usize| plain(&[("app", &app(i)), together]);
+    let weight = |i: usize| i32::try_from(i % 100 + 1).expect("small");
+    let each = |n: usize, make: &dyn Fn(usize) -> PodSpec| (0..n).map(|i| Arc::new(make(i))).collect();
+    match row {
+        Row::Basic | Row::NeverSeenLabels | Row::NeverSeenRequests => {
+            each(1, &|_| plain(&[("app", "app-0")]))
+        }
+        Row::DefaultSpread => each(1, &|_| owned(plain(&[("app", "app-0")]), "app-0")),
+        Row::NodeAffinity => each(1, &|_| in_zones(plain(&[("app", "app-0")]), &["zone-0", "zone-1", "zone-2"])),
+        Row::SpreadZone => each(1, &|_| PodSpec {
+            spread: vec![spread(ZONE, 5, ("app", "app-0"))],
+            ..plain(&[("app", "app-0")])
+        }),
+        Row::SpreadZoneHostname => each(1, &|_| PodSpec {
+            spread: vec![spread(ZONE, 5, ("app", "app-0")), spread(HOSTNAME, 5, ("app", "app-0"))],
+            ..plain(&[("app", "app-0")])
+        }),
+        Row::Affinity(n) => each(n, &|i| PodSpec {
+            affinity_required: vec![term(ZONE, together)],
+            ..member(i)
+        }),
+        Row::AntiAffinity(n) => each(n, &|i| PodSpec {
+            anti_affinity_required: vec![term(HOSTNAME, together)],
+            ..member(i)
+        }),
+        Row::PreferredAffinity(n) => each(n, &|i| PodSpec {
+            affinity_preferred: vec![(weight(i), term(HOSTNAME, together))],
+            ..member(i)
+        }),
+        Row::PreferredAntiAffinity(n) => each(n, &|i| PodSpec {
+            anti_affinity_preferred: vec![(weight(i), term(HOSTNAME, together))],
+            ..member(i)
+        }),
+        Row::Classes(n) => each(n, &|i| {
+            let step = i64::try_from(i).expect("small");
+            let spec = PodSpec {
+                requests: requests(CPU - 50 + step % 101, MEMORY - (100 << 20) + step * (1 << 18)),
+                ..plain(&[("app", &app(i))])
+            };
+            owned(spec, &app(i))
+        }),
+        Row::Unschedulable => each(1, &|_| PodSpec {
+            requests: requests(nodes::CPU / 2, MEMORY),
+            ..plain(&[("app", "app-0")])
+        }),
+    }
+}
+
+/// The namespace that all pods come in.
+#[must_use]
+pub fn namespace() -> &'static str {
+    NAMESPACE
+}
