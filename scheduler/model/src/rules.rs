@@ -164,6 +164,8 @@ pub enum Reason {
     ClaimTerminating(Str),
     /// A claim lost its volume (PreFilter).
     ClaimLost(Str),
+    /// The claim of an ephemeral volume is not made yet (PreFilter).
+    EphemeralClaimPending(Str),
     /// An ephemeral claim is not owned by the pod (PreFilter): the claim's name.
     ClaimNotOwned(Str),
     /// A claim that should be bound at once is not (PreFilter).
@@ -174,6 +176,8 @@ pub enum Reason {
     NoVolumeToBind,
     /// A bound claim's volume does not exist.
     VolumeNotFound,
+    /// A claim's volume does not exist, as VolumeZone says it of the whole pod (PreFilter): the volume's name.
+    VolumeZoneUnknown(Str),
     /// Not enough storage left for new volumes.
     NotEnoughSpace,
     /// The volume is in another zone.
@@ -220,6 +224,9 @@ impl Reason {
             Self::ClaimLost(name) => {
                 format!("persistentvolumeclaim \"{name}\" bound to non-existent persistentvolume")
             }
+            Self::EphemeralClaimPending(name) => format!(
+                "waiting for ephemeral volume controller to create the persistentvolumeclaim \"{name}\""
+            ),
             Self::ClaimNotOwned(name) => {
                 format!("PVC {name} was not created for the pod (pod is not owner)")
             }
@@ -229,6 +236,7 @@ impl Reason {
             Self::VolumeNotFound => {
                 "node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)".into()
             }
+            Self::VolumeZoneUnknown(name) => format!("persistentvolume \"{name}\" not found"),
             Self::NotEnoughSpace => "node(s) did not have enough free storage".into(),
             Self::VolumeZone => "node(s) had no available volume zone".into(),
             Self::Spread => "node(s) didn't match pod topology spread constraints".into(),
