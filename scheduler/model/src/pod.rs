@@ -110,7 +110,8 @@ pub struct PodAffinityTerm {
     pub selector: Option<LabelSelector>,
     /// Namespaces by name. With neither these nor a `namespace_selector` the pod's own is filled in by the shell.
     pub namespaces: Vec<Str>,
-    /// Namespaces by label; an empty selector means all of them.
+    /// Namespaces by label; an empty selector means all of them. As long as the pod is pending, one that matches no labels at
+    /// all (`DoesNotExist`, `NotIn`) means all of them too: v1.36 evaluates it so, by an oversight.
     pub namespace_selector: Option<LabelSelector>,
     /// Node label whose equal values make one domain.
     pub topology_key: Str,

@@ -76,12 +76,13 @@ impl Resources {
 pub struct Requests {
     /// What the pod requests in all.
     pub plain: Resources,
-    /// Milli-CPU with the default for containers that request none.
+    /// Milli-CPU that NodeResourcesFit's score assumes of the incoming pod: with the default for containers that request none,
+    /// and *without* requests of the pod as a whole (v1.36 leaves those out there; its filter and the balance do not).
     pub non_zero_cpu: i64,
-    /// Bytes of memory with the default for containers that request none.
+    /// As `non_zero_cpu`, for bytes of memory.
     pub non_zero_memory: i64,
-    /// As `non_zero_cpu`, once the pod counts on its node: with pod-level requests the default is assumed there only if
-    /// nothing at all names CPU (upstream computes the incoming pod and a node's pods in two places, and they differ).
+    /// Milli-CPU that NodeResourcesFit's score assumes of the pod once it counts on its node. Here requests of the pod as a
+    /// whole count; a pod that has any gets the default only if nothing at all names CPU.
     pub usage_cpu: i64,
     /// As `usage_cpu`, for memory.
     pub usage_memory: i64,
@@ -145,7 +146,7 @@ impl PodResources {
     /// The requests in all.
     pub fn total(&self) -> Requests {
         let plain = self.sum(false, false);
-        let incoming = self.sum(true, true);
+        let incoming = Self { pod_level: None, ..self.clone() }.sum(true, true);
         let usage = match &self.pod_level {
             None => incoming.clone(),
             Some(level) => {
@@ -196,5 +197,60 @@ impl PodResources {
         }
         total.add(&self.overhead);
         total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec;
+
+    fn container(cpu: i64, memory: i64) -> ContainerRequests {
+        ContainerRequests {
+            resources: Resources { cpu, memory, ..Resources::default() },
+            has_cpu: cpu > 0,
+            has_memory: memory > 0,
+            sidecar: false,
+        }
+    }
+
+    #[test]
+    fn an_init_container_runs_beside_the_sidecars_before_it() {
+        let sidecar = ContainerRequests { sidecar: true, ..container(100, 10) };
+        let pod = PodResources {
+            init_containers: vec![container(700, 1), sidecar.clone(), container(650, 1), sidecar],
+            containers: vec![container(500, 5)],
+            ..PodResources::default()
+        };
+        let total = pod.total();
+        // Containers and sidecars: 700; before them 700, 100, 750, 200.
+        assert_eq!((total.plain.cpu, total.plain.memory), (750, 25));
+    }
+
+    #[test]
+    fn defaults_are_assumed_per_container_and_not_for_an_explicit_zero() {
+        let zero = ContainerRequests { has_cpu: true, ..ContainerRequests::default() };
+        let pod =
+            PodResources { containers: vec![container(300, 0), zero], ..PodResources::default() };
+        let total = pod.total();
+        assert_eq!((total.plain.cpu, total.plain.memory), (300, 0));
+        assert_eq!((total.non_zero_cpu, total.non_zero_memory), (300, 2 * DEFAULT_MEMORY));
+        assert_eq!((total.usage_cpu, total.usage_memory), (300, 2 * DEFAULT_MEMORY));
+    }
+
+    #[test]
+    fn requests_of_the_pod_as_a_whole_count_on_the_node_and_not_for_the_incoming_score() {
+        let pod = PodResources {
+            containers: vec![container(0, 7), container(0, 0)],
+            pod_level: Some(PodLevelRequests { cpu: Some(900), ..PodLevelRequests::default() }),
+            overhead: Resources { cpu: 50, ..Resources::default() },
+            overhead_has_cpu: true,
+            ..PodResources::default()
+        };
+        let total = pod.total();
+        assert_eq!((total.plain.cpu, total.plain.memory), (950, 7));
+        assert_eq!((total.non_zero_cpu, total.non_zero_memory), (250, 7 + DEFAULT_MEMORY));
+        // One container names memory, so no default is assumed for the other.
+        assert_eq!((total.usage_cpu, total.usage_memory), (950, 7));
     }
 }

@@ -63,9 +63,8 @@ pub fn profile(value: &Value) -> Result<Profile, ConfigError> {
 }
 
 fn parsed(text: &str) -> Result<Value, ConfigError> {
-    let shape = |error: String| ConfigError {
-        problems: vec![Path::ROOT.error(Problem::Shape(error))],
-    };
+    let shape =
+        |error: String| ConfigError { problems: vec![Path::ROOT.error(Problem::Shape(error))] };
     if text.trim_start().starts_with('{') {
         serde_json::from_str(text).map_err(|error| shape(error.to_string()))
     } else {

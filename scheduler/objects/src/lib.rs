@@ -21,9 +21,7 @@ mod storage;
 mod time;
 
 pub use error::{ObjectError, Problem};
-pub use groups::{
-    budget, namespace, replica_set, replication_controller, service, stateful_set,
-};
+pub use groups::{budget, namespace, replica_set, replication_controller, service, stateful_set};
 pub use node::node;
 pub use pod::{PodObject, pod};
 pub use storage::{
@@ -34,7 +32,9 @@ pub use storage::{
 /// Reads an object from JSON text: `from_slice(bytes, |json| pod(json))`.
 pub fn from_slice<T>(
     bytes: &[u8],
-    read: impl FnOnce(&mut serde_json::Deserializer<serde_json::de::SliceRead<'_>>) -> Result<T, ObjectError>,
+    read: impl FnOnce(
+        &mut serde_json::Deserializer<serde_json::de::SliceRead<'_>>,
+    ) -> Result<T, ObjectError>,
 ) -> Result<T, ObjectError> {
     read(&mut serde_json::Deserializer::from_slice(bytes))
 }

@@ -2,9 +2,7 @@
 //! Nodes.
 
 use crate::error::{ObjectError, Path};
-use crate::field::{
-    Lax, List, QuantityMap, Text, at_most, each, labels, name, one_of, text, view,
-};
+use crate::field::{Lax, List, QuantityMap, Text, at_most, each, labels, name, one_of, text, view};
 use crate::groups::Meta;
 use crate::pod::resources;
 use berth_scheduler_model::limits::{CAPACITY_MAX, QUANTITY_MAX, TOLERATIONS_MAX};

@@ -17,8 +17,8 @@ use crate::field::{
 };
 use crate::groups::Meta;
 use crate::time;
-pub(crate) use affinity::NodeAffinityView;
 use affinity::AffinityView;
+pub(crate) use affinity::NodeAffinityView;
 use berth_scheduler_model::limits::{CONTAINERS_MAX, TERMS_MAX};
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_model::pod::{OwnerRef, Pod, PodSpec, PreemptionPolicy};
@@ -143,9 +143,9 @@ pub fn pod<'de, D: Deserializer<'de>>(source: D) -> Result<PodObject, ObjectErro
     let terminating = meta.deletion_timestamp.is_some();
     let at = Path::ROOT.field("status.startTime");
     let started = match &status.start_time {
-        Some(text) => Some(
-            time::micros(text).ok_or_else(|| at.error(Problem::Time(text.clone())))?,
-        ),
+        Some(text) => {
+            Some(time::micros(text).ok_or_else(|| at.error(Problem::Time(text.clone())))?)
+        }
         None => None,
     };
     let pod = Pod {

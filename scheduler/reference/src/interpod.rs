@@ -11,9 +11,12 @@ use berth_scheduler_model::rules::Reason;
 use std::collections::BTreeMap;
 
 /// Whether a term of the incoming pod means `other`: its namespace selector chooses among the namespaces that exist.
+///
+/// v1.36 then forgets to drop the selector (it replaces it in a copy of the term), and evaluates it once more against no labels
+/// at all: one that only excludes (`DoesNotExist`, `NotIn`), or is empty, takes in every namespace.
 fn own_term_means(term: &PodAffinityTerm, other: &Pod, snapshot: &Snapshot<'_>) -> bool {
     let by_selector = term.namespace_selector.as_ref().is_some_and(|selector| {
-        selector.is_empty()
+        selector.matches(&Labels::default())
             || snapshot.namespace(&other.namespace).is_some_and(|labels| selector.matches(labels))
     });
     (by_selector || term.namespaces.contains(&other.namespace)) && selects(term, other)
@@ -99,7 +102,8 @@ impl Known<'_> {
             return Some(refuse(Reason::Affinity));
         }
         let here = |counts: &Counts<'_>, key: &str| {
-            info.label(key).is_some_and(|value| counts.get(&(key, &**value)).is_some_and(|n| *n > 0))
+            info.label(key)
+                .is_some_and(|value| counts.get(&(key, &**value)).is_some_and(|n| *n > 0))
         };
         let mut own = pod.spec.anti_affinity_required.iter().zip(&self.anti);
         if own.any(|(term, counts)| here(counts, &term.topology_key)) {
@@ -127,8 +131,7 @@ pub(crate) fn weigh<'a>(
     snapshot: &Snapshot<'a>,
 ) -> Option<BTreeMap<(&'a str, &'a str), i64>> {
     let spec = &pod.spec;
-    let prefers =
-        !spec.affinity_preferred.is_empty() || !spec.anti_affinity_preferred.is_empty();
+    let prefers = !spec.affinity_preferred.is_empty() || !spec.anti_affinity_preferred.is_empty();
     if profile.ignore_preferred_of_existing && !prefers {
         return None;
     }

@@ -2,7 +2,11 @@
 //! The natural logarithm, bit for bit as Go's `math.Log` computes it (FreeBSD's e_log.c, src/math/log.go).
 
 /// The natural logarithm of a positive, normal number.
-#[expect(clippy::excessive_precision, clippy::unreadable_literal, reason = "constants as the source has them")]
+#[expect(
+    clippy::excessive_precision,
+    clippy::unreadable_literal,
+    reason = "constants as the source has them"
+)]
 pub fn ln(x: f64) -> f64 {
     const LN2_HI: f64 = 6.93147180369123816490e-01;
     const LN2_LO: f64 = 1.90821492927058770002e-10;

@@ -36,7 +36,8 @@ impl Scheduler {
         {
             return Some(nominated.clone());
         }
-        let by_total = |(node, total): &(&Str, &i64)| (**total, Reverse((tie(node), (*node).clone())));
+        let by_total =
+            |(node, total): &(&Str, &i64)| (**total, Reverse((tie(node), (*node).clone())));
         verdict.totals.iter().max_by_key(by_total).map(|(node, _)| node.clone())
     }
 

@@ -51,7 +51,8 @@ pub(crate) fn total(cycle: &Cycle<'_>, scores: &BTreeMap<Plugin, i64>) -> i64 {
 
 fn score(cycle: &Cycle<'_>, plugin: Plugin, nodes: &[&NodeInfo<'_>]) -> Option<Vec<i64>> {
     let (profile, pod, snapshot) = (cycle.profile, cycle.pod, cycle.snapshot);
-    let each = |score: &dyn Fn(&NodeInfo<'_>) -> i64| nodes.iter().map(|info| score(info)).collect();
+    let each =
+        |score: &dyn Fn(&NodeInfo<'_>) -> i64| nodes.iter().map(|info| score(info)).collect();
     Some(match plugin {
         Plugin::TaintToleration => {
             let raw: Vec<i64> = each(&|info| pods::soft_taints(pod, info));

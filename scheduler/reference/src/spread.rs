@@ -133,11 +133,7 @@ fn has_all_keys(constraints: &[SpreadConstraint], info: &NodeInfo<'_>) -> bool {
 pub(crate) type Counted<'a> = (SpreadConstraint, BTreeMap<&'a Str, i64>);
 
 /// The hard constraints with their counts.
-pub(crate) fn count<'a>(
-    profile: &Profile,
-    pod: &Pod,
-    snapshot: &Snapshot<'a>,
-) -> Vec<Counted<'a>> {
+pub(crate) fn count<'a>(profile: &Profile, pod: &Pod, snapshot: &Snapshot<'a>) -> Vec<Counted<'a>> {
     let constraints = constraints(profile, pod, snapshot, true);
     let count = |constraint: &SpreadConstraint| {
         let mut counts = BTreeMap::new();
@@ -167,16 +163,13 @@ fn change(constraint: &SpreadConstraint, pod: &Pod, here: &[&Pod], there: &[&Pod
 }
 
 /// The filter.
-pub(crate) fn filter(
-    counted: &[Counted<'_>],
-    pod: &Pod,
-    info: &NodeInfo<'_>,
-) -> Option<Refusal> {
+pub(crate) fn filter(counted: &[Counted<'_>], pod: &Pod, info: &NodeInfo<'_>) -> Option<Refusal> {
     for (constraint, counts) in counted {
         let Some(value) = info.label(&constraint.topology_key) else {
             return Some(refuse(Reason::SpreadMissingLabel));
         };
-        let too_few = counts.len() < usize::try_from(constraint.min_domains.unwrap_or(1)).unwrap_or(1);
+        let too_few =
+            counts.len() < usize::try_from(constraint.min_domains.unwrap_or(1)).unwrap_or(1);
         let least = if too_few { 0 } else { counts.values().copied().min().unwrap_or(0) };
         let this = i64::from(matches(constraint, pod));
         let skew = counts.get(value).copied().unwrap_or(0) + this - least;
@@ -205,7 +198,8 @@ pub(crate) fn score(
     for constraint in &constraints {
         let key = &constraint.topology_key;
         // A node without the label is of the domain "".
-        let domain = |info: &NodeInfo<'_>| info.label(key).cloned().unwrap_or_else(|| Str::from(""));
+        let domain =
+            |info: &NodeInfo<'_>| info.label(key).cloned().unwrap_or_else(|| Str::from(""));
         let mut counts: BTreeMap<Str, i64> = BTreeMap::new();
         for info in feasible.iter().filter(|info| looked_at(info)) {
             counts.insert(domain(info), 0);

@@ -41,9 +41,8 @@ fn disks(pod: &Pod) -> impl Iterator<Item = &Disk> {
 
 /// VolumeRestrictions, before nodes are looked at.
 pub(crate) fn restrictions_pre_filter(state: &State, pod: &Pod) -> Option<Reason> {
-    let mut unknown = claims(pod).filter(|(name, ephemeral)| {
-        !ephemeral && claim(state, pod, name).is_none()
-    });
+    let mut unknown =
+        claims(pod).filter(|(name, ephemeral)| !ephemeral && claim(state, pod, name).is_none());
     unknown.next().map(|(name, _)| Reason::ClaimNotFound(name.clone()))
 }
 
@@ -213,11 +212,7 @@ pub(crate) fn binding(state: &State, pod: &Pod, info: &NodeInfo<'_>) -> Option<R
 }
 
 /// Finds or makes a volume for each claim.
-fn bind(
-    state: &State,
-    claims: Vec<&PersistentVolumeClaim>,
-    info: &NodeInfo<'_>,
-) -> Option<Reason> {
+fn bind(state: &State, claims: Vec<&PersistentVolumeClaim>, info: &NodeInfo<'_>) -> Option<Reason> {
     let elsewhere = |node: &Str| *node != info.node.name;
     if claims.iter().any(|claim| claim.selected_node.as_ref().is_some_and(elsewhere)) {
         return Some(Reason::NoVolumeToBind);
@@ -306,10 +301,8 @@ pub(crate) fn zones(
     for (name, ephemeral) in claims(pod) {
         let volume = claim(state, pod, name).and_then(|claim| claim.volume.as_ref());
         let Some(volume) = volume.filter(|_| !ephemeral) else { continue };
-        let volume = state
-            .volumes
-            .get(volume)
-            .ok_or_else(|| Reason::VolumeZoneUnknown(volume.clone()))?;
+        let volume =
+            state.volumes.get(volume).ok_or_else(|| Reason::VolumeZoneUnknown(volume.clone()))?;
         for (label, current) in ZONE_LABELS {
             let Some(value) = volume.labels.get(label) else { continue };
             let values: Vec<&str> = value.split("__").map(str::trim).collect();
@@ -323,10 +316,7 @@ pub(crate) fn zones(
 }
 
 /// VolumeZone.
-pub(crate) fn zone(
-    zones: &[(&str, &str, BTreeSet<Str>)],
-    info: &NodeInfo<'_>,
-) -> Option<Refusal> {
+pub(crate) fn zone(zones: &[(&str, &str, BTreeSet<Str>)], info: &NodeInfo<'_>) -> Option<Refusal> {
     if ZONE_LABELS.iter().all(|(label, _)| info.label(label).is_none()) {
         return None;
     }

@@ -2,7 +2,6 @@
 //! The part that all records share: lists of Kubernetes objects, which become events, and a profile.
 
 use crate::error::Problem;
-use berth_scheduler_model::Str;
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_model::pod::Pod;
 use berth_scheduler_model::profile::Profile;
@@ -35,12 +34,6 @@ pub(crate) struct Lists {
 }
 
 impl Lists {
-    /// The names of the nodes, in the order of the file.
-    pub(crate) fn node_names(&self) -> Vec<Str> {
-        let name = |node: &Value| Some(Str::from(node.pointer("/metadata/name")?.as_str()?));
-        self.nodes.iter().filter_map(name).collect()
-    }
-
     /// The pods that are there at the start.
     pub(crate) fn pods(&self) -> Result<Vec<Pod>, Problem> {
         let read = |(index, value): (usize, &Value)| match pod(value, &place("pods", index)) {

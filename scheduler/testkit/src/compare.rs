@@ -152,7 +152,9 @@ fn compare_eviction(
 ) {
     let expect = &preemption.expect;
     match oracle.evict(pod) {
-        None => differences.check("the number of evictions' nodes", 0, expect.nominated.len().min(1)),
+        None => {
+            differences.check("the number of evictions' nodes", 0, expect.nominated.len().min(1))
+        }
         Some((node, candidate)) => {
             differences.check(
                 format_args!("that {node} is chosen"),

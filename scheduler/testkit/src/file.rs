@@ -66,10 +66,7 @@ pub fn open(path: impl AsRef<Path>) -> Result<Records, ReadError> {
 }
 
 /// Reads from anything; `name` stands in errors.
-pub fn read(
-    name: impl AsRef<Path>,
-    source: impl Read + 'static,
-) -> Result<Records, Problem> {
+pub fn read(name: impl AsRef<Path>, source: impl Read + 'static) -> Result<Records, Problem> {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
     let mut source = BufReader::new(source);
     let packed = source.fill_buf().map_err(Problem::Io)?.starts_with(&GZIP);
@@ -100,9 +97,7 @@ impl Iterator for Records {
                 }
             };
             let (file, line) = (&self.file, self.line);
-            return Some(
-                record.map_err(|problem| ReadError { file: file.clone(), line, problem }),
-            );
+            return Some(record.map_err(|problem| ReadError { file: file.clone(), line, problem }));
         }
     }
 }

@@ -29,6 +29,4 @@ pub use error::{Problem, ReadError};
 pub use file::{Record, Records, open, read};
 pub use preemption::{ExpectedCandidate, OraclePreemption, PreemptionExpectation};
 pub use sequence::{OracleSequence, ScheduleExpectation, Step};
-pub use verdict::{
-    Candidate, Decision, Ineligible, Oracle, PreemptionVerdict, Rejection, Verdict,
-};
+pub use verdict::{Candidate, Decision, Ineligible, Oracle, PreemptionVerdict, Rejection, Verdict};

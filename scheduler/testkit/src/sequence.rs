@@ -202,7 +202,13 @@ impl History {
         Ok(())
     }
 
-    fn delete(&mut self, kind: &str, namespace: Str, name: Str, place: &str) -> Result<(), Problem> {
+    fn delete(
+        &mut self,
+        kind: &str,
+        namespace: Str,
+        name: Str,
+        place: &str,
+    ) -> Result<(), Problem> {
         let group = match kind {
             "Service" => Some(GroupKind::Service),
             "ReplicaSet" => Some(GroupKind::ReplicaSet),

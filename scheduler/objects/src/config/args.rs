@@ -137,12 +137,7 @@ fn balanced(fields: &Fields<'_, '_>, path: &Path<'_>, profile: &mut Profile, pro
     profile.balanced = resources.into_iter().map(|(name, _)| name).collect();
 }
 
-fn inter_pod_affinity(
-    fields: &Fields<'_, '_>,
-    _: &Path<'_>,
-    profile: &mut Profile,
-    _: &Problems,
-) {
+fn inter_pod_affinity(fields: &Fields<'_, '_>, _: &Path<'_>, profile: &mut Profile, _: &Problems) {
     if let Some(weight) = fields.integer("hardPodAffinityWeight", 0, 100) {
         profile.hard_pod_affinity_weight = weight;
     }

@@ -88,7 +88,8 @@ pub(super) fn read(value: &Value) -> Result<Configuration, ConfigError> {
     }
     fields.header("KubeSchedulerConfiguration");
     let mut configuration = Configuration::default();
-    let seconds = |name, min| fields.integer(name, min, I32_MAX).and_then(|v| u32::try_from(v).ok());
+    let seconds =
+        |name, min| fields.integer(name, min, I32_MAX).and_then(|v| u32::try_from(v).ok());
     if let Some(initial) = seconds("podInitialBackoffSeconds", 1) {
         configuration.pod_initial_backoff_seconds = initial;
     }
@@ -128,7 +129,8 @@ fn read_profiles(list: &[Value], path: &Path<'_>, problems: &Problems) -> Vec<Pr
     let mut profiles: Vec<Profile> = Vec::with_capacity(list.len());
     for (index, value) in list.iter().enumerate() {
         let at = path.index(index);
-        let named = value.get("schedulerName").and_then(Value::as_str).is_some_and(|n| !n.is_empty());
+        let named =
+            value.get("schedulerName").and_then(Value::as_str).is_some_and(|n| !n.is_empty());
         if list.len() > 1 && !named {
             problems.note(&at.field("schedulerName"), Problem::Missing);
         }

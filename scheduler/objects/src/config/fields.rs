@@ -113,12 +113,7 @@ impl<'a, 'p> Fields<'a, 'p> {
     }
 
     /// One of some words; `default` where the field is absent or empty.
-    pub(super) fn word<T: Copy>(
-        &self,
-        name: &'static str,
-        words: &[(&str, T)],
-        default: T,
-    ) -> T {
+    pub(super) fn word<T: Copy>(&self, name: &'static str, words: &[(&str, T)], default: T) -> T {
         let Some(found) = self.text(name).filter(|text| !text.is_empty()) else { return default };
         let path = self.path.field(name);
         self.problems.keep(crate::field::one_of(found, words, &path)).unwrap_or(default)

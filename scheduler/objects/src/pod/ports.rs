@@ -18,12 +18,8 @@ pub(crate) struct PortView {
     protocol: Text,
 }
 
-const PROTOCOLS: [(&str, Protocol); 4] = [
-    ("", Protocol::Tcp),
-    ("TCP", Protocol::Tcp),
-    ("UDP", Protocol::Udp),
-    ("SCTP", Protocol::Sctp),
-];
+const PROTOCOLS: [(&str, Protocol); 4] =
+    [("", Protocol::Tcp), ("TCP", Protocol::Tcp), ("UDP", Protocol::Udp), ("SCTP", Protocol::Sctp)];
 
 pub(super) fn read(view: &SpecView, spec: &Path<'_>) -> Result<Vec<HostPort>, ObjectError> {
     let mut ports = Vec::new();

@@ -91,9 +91,8 @@ fn pod_level(
     status: &StatusView,
     path: &Path<'_>,
 ) -> Result<Option<PodLevelRequests>, ObjectError> {
-    let counts = |name: &String| {
-        matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-")
-    };
+    let counts =
+        |name: &String| matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-");
     if !spec.resources.requests.keys().any(counts) {
         return Ok(None);
     }

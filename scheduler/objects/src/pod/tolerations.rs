@@ -46,11 +46,7 @@ pub(crate) fn read(
             "" => None,
             effect => Some(one_of(effect, &EFFECTS, &at.field("effect"))?),
         };
-        tolerations.push(Toleration {
-            key: optional(&view.key, &at.field("key"))?,
-            value,
-            effect,
-        });
+        tolerations.push(Toleration { key: optional(&view.key, &at.field("key"))?, value, effect });
     }
     Ok(tolerations)
 }
