@@ -97,7 +97,7 @@ struct BySelectorSpec {
 #[serde(default, rename_all = "camelCase")]
 struct BudgetStatus {
     disruptions_allowed: Lax<i32>,
-    disrupted_pods: Lax<BTreeMap<String, serde::de::IgnoredAny>>,
+    disrupted_pods: Lax<BTreeMap<String, Option<String>>>,
 }
 
 /// Reads a `v1.Service`.

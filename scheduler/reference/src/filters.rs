@@ -99,7 +99,7 @@ pub(crate) struct Filters<'s, 'a> {
     cycle: &'s Cycle<'a>,
     snapshot: &'s Snapshot<'a>,
     once: usize,
-    zones: Vec<(&'static str, &'static str, BTreeSet<Str>)>,
+    zones: Vec<volumes::Zone>,
     spread: Vec<spread::Counted<'a>>,
     peers: interpod::Known<'a>,
 }

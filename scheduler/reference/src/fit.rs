@@ -162,10 +162,14 @@ fn evenness(levels: impl Iterator<Item = (i64, i64)>) -> i64 {
         _ => {
             let count = crate::scores::float(crate::scores::number(parts.len()));
             let mut total = 0.0;
-            parts.iter().for_each(|part| total += part);
+            for part in &parts {
+                total += part;
+            }
             let mean = total / count;
             let mut sum = 0.0;
-            parts.iter().for_each(|part| sum += (part - mean) * (part - mean));
+            for part in &parts {
+                sum += (part - mean) * (part - mean);
+            }
             (sum / count).sqrt()
         }
     };

@@ -49,12 +49,11 @@ impl Scheduler {
         let mut feasible = Vec::new();
         for (at, (info, rejection)) in snapshot.nodes.iter().zip(rejections).enumerate() {
             let name = info.node.name.clone();
-            match rejection {
-                Some(rejection) => drop(verdict.rejected.insert(name, rejection)),
-                None => {
-                    feasible.push(at);
-                    verdict.feasible.insert(name);
-                }
+            if let Some(rejection) = rejection {
+                verdict.rejected.insert(name, rejection);
+            } else {
+                feasible.push(at);
+                verdict.feasible.insert(name);
             }
         }
         for (at, scores) in feasible.iter().zip(scores::scores(&cycle, &feasible)) {

@@ -32,13 +32,14 @@ fn constraints(
     };
     list.retain(|constraint| constraint.hard == hard);
     if own {
-        list.iter_mut().for_each(|constraint| add_match_labels(constraint, &pod.spec.labels));
+        for constraint in &mut list {
+            add_match_labels(constraint, &pod.spec.labels);
+        }
     } else if !list.is_empty() {
-        match default_selector(pod, snapshot) {
-            Some(selector) => {
-                list.iter_mut().for_each(|constraint| constraint.selector = Some(selector.clone()));
-            }
-            None => list.clear(),
+        let selector = default_selector(pod, snapshot);
+        list.retain(|_| selector.is_some());
+        for constraint in &mut list {
+            constraint.selector.clone_from(&selector);
         }
     }
     list

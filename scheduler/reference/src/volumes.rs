@@ -110,14 +110,12 @@ fn migrated(csi_node: Option<&CsiNode>, disk: &Disk) -> Option<(Str, Str)> {
 
 /// Driver and handle of a claim's volume, or, where it has none yet, what its class will make.
 fn driver_and_handle(state: &State, claim: &PersistentVolumeClaim) -> Option<(Str, Str)> {
-    match claim.volume.as_ref().and_then(|name| state.volumes.get(name)) {
-        Some(volume) => volume.csi.clone().filter(|(_, handle)| !handle.is_empty()),
-        None => {
-            let class = state.classes.get(claim.class.as_ref().filter(|name| !name.is_empty())?)?;
-            let handle = format!("\0{}/{}", claim.namespace, claim.name);
-            Some((class.provisioner.clone(), Str::from(handle)))
-        }
+    if let Some(volume) = claim.volume.as_ref().and_then(|name| state.volumes.get(name)) {
+        return volume.csi.clone().filter(|(_, handle)| !handle.is_empty());
     }
+    let class = state.classes.get(claim.class.as_ref().filter(|name| !name.is_empty())?)?;
+    let handle = format!("\0{}/{}", claim.namespace, claim.name);
+    Some((class.provisioner.clone(), Str::from(handle)))
 }
 
 /// NodeVolumeLimits.
@@ -138,7 +136,9 @@ pub(crate) fn limits(pod: &Pod, snapshot: &Snapshot<'_>, info: &NodeInfo<'_>) ->
     there.extend(here.filter_map(|a| state.volumes.get(a.volume.as_ref()?)?.csi.clone()));
     new.retain(|volume| !there.contains(volume));
     let mut count: BTreeMap<&Str, usize> = BTreeMap::new();
-    new.iter().for_each(|(driver, _)| *count.entry(driver).or_default() += 1);
+    for (driver, _) in &new {
+        *count.entry(driver).or_default() += 1;
+    }
     let exceeded = count.into_iter().any(|(driver, count)| {
         let used = there.iter().filter(|(other, _)| other == driver).count();
         limit(driver).is_some_and(|limit| used + count > usize::try_from(limit).unwrap_or(0))
@@ -292,11 +292,11 @@ fn in_topology(topologies: &NodeSelector, info: &NodeInfo<'_>) -> bool {
     topologies.terms.is_empty() || topologies.matches("", &info.node.labels)
 }
 
+/// Two names of a label, and the values that a node may have there.
+pub(crate) type Zone = (&'static str, &'static str, BTreeSet<Str>);
+
 /// VolumeZone, before nodes are looked at: what zones and regions the claims' volumes are in.
-pub(crate) fn zones(
-    state: &State,
-    pod: &Pod,
-) -> Result<Vec<(&'static str, &'static str, BTreeSet<Str>)>, Reason> {
+pub(crate) fn zones(state: &State, pod: &Pod) -> Result<Vec<Zone>, Reason> {
     let mut zones = Vec::new();
     for (name, ephemeral) in claims(pod) {
         let volume = claim(state, pod, name).and_then(|claim| claim.volume.as_ref());
@@ -316,7 +316,7 @@ pub(crate) fn zones(
 }
 
 /// VolumeZone.
-pub(crate) fn zone(zones: &[(&str, &str, BTreeSet<Str>)], info: &NodeInfo<'_>) -> Option<Refusal> {
+pub(crate) fn zone(zones: &[Zone], info: &NodeInfo<'_>) -> Option<Refusal> {
     if ZONE_LABELS.iter().all(|(label, _)| info.label(label).is_none()) {
         return None;
     }

@@ -16,7 +16,7 @@ pub struct ReadError {
     pub line: usize,
     /// What is wrong.
     #[source]
-    pub problem: Problem,
+    pub problem: Box<Problem>,
 }
 
 /// What is wrong with a line.

@@ -53,16 +53,24 @@ pub struct Records {
 
 impl std::fmt::Debug for Records {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Records").field("file", &self.file).field("line", &self.line).finish()
+        f.debug_struct("Records")
+            .field("file", &self.file)
+            .field("line", &self.line)
+            .finish_non_exhaustive()
     }
 }
 
 /// Opens a file.
 pub fn open(path: impl AsRef<Path>) -> Result<Records, ReadError> {
     let path = path.as_ref();
-    let fail = |error| ReadError { file: path.to_owned(), line: 0, problem: Problem::Io(error) };
+    let fail =
+        |error| ReadError { file: path.to_owned(), line: 0, problem: Box::new(Problem::Io(error)) };
     let file = File::open(path).map_err(fail)?;
-    read(path, file).map_err(|error| ReadError { file: path.to_owned(), line: 0, problem: error })
+    read(path, file).map_err(|error| ReadError {
+        file: path.to_owned(),
+        line: 0,
+        problem: Box::new(error),
+    })
 }
 
 /// Reads from anything; `name` stands in errors.
@@ -97,7 +105,11 @@ impl Iterator for Records {
                 }
             };
             let (file, line) = (&self.file, self.line);
-            return Some(record.map_err(|problem| ReadError { file: file.clone(), line, problem }));
+            return Some(record.map_err(|problem| ReadError {
+                file: file.clone(),
+                line,
+                problem: Box::new(problem),
+            }));
         }
     }
 }

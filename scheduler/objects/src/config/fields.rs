@@ -90,14 +90,11 @@ impl<'a, 'p> Fields<'a, 'p> {
     /// A list; an absent one is empty.
     pub(super) fn list(&self, name: &'static str) -> &'a [Value] {
         let Some(value) = self.get(name) else { return &[] };
-        match value {
-            Value::Array(list) => list,
-            _ => {
-                let path = self.path.field(name);
-                self.shape::<()>(&path, "expected a list");
-                &[]
-            }
+        if let Value::Array(list) = value {
+            return list;
         }
+        self.shape::<()>(&self.path.field(name), "expected a list");
+        &[]
     }
 
     /// Texts of a list.

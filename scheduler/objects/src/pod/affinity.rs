@@ -13,9 +13,12 @@ use serde::Deserialize;
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(crate) struct AffinityView {
-    node_affinity: Lax<NodeAffinityView>,
-    pod_affinity: Lax<PodAffinityView>,
-    pod_anti_affinity: Lax<PodAffinityView>,
+    #[serde(rename = "nodeAffinity")]
+    node: Lax<NodeAffinityView>,
+    #[serde(rename = "podAffinity")]
+    pod: Lax<PodAffinityView>,
+    #[serde(rename = "podAntiAffinity")]
+    anti: Lax<PodAffinityView>,
 }
 
 /// `v1.NodeAffinity`.
@@ -75,12 +78,10 @@ const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
 impl AffinityView {
     pub(crate) fn read(&self, namespace: &Str, path: &Path<'_>) -> Result<Affinity, ObjectError> {
-        let (node_required, node_preferred) =
-            self.node_affinity.read(&path.field("nodeAffinity"))?;
-        let (required, preferred) =
-            self.pod_affinity.read(namespace, &path.field("podAffinity"))?;
+        let (node_required, node_preferred) = self.node.read(&path.field("nodeAffinity"))?;
+        let (required, preferred) = self.pod.read(namespace, &path.field("podAffinity"))?;
         let (anti_required, anti_preferred) =
-            self.pod_anti_affinity.read(namespace, &path.field("podAntiAffinity"))?;
+            self.anti.read(namespace, &path.field("podAntiAffinity"))?;
         Ok(Affinity {
             node_required,
             node_preferred,
