@@ -7,7 +7,7 @@ use serde_json::json;
 
 #[test]
 fn a_node_has_what_its_status_allocates() {
-    let node = objects::node(&json!({
+    let node = objects::node(json!({
         "metadata": {"name": "n", "labels": {"b": "2", "a": "1"}},
         "spec": {"unschedulable": true, "taints": [{"key": "k", "effect": "NoExecute"}]},
         "status": {
@@ -36,11 +36,11 @@ fn a_node_has_what_its_status_allocates() {
 #[test]
 fn an_absent_selector_is_not_an_empty_one() {
     let meta = json!({"name": "s", "namespace": "ns"});
-    let absent = objects::service(&json!({"metadata": meta, "spec": {}})).expect("a service");
-    let empty = objects::service(&json!({"metadata": meta, "spec": {"selector": {}}}));
+    let absent = objects::service(json!({"metadata": meta, "spec": {}})).expect("a service");
+    let empty = objects::service(json!({"metadata": meta, "spec": {"selector": {}}}));
     assert_eq!((absent.kind, absent.selector), (GroupKind::Service, None));
     assert!(empty.expect("a service").selector.is_some_and(|selector| selector.is_empty()));
-    let set = objects::replica_set(&json!({"metadata": meta, "spec": {"selector": {
+    let set = objects::replica_set(json!({"metadata": meta, "spec": {"selector": {
         "matchLabels": {"a": "1"}, "matchExpressions": [{"key": "b", "operator": "Exists"}],
     }}}));
     assert_eq!(set.expect("a set").selector.map(|selector| selector.requirements.len()), Some(2));
@@ -48,7 +48,7 @@ fn an_absent_selector_is_not_an_empty_one() {
 
 #[test]
 fn a_budget_knows_what_is_already_disrupted() {
-    let budget = objects::budget(&json!({
+    let budget = objects::budget(json!({
         "metadata": {"name": "b", "namespace": "ns"},
         "spec": {"minAvailable": 1, "selector": {"matchLabels": {"a": "1"}}},
         "status": {"disruptionsAllowed": 2, "disruptedPods": {"p": "2026-03-01T00:00:00Z"}},
@@ -59,7 +59,7 @@ fn a_budget_knows_what_is_already_disrupted() {
 
 #[test]
 fn the_old_annotation_of_a_storage_class_wins() {
-    let claim = objects::persistent_volume_claim(&json!({
+    let claim = objects::persistent_volume_claim(json!({
         "metadata": {
             "name": "c", "namespace": "ns", "uid": "u",
             "annotations": {
@@ -82,13 +82,13 @@ fn the_old_annotation_of_a_storage_class_wins() {
 
 #[test]
 fn storage_objects_are_read() {
-    let class = objects::storage_class(&json!({
+    let class = objects::storage_class(json!({
         "metadata": {"name": "c"}, "provisioner": "p", "volumeBindingMode": "WaitForFirstConsumer",
         "allowedTopologies": [{"matchLabelExpressions": [{"key": "zone", "values": ["a"]}]}],
     }))
     .expect("the class can be read");
     assert!(class.wait_for_consumer && class.allowed_topologies.terms.len() == 1);
-    let node = objects::csi_node(&json!({
+    let node = objects::csi_node(json!({
         "metadata": {"name": "n", "annotations": {
             "storage.alpha.kubernetes.io/migrated-plugins": "kubernetes.io/aws-ebs,kubernetes.io/gce-pd"}},
         "spec": {"drivers": [{"name": "d", "allocatable": {"count": 3}}, {"name": "e"}]},
@@ -96,7 +96,7 @@ fn storage_objects_are_read() {
     .expect("the node can be read");
     assert_eq!(node.drivers[..], [("d".into(), Some(3)), ("e".into(), None)]);
     assert_eq!(node.migrated.len(), 2);
-    let capacity = objects::csi_capacity(&json!({
+    let capacity = objects::csi_capacity(json!({
         "metadata": {"name": "c", "namespace": "ns"}, "storageClassName": "c", "capacity": "1Gi",
     }))
     .expect("the capacity can be read");
@@ -104,13 +104,13 @@ fn storage_objects_are_read() {
         (capacity.capacity, capacity.largest, capacity.topology),
         (Some(1 << 30), None, None)
     );
-    let attachment = objects::volume_attachment(&json!({
+    let attachment = objects::volume_attachment(json!({
         "metadata": {"name": "a"},
         "spec": {"attacher": "d", "nodeName": "n", "source": {"persistentVolumeName": "v"}},
     }))
     .expect("the attachment can be read");
     assert_eq!(attachment.volume.as_deref(), Some("v"));
-    let driver = objects::csi_driver(&json!({
+    let driver = objects::csi_driver(json!({
         "metadata": {"name": "d"}, "spec": {"storageCapacity": true},
     }));
     assert!(driver.expect("the driver can be read").storage_capacity);

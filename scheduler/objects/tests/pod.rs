@@ -19,7 +19,7 @@ fn object(spec: Value, status: Value) -> Value {
 }
 
 fn read(spec: Value, status: Value) -> PodObject {
-    pod(&object(spec, status)).expect("the pod can be read")
+    pod(object(spec, status)).expect("the pod can be read")
 }
 
 fn spec(spec: Value) -> Arc<PodSpec> {
@@ -27,7 +27,7 @@ fn spec(spec: Value) -> Arc<PodSpec> {
 }
 
 fn error(spec: Value) -> String {
-    pod(&object(spec, json!({}))).expect_err("the pod is wrong").to_string()
+    pod(object(spec, json!({}))).expect_err("the pod is wrong").to_string()
 }
 
 fn container(requests: Value) -> Value {
@@ -250,8 +250,18 @@ fn an_affinity_term_without_namespaces_means_the_pods_own() {
     assert_eq!(terms[0].namespaces[..], ["ns".into()]);
     assert!(terms[0].selector.is_none());
     assert!(terms[1].namespaces.is_empty());
-    assert!(terms[1].namespace_selector.as_ref().is_some_and(|selector| selector.is_empty()));
-    assert!(terms[2].selector.as_ref().is_some_and(|selector| selector.is_empty()));
+    assert!(
+        terms[1]
+            .namespace_selector
+            .as_ref()
+            .is_some_and(berth_scheduler_model::labels::LabelSelector::is_empty)
+    );
+    assert!(
+        terms[2]
+            .selector
+            .as_ref()
+            .is_some_and(berth_scheduler_model::labels::LabelSelector::is_empty)
+    );
 }
 
 #[test]

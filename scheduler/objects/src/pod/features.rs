@@ -18,6 +18,7 @@ pub(super) fn needed(spec: &SpecView) -> Vec<Str> {
         (own_users, "UserNamespacesHostNetworkSupport"),
     ]
     .into_iter()
-    .filter_map(|(needed, feature)| needed.then(|| Str::from(feature)))
+    .filter(|(needed, _)| *needed)
+    .map(|(_, feature)| Str::from(feature))
     .collect()
 }
