@@ -211,17 +211,15 @@ impl Lanes {
         self.built = false;
     }
 
-    /// Recomputes one node.
-    fn mend(&mut self, slot: Slot, inputs: Inputs<'_>) {
-        let fixed = inputs.static_verdict(slot);
-        let (verdict, lane) = if fixed == 0 {
-            let tie = inputs.nodes.tie[slot as usize];
-            let lane = single(inputs.at(slot), tie, inputs.rules, inputs.shape);
-            let verdict = inputs.verdict(slot, lane);
-            (verdict, if verdict == 0 { lane + self.image_part(slot) } else { 0 })
-        } else {
-            (fixed, 0)
-        };
+    /// Takes a node out, as refused by this plugin, until it is mended.
+    pub(crate) fn suppress(&mut self, slot: Slot, plugin: Plugin) {
+        self.judge(slot, refused_by(plugin));
+        let group = self.group[slot as usize];
+        self.place(slot, 0, group);
+    }
+
+    /// A node's verdict is now this.
+    fn judge(&mut self, slot: Slot, verdict: Verdict) {
         let old = core::mem::replace(&mut self.verdict[slot as usize], verdict);
         if old != verdict {
             if old != 0 && old != ABSENT {
@@ -231,6 +229,20 @@ impl Lanes {
                 self.refused[usize::from(verdict) - 1] += 1;
             }
         }
+    }
+
+    /// Recomputes one node.
+    pub(crate) fn mend(&mut self, slot: Slot, inputs: Inputs<'_>) {
+        let fixed = inputs.static_verdict(slot);
+        let (verdict, lane) = if fixed == 0 {
+            let tie = inputs.nodes.tie[slot as usize];
+            let lane = single(inputs.at(slot), tie, inputs.rules, inputs.shape);
+            let verdict = inputs.verdict(slot, lane);
+            (verdict, if verdict == 0 { lane + self.image_part(slot) } else { 0 })
+        } else {
+            (fixed, 0)
+        };
+        self.judge(slot, verdict);
         self.place(slot, lane, inputs.sig.group_of[slot as usize]);
     }
 

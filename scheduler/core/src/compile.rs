@@ -136,7 +136,6 @@ impl Engine {
             images: Vec::new(),
             containers: 0,
             gates: Vec::new(),
-            unsupported: Vec::new(),
             ..(*spec).clone()
         };
         let sig = self.sig_with(SigKey { profile, namespace, spec: blank, default_selector });

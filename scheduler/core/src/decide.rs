@@ -49,7 +49,7 @@ pub(crate) struct Evaluated {
 pub(crate) struct Decision {
     /// Feasible groups.
     pub(crate) groups: Vec<Evaluated>,
-    /// Nodes refused by a rule about other pods or by NodeDeclaredFeatures, by plugin.
+    /// Nodes that are not feasible, by the first plugin that refused them.
     pub(crate) refused: [u32; Plugin::FILTERS],
     /// Nodes that pass all filters.
     pub(crate) feasible: u32,
@@ -78,10 +78,11 @@ impl Decision {
         &mut self,
         sig: &Sig,
         rules: &ProfileRules,
+        refused: &[u32; Plugin::FILTERS],
         members: impl Iterator<Item = (u32, u32)>,
     ) {
         self.groups.clear();
-        self.refused = [0; Plugin::FILTERS];
+        self.refused = *refused;
         self.feasible = 0;
         self.find_least(sig);
         let trivial = sig.is_trivial();
@@ -98,6 +99,23 @@ impl Decision {
         self.score(sig, rules);
     }
 
+    /// All nodes are refused before they are looked at.
+    pub(crate) fn refuse_all(&mut self, plugin: Plugin, nodes: u32) {
+        self.groups.clear();
+        self.least.clear();
+        self.refused = [0; Plugin::FILTERS];
+        self.refused[plugin as usize] = nodes;
+        self.feasible = 0;
+    }
+
+    /// A node with its total, if it is feasible.
+    pub(crate) fn on(&self, lanes: &Lanes, slot: Slot) -> Option<Choice> {
+        let lane = *lanes.lanes().get(slot as usize)?;
+        let group = lanes.group_of()[slot as usize];
+        let evaluated = self.groups.iter().find(|g| lane != 0 && g.group == group)?;
+        Some(self.choice(i64::from(lane) + (evaluated.score << TIE_BITS)))
+    }
+
     /// The smallest count of each hard constraint over its domains.
     fn find_least(&mut self, sig: &Sig) {
         self.least.clear();
@@ -106,6 +124,11 @@ impl Decision {
             let enough = domains > 0 && domains >= constraint.min_domains;
             self.least.push(if enough { least } else { 0 });
         }
+    }
+
+    /// The smallest count of each hard constraint, as of the last evaluation.
+    pub(crate) fn least(&self) -> &[i64] {
+        &self.least
     }
 
     fn score(&mut self, sig: &Sig, rules: &ProfileRules) {

@@ -4,8 +4,9 @@
 use crate::class::{Class, ClassId, Inputs, Lanes, fresh};
 use crate::columns::Columns;
 use crate::decide::{Choice, Decision};
-use crate::groups::{Change, Groups};
+use crate::groups::{Groups, Replaced};
 use crate::hash::{Hasher, Table};
+use crate::images::Images;
 use crate::intern::Interner;
 use crate::labels::LabelKeys;
 use crate::log::Log;
@@ -18,6 +19,8 @@ use crate::specs::{SpecIx, Specs};
 use crate::terms::Namespaces;
 use crate::ties::{TIE_MAX, Ties};
 use crate::vector::Vector;
+use crate::volumes::{Binding, Storage};
+use crate::whatif::{Asking, Change, Ground};
 use crate::Slot;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
@@ -26,7 +29,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::node::Node;
-use berth_scheduler_model::objects::Event;
+use berth_scheduler_model::objects::{DisruptionBudget, Event};
 use berth_scheduler_model::pod::{Pod, PodSpec};
 use berth_scheduler_model::profile::Profile;
 use berth_scheduler_model::rules::Plugin;
@@ -44,6 +47,8 @@ pub struct Options {
     pub class_bytes: usize,
     /// Vector instructions of the machine.
     pub vector: Vector,
+    /// Preemption refuses to violate a disruption budget instead of doing it as a last resort.
+    pub strict_budgets: bool,
 }
 
 impl Default for Options {
@@ -54,8 +59,17 @@ impl Default for Options {
             profiles: vec![Profile::default()],
             class_bytes: 256 << 20,
             vector: Vector::BASELINE,
+            strict_budgets: false,
         }
     }
+}
+
+/// The pod that a decision is about.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Subject<'a> {
+    pub(crate) uid: &'a str,
+    /// The node it is nominated to, `NO_SLOT` if none.
+    pub(crate) nominated: Slot,
 }
 
 /// What names a pod.
@@ -102,6 +116,37 @@ pub struct Refusal {
     pub no_profile: bool,
 }
 
+/// An evaluation of all groups, and what it was made from.
+pub(crate) struct Found<'a> {
+    pub(crate) decision: &'a mut Decision,
+    pub(crate) lanes: &'a mut Lanes,
+    pub(crate) sig: &'a Sig,
+    nominated: Option<Slot>,
+}
+
+impl Found<'_> {
+    /// The node to take: the nominated one if it will do, whatever the scores, else the best.
+    fn choose(&mut self) -> Option<Choice> {
+        let nominated = self.nominated.and_then(|slot| self.decision.on(self.lanes, slot));
+        nominated.or_else(|| self.decision.best(self.lanes))
+    }
+}
+
+/// Where a pod could go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Survey {
+    /// Feasible nodes with their totals, by slot.
+    pub totals: Vec<(Slot, i64)>,
+    /// The node that a placement would choose, with its total.
+    pub choice: Option<(Slot, i64)>,
+    /// Nodes that are not feasible, by plugin.
+    pub refusal: Refusal,
+}
+
+fn refusal(decision: &Decision) -> Refusal {
+    Refusal { nodes: decision.refused, no_profile: false }
+}
+
 /// The scheduling engine.
 #[derive(Debug)]
 pub struct Engine {
@@ -129,10 +174,21 @@ pub struct Engine {
     class_budget: usize,
     /// Lanes of no class, for one that is seen for the first time.
     pub(crate) spare_lanes: Option<Box<Lanes>>,
+    pub(crate) images: Images,
+    pub(crate) storage: Storage,
+    pub(crate) budgets: BTreeMap<(Str, Str), DisruptionBudget>,
+    pub(crate) strict_budgets: bool,
+    /// Pods on nodes by priority.
+    pub(crate) priorities: BTreeMap<i32, u32>,
+    /// What was decided about claims of pods that are assumed.
+    bindings: BTreeMap<PodIx, Vec<Binding>>,
+    /// Nodes that pods are nominated to.
+    nominated_nodes: Vec<Slot>,
     ties: Ties,
     /// By tie label: the slot.
     by_tie: Vec<Slot>,
     decision: Decision,
+    image_scores: Vec<(Slot, i64)>,
     /// Pods whose node is not there, by its name.
     ghosts: BTreeMap<Str, Vec<PodIx>>,
     vector: Vector,
@@ -174,9 +230,17 @@ impl Engine {
             class_bytes: 0,
             class_budget: options.class_bytes,
             spare_lanes: None,
+            images: Images::new(hasher.clone()),
+            storage: Storage::new(),
+            budgets: BTreeMap::new(),
+            strict_budgets: options.strict_budgets,
+            priorities: BTreeMap::new(),
+            bindings: BTreeMap::new(),
+            nominated_nodes: Vec::new(),
             ties: Ties::default(),
             by_tie: vec![NO_SLOT; TIE_MAX as usize + 1],
             decision: Decision::default(),
+            image_scores: Vec::new(),
             ghosts: BTreeMap::new(),
             vector: options.vector,
             decisions: 0,
@@ -203,7 +267,7 @@ impl Engine {
                 self.namespaces.set(&name, None);
             }
             Event::Group(group) => {
-                if let Change::Was(old) = self.groups.set(&group, &mut self.namespaces) {
+                if let Replaced::Was(old) = self.groups.set(&group, &mut self.namespaces) {
                     let newly = self.label_keys.add_selector(group.selector.as_ref());
                     self.label_keys.remove_selector(old.as_ref());
                     self.split_peers(&newly);
@@ -211,11 +275,30 @@ impl Engine {
             }
             Event::GroupGone { kind, namespace, name } => {
                 let change = self.groups.remove(kind, &namespace, &name, &mut self.namespaces);
-                if let Change::Was(old) = change {
+                if let Replaced::Was(old) = change {
                     self.label_keys.remove_selector(old.as_ref());
                 }
             }
-            _ => {}
+            Event::Budget(budget) => {
+                self.budgets.insert((budget.namespace.clone(), budget.name.clone()), budget);
+            }
+            Event::BudgetGone { namespace, name } => {
+                self.budgets.remove(&(namespace, name));
+            }
+            Event::Volume(_)
+            | Event::VolumeGone(_)
+            | Event::Claim(_)
+            | Event::ClaimGone { .. }
+            | Event::Class(_)
+            | Event::ClassGone(_)
+            | Event::CsiNode(_)
+            | Event::CsiNodeGone(_)
+            | Event::CsiDriver(_)
+            | Event::CsiDriverGone(_)
+            | Event::Capacity(_)
+            | Event::CapacityGone { .. }
+            | Event::Attachment(_)
+            | Event::AttachmentGone(_) => self.storage.apply(event),
         }
     }
 
@@ -225,16 +308,38 @@ impl Engine {
             return Outcome::Known(known);
         }
         let ix = self.intern(id.namespace, spec);
-        match self.decide(ix) {
+        match self.decide(ix, Subject { uid: id.uid, nominated: NO_SLOT }) {
             Ok(choice) => {
                 let node = self.by_tie[choice.tie as usize];
                 let pod = self.pods.insert(id.uid, id.name, ix);
                 self.specs.retain(ix);
-                self.put_on(pod, node, PodState::Assumed);
+                self.assume(pod, node);
                 Outcome::Placed(Placement { pod, node, total: choice.total, feasible: choice.feasible })
             }
             Err(refusal) => Outcome::Refused(refusal),
         }
+    }
+
+    /// Puts a pod on the node chosen for it, with what its claims need.
+    fn assume(&mut self, pod: PodIx, node: Slot) {
+        let entry = self.specs.get(self.pods.get(pod).spec);
+        if !entry.spec.volumes.is_empty() {
+            let wants = crate::volumes::Wants {
+                namespace: self.namespaces.ids.name(entry.namespace),
+                spec: &entry.spec,
+                uid: self.pods.uid(pod),
+            };
+            let bindings = self.storage.assume(wants, self.nodes.node(node));
+            if !bindings.is_empty() {
+                self.bindings.insert(pod, bindings);
+            }
+        }
+        self.put_on(pod, node, PodState::Assumed);
+    }
+
+    /// What was decided about the claims of an assumed pod.
+    pub fn bindings(&self, pod: PodIx) -> &[Binding] {
+        self.bindings.get(&pod).map_or(&[], Vec::as_slice)
     }
 
     /// The index of a spec in a namespace.
@@ -277,33 +382,55 @@ impl Engine {
         self.pods.len()
     }
 
+    /// What names a pod.
+    pub fn pod_id(&self, pod: PodIx) -> PodId<'_> {
+        let entry = self.specs.get(self.pods.get(pod).spec);
+        PodId {
+            uid: self.pods.uid(pod),
+            namespace: self.namespaces.ids.name(entry.namespace),
+            name: self.pods.name(pod),
+        }
+    }
+
     /// The name of a node.
     pub fn node_name(&self, slot: Slot) -> &Str {
         &self.nodes.node(slot).name
     }
 
     /// Finds the best node for a spec.
-    pub(crate) fn decide(&mut self, ix: SpecIx) -> Result<Choice, Refusal> {
+    pub(crate) fn decide(&mut self, ix: SpecIx, subject: Subject<'_>) -> Result<Choice, Refusal> {
         let Some(class) = self.class_of(ix) else {
             return Err(Refusal { nodes: [0; Plugin::FILTERS], no_profile: true });
         };
-        self.evaluate(class, |decision, lanes, _| match decision.best(lanes) {
-            Some(choice) => Ok(choice),
-            None => {
-                let mut nodes = lanes.refused;
-                for (sum, more) in nodes.iter_mut().zip(decision.refused) {
-                    *sum += more;
-                }
-                Err(Refusal { nodes, no_profile: false })
-            }
+        self.evaluate(class, subject, |mut found| {
+            found.choose().ok_or_else(|| refusal(found.decision))
         })
+    }
+
+    /// Where a pod could go now: what a placement decides by, without placing anything.
+    pub fn survey(&mut self, pod: &Pod) -> Survey {
+        let ix = self.intern(&pod.namespace, &pod.spec);
+        let Some(class) = self.class_of(ix) else {
+            let refusal = Refusal { nodes: [0; Plugin::FILTERS], no_profile: true };
+            return Survey { totals: Vec::new(), choice: None, refusal };
+        };
+        let nominated = pod.nominated.as_ref().and_then(|name| self.nodes.find(name));
+        let subject = Subject { uid: &pod.uid, nominated: nominated.unwrap_or(NO_SLOT) };
+        let (totals, choice, refusal) = self.evaluate(class, subject, |mut found| {
+            let mut totals = Vec::new();
+            found.decision.totals(found.lanes, |slot, total| totals.push((slot, total)));
+            (totals, found.choose(), refusal(found.decision))
+        });
+        let choice = choice.map(|c| (self.by_tie[c.tie as usize], c.total));
+        Survey { totals, choice, refusal }
     }
 
     /// Brings a class up to date, evaluates its groups, and calls `then` with the result.
     pub(crate) fn evaluate<R>(
         &mut self,
         id: ClassId,
-        then: impl FnOnce(&mut Decision, &mut Lanes, &Sig) -> R,
+        subject: Subject<'_>,
+        then: impl FnOnce(Found<'_>) -> R,
     ) -> R {
         self.decisions += 1;
         let decisions = self.decisions;
@@ -329,20 +456,74 @@ impl Engine {
         if lanes.owner != id {
             lanes.forget();
             lanes.owner = id;
+            lanes.image_epoch = 0;
+            lanes.images.clear();
         }
-        lanes.catch_up(Inputs {
+        if lanes.image_epoch != self.images.epoch() {
+            lanes.image_epoch = self.images.epoch();
+            let weight = profile.local.image_weight;
+            let found = &mut self.image_scores;
+            self.images.scores(&class.key.images, class.key.containers, self.nodes.live(), found);
+            found.iter_mut().for_each(|(_, score)| *score *= weight);
+            found.retain(|(_, score)| *score != 0);
+            if *found != lanes.images {
+                lanes.images.clone_from(found);
+                lanes.forget();
+            }
+        }
+        let ground = Ground {
+            nodes: &self.nodes,
+            pods: &self.pods,
+            specs: &self.specs,
+            peers: &self.peers,
+            namespaces: &self.namespaces,
+            storage: &self.storage,
+        };
+        let asking = Asking { sig: &sig, class, profile, uid: subject.uid };
+        let has_volumes = !sig.key.spec.volumes.is_empty();
+        if has_volumes && lanes.volume_epoch != self.storage.epoch() {
+            lanes.volume_epoch = self.storage.epoch();
+            lanes.forget();
+        }
+        let volumes = |slot: Slot| {
+            let refusals = ground.volume_refusals(asking, slot, Change::default());
+            refusals.first().map(|(plugin, ..)| *plugin)
+        };
+        let inputs = Inputs {
             nodes: &self.nodes,
             log: &self.log,
             sig: &sig,
             rules: &profile.local,
             shape: &class.shape,
             filters_ports: profile.filters(Plugin::NodePorts),
-            volumes: None,
+            volumes: has_volumes.then_some(&volumes),
             vector: self.vector,
-        });
-        let members = lanes.live.iter().map(|g| (*g, lanes.groups[*g as usize].members));
-        self.decision.evaluate(&sig, profile, members);
-        let result = then(&mut self.decision, &mut lanes, &sig);
+        };
+        let result = if let Some((plugin, _)) = asking.pre_filter(ground) {
+            self.decision.refuse_all(plugin, self.nodes.live());
+            let decision = &mut self.decision;
+            then(Found { decision, lanes: &mut lanes, sig: &sig, nominated: None })
+        } else {
+            lanes.catch_up(inputs);
+            for slot in &self.nominated_nodes {
+                let on = ground.nominees(asking, *slot);
+                if on.is_empty() {
+                    continue;
+                }
+                if let Some((plugin, _)) = ground.refusal(asking, *slot, Change { off: &[], on: &on }) {
+                    lanes.suppress(*slot, plugin);
+                }
+            }
+            let members = lanes.live.iter().map(|g| (*g, lanes.groups[*g as usize].members));
+            self.decision.evaluate(&sig, profile, &lanes.refused, members);
+            let nominated = (subject.nominated != NO_SLOT).then_some(subject.nominated);
+            let decision = &mut self.decision;
+            let result = then(Found { decision, lanes: &mut lanes, sig: &sig, nominated });
+            for slot in &self.nominated_nodes {
+                lanes.mend(*slot, inputs);
+            }
+            result
+        };
         self.sigs[sig_id.0 as usize] = Some(sig);
         if keep {
             self.keep_lanes(id, lanes);
@@ -395,6 +576,7 @@ impl Engine {
         self.nodes.book(slot, &self.specs.get(spec).usage, true);
         let terms = self.peers.get(peer).key.terms.is_some();
         self.log.push(slot, peer, 1, terms);
+        self.count(spec, true);
     }
 
     /// Takes a pod off its node; it stays known.
@@ -409,10 +591,45 @@ impl Engine {
         self.nodes.book(slot, &self.specs.get(spec).usage, false);
         let terms = self.peers.get(peer).key.terms.is_some();
         self.log.push(slot, peer, -1, terms);
+        self.count(spec, false);
         let record = self.pods.get_mut(ix);
         record.slot = NO_SLOT;
         record.peer = PeerId::NONE;
         self.peers.release(peer);
+    }
+
+    /// A pod of a spec came onto or went off a node: counts that are not kept by node.
+    fn count(&mut self, spec: SpecIx, came: bool) {
+        let entry = self.specs.get(spec);
+        self.storage.count_users(self.namespaces.ids.name(entry.namespace), &entry.spec, came);
+        let pods = self.priorities.entry(entry.spec.priority).or_insert(0);
+        if came {
+            *pods += 1;
+        } else {
+            *pods -= 1;
+            if *pods == 0 {
+                self.priorities.remove(&entry.spec.priority);
+            }
+        }
+    }
+
+    /// A pending pod is nominated to a node (`NO_SLOT`: to none).
+    pub(crate) fn nominate(&mut self, pod: PodIx, slot: Slot) {
+        let old = core::mem::replace(&mut self.pods.get_mut(pod).nominated, slot);
+        if old != NO_SLOT {
+            let nominees = &mut self.nodes.entry_mut(old).nominees;
+            nominees.retain(|other| *other != pod);
+            if nominees.is_empty() {
+                self.nominated_nodes.retain(|s| *s != old);
+            }
+        }
+        if slot != NO_SLOT {
+            let nominees = &mut self.nodes.entry_mut(slot).nominees;
+            if nominees.is_empty() {
+                self.nominated_nodes.push(slot);
+            }
+            nominees.push(pod);
+        }
     }
 
     /// A bound pod is now another to its peers.
@@ -430,7 +647,12 @@ impl Engine {
             self.leave_ghosts(ix);
         }
         self.take_off(ix);
+        self.nominate(ix, NO_SLOT);
         let spec = self.pods.get(ix).spec;
+        if let Some(bindings) = self.bindings.remove(&ix) {
+            let namespace = self.namespaces.ids.name(self.specs.get(spec).namespace);
+            self.storage.forget(namespace, &bindings);
+        }
         self.pods.remove(ix);
         self.specs.release(spec);
     }
@@ -445,12 +667,15 @@ impl Engine {
     fn set_node(&mut self, node: Box<Node>) {
         let name = node.name.clone();
         if let Some(slot) = self.nodes.find(&name) {
+            self.images.update(slot, &self.nodes.node(slot).images, &node.images);
             self.nodes.replace(slot, node, &mut self.resources);
             self.columns.update(slot, Some(&self.nodes.node(slot).labels));
             self.log.push_static(slot);
             return;
         }
         let slot = self.nodes.insert(node, &mut self.resources);
+        self.images.nodes_changed();
+        self.images.update(slot, &[], &self.nodes.node(slot).images);
         self.columns.grow(self.nodes.slots());
         self.log.grow(self.nodes.slots());
         self.columns.update(slot, Some(&self.nodes.node(slot).labels));
@@ -474,10 +699,15 @@ impl Engine {
         for pod in &pods {
             self.take_off(*pod);
         }
+        for pod in self.nodes.entry(slot).nominees.clone() {
+            self.nominate(pod, NO_SLOT);
+        }
         if !pods.is_empty() {
             self.ghosts.insert(name.clone(), pods);
         }
         self.columns.update(slot, None);
+        self.images.update(slot, &self.nodes.node(slot).images, &[]);
+        self.images.nodes_changed();
         self.ties.remove(self.nodes.tie_hash(name), name);
         self.nodes.remove(slot);
         self.log.push_static(slot);
@@ -487,20 +717,30 @@ impl Engine {
         if let Some(old) = self.pods.find(&pod.uid) {
             self.forget(old);
         }
-        let Some(node) = &pod.node else { return };
         let namespace = self.namespaces.ids.intern_str(&pod.namespace);
         let spec = self.spec_of(namespace, &pod.spec);
         self.specs.retain(spec);
         let ix = self.pods.insert(&pod.uid, &pod.name, spec);
         let record = self.pods.get_mut(ix);
-        record.state = PodState::Bound;
+        record.state = if pod.node.is_some() { PodState::Bound } else { PodState::Pending };
         record.terminating = pod.terminating;
         record.preempted = pod.preempted;
         record.started = pod.started.unwrap_or(crate::pods::NOT_STARTED);
-        match self.nodes.find(node) {
-            Some(slot) => self.put_on(ix, slot, PodState::Bound),
-            None => self.ghosts.entry(node.clone()).or_default().push(ix),
+        match &pod.node {
+            Some(node) => match self.nodes.find(node) {
+                Some(slot) => self.put_on(ix, slot, PodState::Bound),
+                None => self.ghosts.entry(node.clone()).or_default().push(ix),
+            },
+            None => {
+                if let Some(slot) = pod.nominated.as_ref().and_then(|name| self.nodes.find(name)) {
+                    self.nominate(ix, slot);
+                }
+            }
         }
+    }
+
+    pub(crate) fn class(&self, id: ClassId) -> &Class {
+        self.classes[id.0 as usize].as_ref().expect("a referenced class is there")
     }
 
     pub(crate) fn class_mut(&mut self, id: ClassId) -> &mut Class {

@@ -20,15 +20,15 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// Takes one in. Gives the selector it had.
-    pub(crate) fn set(&mut self, group: &Group, namespaces: &mut Namespaces) -> Change {
+    pub(crate) fn set(&mut self, group: &Group, namespaces: &mut Namespaces) -> Replaced {
         let namespace = namespaces.ids.intern_str(&group.namespace);
         let key = (namespace, group.kind, group.name.clone());
         let old = self.groups.insert(key, group.selector.clone());
         if old.as_ref() == Some(&group.selector) {
-            return Change::None;
+            return Replaced::None;
         }
         self.bump(namespace);
-        Change::Was(old.flatten())
+        Replaced::Was(old.flatten())
     }
 
     /// Forgets one.
@@ -38,13 +38,13 @@ impl Groups {
         namespace: &Str,
         name: &Str,
         namespaces: &mut Namespaces,
-    ) -> Change {
+    ) -> Replaced {
         let namespace = namespaces.ids.intern_str(namespace);
         match self.groups.remove(&(namespace, kind, name.clone())) {
-            None => Change::None,
+            None => Replaced::None,
             Some(old) => {
                 self.bump(namespace);
-                Change::Was(old)
+                Replaced::Was(old)
             }
         }
     }
@@ -98,7 +98,7 @@ impl Groups {
 
 /// What a change replaced.
 #[derive(Debug)]
-pub(crate) enum Change {
+pub(crate) enum Replaced {
     /// Nothing changed.
     None,
     /// There was this selector before.

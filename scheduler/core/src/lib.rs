@@ -17,8 +17,10 @@ mod columns;
 mod compile;
 mod decide;
 mod engine;
+mod explain;
 mod groups;
 mod hash;
+mod images;
 mod intern;
 mod labels;
 mod local;
@@ -27,6 +29,7 @@ mod math;
 mod nodes;
 mod peers;
 mod pods;
+mod preempt;
 mod rules;
 mod sig;
 mod specs;
@@ -34,12 +37,17 @@ mod terms;
 mod text;
 mod ties;
 mod vector;
+mod volumes;
+mod whatif;
 
-pub use engine::{Engine, Options, Outcome, Placement, PodId, Refusal};
+pub use engine::{Engine, Options, Outcome, Placement, PodId, Refusal, Survey};
+pub use explain::{Explanation, NodeVerdict, Objection};
 pub use math::tie_hash;
+pub use preempt::{Eviction, Ineligible, PreemptionExplanation};
 pub use pods::{PodIx, PodState};
 pub use specs::SpecIx;
 pub use vector::Vector;
+pub use volumes::Binding;
 
 /// Place of a node in the columns; reused after the node is gone.
 pub type Slot = u32;

@@ -7,7 +7,7 @@
 use crate::intern::Interner;
 use crate::local::{Fit, LocalRules, Resource};
 use crate::nodes::TaintSet;
-use crate::peers::Peer;
+use crate::peers::PeerKey;
 use crate::sig::{Kind, PRE_FILTER, SigKey};
 use crate::terms::{Namespaces, existing_term_matches, own_term_matches};
 use alloc::vec;
@@ -89,9 +89,12 @@ impl ProfileRules {
 
     /// Whether the fit filter looks at this extended resource.
     pub(crate) fn filters_resource(&self, name: &str) -> bool {
-        let group = name.split_once('/').map_or("", |(group, _)| group);
-        !self.profile.ignored_resources.iter().any(|r| **r == *name)
-            && !self.profile.ignored_resource_groups.iter().any(|g| **g == *group && !group.is_empty())
+        // Only extended resources can be ignored.
+        let Some((group, _)) = name.split_once('/') else { return true };
+        let extended = !name.contains("kubernetes.io/") && !name.starts_with("requests.");
+        !(extended
+            && (self.profile.ignored_resources.iter().any(|r| **r == *name)
+                || self.profile.ignored_resource_groups.iter().any(|g| **g == *group)))
     }
 }
 
@@ -131,10 +134,17 @@ impl Spread {
     }
 
     /// Whether a pod of the peer is counted: not terminating, same namespace, and an empty selector counts none.
-    fn counts(&self, key: &SigKey, peer: &Peer) -> bool {
-        !peer.key.terminating
-            && peer.key.namespace == key.namespace
-            && self.selector.as_ref().is_some_and(|s| !s.is_empty() && s.matches(&peer.key.labels))
+    fn counts(&self, key: &SigKey, peer: &PeerKey) -> bool {
+        !peer.terminating
+            && self.selector.as_ref().is_some_and(|s| !s.is_empty())
+            && self.matches(key, peer)
+    }
+
+    /// Whether a pod of the peer is counted when it is moved in thought: upstream then looks neither at whether it terminates
+    /// nor at whether the selector is empty, so that a count may even fall below zero.
+    pub(crate) fn matches(&self, key: &SigKey, peer: &PeerKey) -> bool {
+        peer.namespace == key.namespace
+            && self.selector.as_ref().is_some_and(|s| s.matches(&peer.labels))
     }
 }
 
@@ -241,7 +251,7 @@ impl Compiled {
     pub(crate) fn effects(
         &self,
         key: &SigKey,
-        peer: &Peer,
+        peer: &PeerKey,
         namespaces: &Namespaces,
         profile: &ProfileRules,
         mut add: impl FnMut(Kind, &Str, i64),
@@ -258,7 +268,7 @@ impl Compiled {
             }
         }
         let spec = &key.spec;
-        let own = |term| own_term_matches(term, namespaces, peer.key.namespace, &peer.key.labels);
+        let own = |term| own_term_matches(term, namespaces, peer.namespace, &peer.labels);
         if !spec.affinity_required.is_empty() && spec.affinity_required.iter().all(own) {
             for term in &spec.affinity_required {
                 add(Kind::Affinity, &term.topology_key, 1);
@@ -275,7 +285,7 @@ impl Compiled {
                 add(Kind::Prefer, &term.topology_key, -i64::from(*weight));
             }
         }
-        let Some(terms) = &peer.key.terms else { return };
+        let Some(terms) = &peer.terms else { return };
         let theirs = |term| existing_term_matches(term, namespaces, key.namespace, &spec.labels);
         for term in terms.anti_required.iter().filter(|t| theirs(t)) {
             add(Kind::Existing, &term.topology_key, 1);

@@ -163,6 +163,8 @@ pub(crate) struct Sig {
     pub(crate) domain_nodes: Vec<Vec<u32>>,
     /// Matches of required affinity on nodes with the key.
     pub(crate) affinity_total: i64,
+    /// Matches of other pods' anti-affinity on nodes with the key.
+    pub(crate) existing_total: i64,
     /// Matches of preferences on nodes with the key.
     pub(crate) prefer_hits: i64,
     cursor: u64,
@@ -201,6 +203,7 @@ impl Sig {
             group_free: Vec::new(),
             domain_nodes: Vec::new(),
             affinity_total: 0,
+            existing_total: 0,
             prefer_hits: 0,
             cursor: 0,
             version: 0,
@@ -246,6 +249,22 @@ impl Sig {
             Some(own) => self.own_key(group)[own],
             None => target.sums[self.facts(group).values[target.column] as usize],
         }
+    }
+
+    /// A count on one node, not made coarse.
+    pub(crate) fn raw_count(&self, slot: Slot, target: &Target) -> i64 {
+        let facts = self.facts(self.group_of[slot as usize]);
+        match target.own {
+            Some(own) if self.counts_here(target, facts) => self.own[slot as usize * self.owns + own],
+            Some(_) => 0,
+            None => target.sums[facts.values[target.column] as usize],
+        }
+    }
+
+    /// Whether pods of a node with these facts count for a target.
+    pub(crate) fn counts_here(&self, target: &Target, facts: &Facts) -> bool {
+        let value = facts.values[target.column];
+        value != 0 && (self.is_per_node(target.kind) || counted(target.kind, value, facts))
     }
 
     /// The sum of all counts of a kind, over the keys that the group's nodes have.
@@ -360,7 +379,7 @@ impl Sig {
         let mut unknown_key = false;
         let (targets, columns) = (&self.targets, &self.columns);
         let profile = &t.profiles[self.key.profile as usize];
-        self.rules.effects(&self.key, peer, t.namespaces, profile, |kind, key, amount| {
+        self.rules.effects(&self.key, &peer.key, t.namespaces, profile, |kind, key, amount| {
             let target = targets.iter().position(|t| t.kind == kind && columns[t.column].key == *key);
             match target {
                 None => unknown_key = true,
@@ -405,6 +424,7 @@ impl Sig {
             let value = facts.values[target.column];
             match target.kind {
                 Kind::Affinity if value != 0 => self.affinity_total += amount,
+                Kind::Existing if value != 0 => self.existing_total += amount,
                 Kind::Prefer if value != 0 => self.prefer_hits += count,
                 _ => {}
             }
@@ -507,6 +527,7 @@ impl Sig {
                 let value = facts.values[target.column];
                 match target.kind {
                     Kind::Affinity if value != 0 => self.affinity_total += sign * amount,
+                    Kind::Existing if value != 0 => self.existing_total += sign * amount,
                     Kind::Prefer if value != 0 => self.prefer_hits += sign * count,
                     _ => {}
                 }
@@ -672,7 +693,7 @@ impl Sig {
         let key = self.key.clone();
         self.rules.keys(&key).for_each(|(kind, key)| want(kind, key));
         for (_, peer) in t.peers.iter() {
-            self.rules.effects(&key, peer, t.namespaces, profile, |kind, key, _| want(kind, key));
+            self.rules.effects(&key, &peer.key, t.namespaces, profile, |kind, key, _| want(kind, key));
         }
         for (kind, key) in keys {
             self.add_target(kind, &key, t, columns);

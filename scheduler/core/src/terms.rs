@@ -45,7 +45,9 @@ impl Namespaces {
     }
 }
 
-/// Whether a term of the *incoming* pod matches an existing one. Upstream resolves the selector to the namespaces that exist.
+/// Whether a term of the *incoming* pod matches an existing one. Upstream resolves the selector to the namespaces that exist,
+/// but v1.36 keeps it in the term and asks it once more with no labels at all: one that is empty or only excludes
+/// (`DoesNotExist`, `NotIn`) takes in every namespace.
 pub(crate) fn own_term_matches(
     term: &PodAffinityTerm,
     namespaces: &Namespaces,
@@ -56,7 +58,10 @@ pub(crate) fn own_term_matches(
     let selected = || {
         term.namespace_selector
             .as_ref()
-            .is_some_and(|s| namespaces.existing(namespace).is_some_and(|l| s.matches(l)))
+            .is_some_and(|s| {
+                s.matches(&namespaces.none)
+                    || namespaces.existing(namespace).is_some_and(|l| s.matches(l))
+            })
     };
     (named || selected()) && term.selector.as_ref().is_some_and(|s| s.matches(labels))
 }

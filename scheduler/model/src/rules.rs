@@ -194,6 +194,8 @@ pub enum Reason {
     ExistingAntiAffinity,
     /// Features that the node does not declare: the names joined by ", ".
     MissingFeatures(Str),
+    /// The room is kept for pods that are nominated to the node.
+    Nominated,
     /// Something Berth does not have.
     Unsupported(Str),
 }
@@ -251,6 +253,7 @@ impl Reason {
             Self::MissingFeatures(names) => {
                 format!("node declared features check failed - unsatisfied requirements: {names}")
             }
+            Self::Nominated => "node(s) had no room beside pods nominated to them".into(),
             Self::Unsupported(what) => format!("pod needs what this scheduler does not have: {what}"),
         }
     }

@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Preemption: which pods would have to go for a pod that fits nowhere (plugin defaultpreemption, kube-scheduler v1.36), over all
+//! nodes.
+
+use crate::engine::{Engine, Subject};
+use crate::pods::{NOT_STARTED, PodIx};
+use crate::specs::SpecIx;
+use crate::whatif::{Asking, Change, Ground};
+use crate::Slot;
+use alloc::vec::Vec;
+use berth_scheduler_model::Str;
+use berth_scheduler_model::objects::DisruptionBudget;
+use berth_scheduler_model::pod::PreemptionPolicy;
+use berth_scheduler_model::rules::{Code, Plugin};
+use core::cmp::Reverse;
+
+/// What must go from a node so that a pod fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Eviction {
+    /// The node.
+    pub node: Slot,
+    /// The pods to evict, most important first.
+    pub victims: Vec<PodIx>,
+    /// How many of them violate a disruption budget.
+    pub violations: u32,
+}
+
+/// Why a pod may not preempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ineligible {
+    /// Its preemption policy, or its profile has preemption off.
+    Never,
+    /// It preempted already: on its nominated node a pod is still terminating for it.
+    Waiting,
+}
+
+/// Everything there is to say about preemption for a pod.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PreemptionExplanation {
+    /// Why the pod may not preempt, if it may not.
+    pub ineligible: Option<Ineligible>,
+    /// By node, the first plugin that refuses it, and whether preemption may help.
+    pub filter: Vec<(Slot, Plugin, Code)>,
+    /// Nodes where evicting helps.
+    pub candidates: Vec<Eviction>,
+    /// Nodes where it might have helped and does not: the plugin that refuses even then; `None`: no pod of lower priority.
+    pub failed: Vec<(Slot, Option<Plugin>)>,
+    /// The best candidates, all that are equally good.
+    pub best: Vec<Slot>,
+}
+
+/// What orders candidates: the least is best. Violations, highest priority, sum of priorities, number, latest start of the
+/// earliest of the most important ones.
+pub(crate) type Cost = (u32, i32, i64, u32, Reverse<i64>);
+
+impl Engine {
+    /// Whom to evict for a pod that was just refused, if that helps.
+    pub(crate) fn eviction(&mut self, ix: SpecIx, subject: Subject<'_>) -> Option<Eviction> {
+        let class = self.class_of(ix)?;
+        let priority = self.class(class).key.priority;
+        if self.priorities.first_key_value().is_none_or(|(lowest, _)| *lowest >= priority) {
+            return None;
+        }
+        let ground = self.ground();
+        let asking = self.asking(class, subject.uid);
+        if self.ineligible(asking, ground, subject).is_some() {
+            return None;
+        }
+        let mut best: Option<(Cost, u32, Eviction)> = None;
+        let slots = self.nodes.iter().map(|(slot, _)| slot);
+        for slot in slots {
+            let Ok(Some(eviction)) = self.candidate(asking, ground, slot) else { continue };
+            if self.strict_budgets && eviction.violations > 0 {
+                continue;
+            }
+            let rank = (self.cost(&eviction), self.nodes.tie[slot as usize]);
+            if best.as_ref().is_none_or(|(cost, tie, _)| rank < (*cost, *tie)) {
+                best = Some((rank.0, rank.1, eviction));
+            }
+        }
+        best.map(|(_, _, eviction)| eviction)
+    }
+
+    /// Says everything about preemption for a pod. Nothing changes.
+    pub fn explain_preemption(&mut self, pod: &berth_scheduler_model::pod::Pod) -> PreemptionExplanation {
+        let ix = self.intern(&pod.namespace, &pod.spec);
+        let nominated = pod.nominated.as_ref().and_then(|name| self.nodes.find(name));
+        let subject = Subject { uid: &pod.uid, nominated: nominated.unwrap_or(crate::pods::NO_SLOT) };
+        let mut explanation = PreemptionExplanation::default();
+        let Some(class) = self.class_of(ix) else { return explanation };
+        self.evaluate(class, subject, |_| ());
+        let ground = self.ground();
+        let asking = self.asking(class, &pod.uid);
+        let slots: Vec<Slot> = self.nodes.iter().map(|(slot, _)| slot).collect();
+        for slot in &slots {
+            if let Some((plugin, code)) = ground.refusal_with_nominees(asking, *slot, &[]) {
+                explanation.filter.push((*slot, plugin, code));
+            }
+        }
+        explanation.ineligible = self.ineligible(asking, ground, subject);
+        if explanation.ineligible.is_some() {
+            return explanation;
+        }
+        for slot in slots {
+            match self.candidate(asking, ground, slot) {
+                Ok(Some(eviction)) => explanation.candidates.push(eviction),
+                Ok(None) => {}
+                Err(plugin) => explanation.failed.push((slot, plugin)),
+            }
+        }
+        let best = explanation.candidates.iter().map(|e| self.cost(e)).min();
+        for eviction in &explanation.candidates {
+            if Some(self.cost(eviction)) == best {
+                explanation.best.push(eviction.node);
+            }
+        }
+        explanation
+    }
+
+    /// Whom a pod would evict in production. Nothing changes.
+    pub fn survey_eviction(&mut self, pod: &berth_scheduler_model::pod::Pod) -> Option<Eviction> {
+        let ix = self.intern(&pod.namespace, &pod.spec);
+        let nominated = pod.nominated.as_ref().and_then(|name| self.nodes.find(name));
+        let subject = Subject { uid: &pod.uid, nominated: nominated.unwrap_or(crate::pods::NO_SLOT) };
+        let class = self.class_of(ix)?;
+        self.evaluate(class, subject, |_| ());
+        self.eviction(ix, subject)
+    }
+
+    /// The tables that rules about one node read.
+    pub(crate) fn ground(&self) -> Ground<'_> {
+        Ground {
+            nodes: &self.nodes,
+            pods: &self.pods,
+            specs: &self.specs,
+            peers: &self.peers,
+            namespaces: &self.namespaces,
+            storage: &self.storage,
+        }
+    }
+
+    pub(crate) fn asking<'a>(&'a self, class: crate::class::ClassId, uid: &'a str) -> Asking<'a> {
+        let class = self.class(class);
+        let sig = self.sig(class.key.sig);
+        Asking { sig, class, profile: &self.profiles[sig.key.profile as usize], uid }
+    }
+
+    /// Whether the pod may not preempt. One that did already waits for what it made terminate.
+    fn ineligible(&self, asking: Asking<'_>, ground: Ground<'_>, subject: Subject<'_>) -> Option<Ineligible> {
+        let never = asking.class.key.may_preempt == PreemptionPolicy::Never;
+        if never || !asking.profile.profile.preemption {
+            return Some(Ineligible::Never);
+        }
+        self.nodes.get(subject.nominated)?;
+        let refusal = ground.refusal_with_nominees(asking, subject.nominated, &[]);
+        if refusal.is_some_and(|(_, code)| code == Code::UnschedulableAndUnresolvable) {
+            return None;
+        }
+        let mut here = self.pods.on_node(self.nodes.entry(subject.nominated).first_pod);
+        let leaving = here.any(|pod| {
+            self.pods.get(pod).preempted && self.priority(pod) < asking.class.key.priority
+        });
+        leaving.then_some(Ineligible::Waiting)
+    }
+
+    /// The pods that must go from a node; `None` where preemption cannot help; an error where it does not: the plugin that refuses
+    /// the pod even with all pods of lower priority gone.
+    fn candidate(
+        &self,
+        asking: Asking<'_>,
+        ground: Ground<'_>,
+        slot: Slot,
+    ) -> Result<Option<Eviction>, Option<Plugin>> {
+        match ground.refusal_with_nominees(asking, slot, &[]) {
+            Some((_, Code::Unschedulable)) => {}
+            _ => return Ok(None),
+        }
+        let priority = asking.class.key.priority;
+        let here = self.pods.on_node(self.nodes.entry(slot).first_pod);
+        let mut lower: Vec<PodIx> = here.filter(|pod| self.priority(*pod) < priority).collect();
+        if lower.is_empty() {
+            return Err(None);
+        }
+        if let Some((plugin, _)) = ground.refusal_with_nominees(asking, slot, &lower) {
+            return Err(Some(plugin));
+        }
+        lower.sort_by(|a, b| self.importance(*a).cmp(&self.importance(*b)));
+        let (violating, harmless) = self.split_by_budgets(&lower);
+        let mut off = lower;
+        let mut victims = Vec::new();
+        let mut violations = 0;
+        for (group, violates) in [(violating, true), (harmless, false)] {
+            for pod in group {
+                let at = off.iter().position(|p| *p == pod).expect("all of them are off at first");
+                off.remove(at);
+                if ground.refusal_with_nominees(asking, slot, &off).is_some() {
+                    off.push(pod);
+                    victims.push(pod);
+                    violations += u32::from(violates);
+                }
+            }
+        }
+        victims.sort_by(|a, b| self.importance(*a).cmp(&self.importance(*b)));
+        Ok(Some(Eviction { node: slot, victims, violations }))
+    }
+
+    pub(crate) fn priority(&self, pod: PodIx) -> i32 {
+        self.specs.get(self.pods.get(pod).spec).spec.priority
+    }
+
+    fn started(&self, pod: PodIx) -> i64 {
+        match self.pods.get(pod).started {
+            NOT_STARTED => i64::MAX,
+            started => started,
+        }
+    }
+
+    /// Sorts the more important first: higher priority, then earlier start, one without start time last; then by uid, so that the
+    /// order in which pods came makes no difference.
+    fn importance(&self, pod: PodIx) -> (Reverse<i32>, i64, &str) {
+        (Reverse(self.priority(pod)), self.started(pod), self.pods.uid(pod))
+    }
+
+    /// Splits pods into those whose eviction violates a budget, given that those before them are evicted too, and the others.
+    fn split_by_budgets(&self, pods: &[PodIx]) -> (Vec<PodIx>, Vec<PodIx>) {
+        if self.budgets.is_empty() {
+            return (Vec::new(), pods.to_vec());
+        }
+        let mut left: Vec<i64> = self.budgets.values().map(|b| i64::from(b.allowed)).collect();
+        pods.iter().partition(|pod| {
+            let mut violates = false;
+            for (budget, left) in self.budgets.values().zip(&mut left) {
+                if self.covers(budget, **pod) {
+                    *left -= 1;
+                    violates |= *left < 0;
+                }
+            }
+            violates
+        })
+    }
+
+    /// Whether a budget counts the eviction of a pod.
+    fn covers(&self, budget: &DisruptionBudget, pod: PodIx) -> bool {
+        let entry = self.specs.get(self.pods.get(pod).spec);
+        let namespace: &Str = self.namespaces.ids.name(entry.namespace);
+        let selector = budget.selector.as_ref().filter(|selector| !selector.is_empty());
+        budget.namespace == *namespace
+            && !entry.spec.labels.is_empty()
+            && selector.is_some_and(|selector| selector.matches(&entry.spec.labels))
+            && !budget.disrupted.iter().any(|name| **name == *self.pods.name(pod))
+    }
+
+    fn cost(&self, eviction: &Eviction) -> Cost {
+        let victims = &eviction.victims;
+        let highest = victims.first().map_or(i32::MIN, |pod| self.priority(*pod));
+        let sum = victims.iter().map(|pod| i64::from(self.priority(*pod)) + (1 << 31)).sum();
+        let top = victims.iter().filter(|pod| self.priority(**pod) == highest);
+        let earliest = top.map(|pod| self.started(*pod)).min().unwrap_or(i64::MAX);
+        let count = u32::try_from(victims.len()).expect("pods of one node");
+        (eviction.violations, highest, sum, count, Reverse(earliest))
+    }
+}
