@@ -4,7 +4,7 @@
 //! It keeps plain maps of objects and nothing else; for every question it looks at everything anew. It is what the engine is
 //! compared with, so it is written for being read, and shares no code with it.
 //!
-//! Each rule has a file: [`filters`] and [`scores`] say which run; [`preemption`] is on top of both.
+//! Each rule has a file: `filters` and `scores` say which run; `preemption` is on top of both.
 #![forbid(unsafe_code)]
 
 mod affinity;
