@@ -13,6 +13,7 @@ use crate::log::Log;
 use crate::nodes::{Nodes, Usage};
 use crate::peers::{PeerId, Peers};
 use crate::pods::{NO_SLOT, PodIx, PodState, Pods};
+use crate::queue::{Backoff, Hint, Queue, Tick};
 use crate::rules::ProfileRules;
 use crate::sig::{Sig, SigId, Tables};
 use crate::specs::{SpecIx, Specs};
@@ -49,6 +50,8 @@ pub struct Options {
     pub vector: Vector,
     /// Preemption refuses to violate a disruption budget instead of doing it as a last resort.
     pub strict_budgets: bool,
+    /// How refused pods back off.
+    pub backoff: Backoff,
 }
 
 impl Default for Options {
@@ -60,6 +63,7 @@ impl Default for Options {
             class_bytes: 256 << 20,
             vector: Vector::BASELINE,
             strict_budgets: false,
+            backoff: Backoff::default(),
         }
     }
 }
@@ -184,6 +188,8 @@ pub struct Engine {
     bindings: BTreeMap<PodIx, Vec<Binding>>,
     /// Nodes that pods are nominated to.
     nominated_nodes: Vec<Slot>,
+    pub(crate) queue: Queue,
+    pub(crate) hints: Vec<Hint>,
     ties: Ties,
     /// By tie label: the slot.
     by_tie: Vec<Slot>,
@@ -237,6 +243,8 @@ impl Engine {
             priorities: BTreeMap::new(),
             bindings: BTreeMap::new(),
             nominated_nodes: Vec::new(),
+            queue: Queue::new(options.backoff),
+            hints: Vec::new(),
             ties: Ties::default(),
             by_tie: vec![NO_SLOT; TIE_MAX as usize + 1],
             decision: Decision::default(),
@@ -251,10 +259,16 @@ impl Engine {
 
     /// Takes in a change of the cluster's state.
     pub fn apply(&mut self, event: Event) {
+        self.apply_at(0, event);
+    }
+
+    /// As `apply`, at a time: pending pods wait from then on.
+    pub fn apply_at(&mut self, now: Tick, event: Event) {
+        self.hint_event(&event);
         match event {
             Event::Node(node) => self.set_node(node),
             Event::NodeGone(name) => self.remove_node(&name),
-            Event::Pod(pod) => self.set_pod(&pod),
+            Event::Pod(pod) => self.set_pod(now, &pod),
             Event::PodGone { uid } => {
                 if let Some(ix) = self.pods.find(&uid) {
                     self.forget(ix);
@@ -321,7 +335,7 @@ impl Engine {
     }
 
     /// Puts a pod on the node chosen for it, with what its claims need.
-    fn assume(&mut self, pod: PodIx, node: Slot) {
+    pub(crate) fn assume(&mut self, pod: PodIx, node: Slot) {
         let entry = self.specs.get(self.pods.get(pod).spec);
         if !entry.spec.volumes.is_empty() {
             let wants = crate::volumes::Wants {
@@ -335,6 +349,11 @@ impl Engine {
             }
         }
         self.put_on(pod, node, PodState::Assumed);
+    }
+
+    /// The slot of the node that was chosen.
+    pub(crate) fn slot_of(&self, choice: Choice) -> Slot {
+        self.by_tie[choice.tie as usize]
     }
 
     /// What was decided about the claims of an assumed pod.
@@ -576,6 +595,7 @@ impl Engine {
         self.nodes.book(slot, &self.specs.get(spec).usage, true);
         let terms = self.peers.get(peer).key.terms.is_some();
         self.log.push(slot, peer, 1, terms);
+        self.hint_pod(slot, peer, true);
         self.count(spec, true);
     }
 
@@ -591,6 +611,8 @@ impl Engine {
         self.nodes.book(slot, &self.specs.get(spec).usage, false);
         let terms = self.peers.get(peer).key.terms.is_some();
         self.log.push(slot, peer, -1, terms);
+        self.hint_pod(slot, peer, false);
+        self.hurry_nominees(slot);
         self.count(spec, false);
         let record = self.pods.get_mut(ix);
         record.slot = NO_SLOT;
@@ -610,6 +632,14 @@ impl Engine {
             if *pods == 0 {
                 self.priorities.remove(&entry.spec.priority);
             }
+        }
+    }
+
+    /// Room came free on a node: pods that wait for it there are tried at once.
+    fn hurry_nominees(&mut self, slot: Slot) {
+        for at in 0..self.nodes.entry(slot).nominees.len() {
+            let pod = self.nodes.entry(slot).nominees[at];
+            self.queue.hurry(pod);
         }
     }
 
@@ -642,7 +672,8 @@ impl Engine {
         }
     }
 
-    fn forget(&mut self, ix: PodIx) {
+    pub(crate) fn forget(&mut self, ix: PodIx) {
+        self.unqueue(ix);
         if self.pods.get(ix).slot == NO_SLOT {
             self.leave_ghosts(ix);
         }
@@ -671,6 +702,7 @@ impl Engine {
             self.nodes.replace(slot, node, &mut self.resources);
             self.columns.update(slot, Some(&self.nodes.node(slot).labels));
             self.log.push_static(slot);
+            self.queue.hint(Hint::Node(slot));
             return;
         }
         let slot = self.nodes.insert(node, &mut self.resources);
@@ -687,6 +719,7 @@ impl Engine {
         }
         self.by_tie[self.nodes.tie[slot as usize] as usize] = slot;
         self.log.push_static(slot);
+        self.queue.hint(Hint::Node(slot));
         for pod in self.ghosts.remove(&name).unwrap_or_default() {
             let state = self.pods.get(pod).state;
             self.put_on(pod, slot, state);
@@ -711,10 +744,37 @@ impl Engine {
         self.ties.remove(self.nodes.tie_hash(name), name);
         self.nodes.remove(slot);
         self.log.push_static(slot);
+        // Domains went: the least loaded one may be another.
+        self.queue.hint(Hint::Node(slot));
     }
 
-    fn set_pod(&mut self, pod: &Pod) {
+    /// Notes events that may help pods that wait; those of pods and nodes are noted where they take effect.
+    fn hint_event(&mut self, event: &Event) {
+        match event {
+            Event::Pod(_) | Event::PodGone { .. } | Event::Node(_) | Event::NodeGone(_) => {}
+            _ => self.queue.hint(Hint::Other),
+        }
+    }
+
+    /// Whether a pod that is known is just confirmed where it was assumed.
+    fn confirms(&self, old: PodIx, pod: &Pod) -> bool {
+        let record = self.pods.get(old);
+        let at = pod.node.as_ref().and_then(|name| self.nodes.find(name));
+        record.slot != NO_SLOT
+            && at == Some(record.slot)
+            && record.terminating == pod.terminating
+            && record.preempted == pod.preempted
+            && *self.specs.get(record.spec).spec == *pod.spec
+    }
+
+    fn set_pod(&mut self, now: Tick, pod: &Pod) {
         if let Some(old) = self.pods.find(&pod.uid) {
+            if self.confirms(old, pod) {
+                let record = self.pods.get_mut(old);
+                record.state = PodState::Bound;
+                record.started = pod.started.unwrap_or(crate::pods::NOT_STARTED);
+                return;
+            }
             self.forget(old);
         }
         let namespace = self.namespaces.ids.intern_str(&pod.namespace);
@@ -732,6 +792,7 @@ impl Engine {
                 None => self.ghosts.entry(node.clone()).or_default().push(ix),
             },
             None => {
+                self.wait(now, ix);
                 if let Some(slot) = pod.nominated.as_ref().and_then(|name| self.nodes.find(name)) {
                     self.nominate(ix, slot);
                 }

@@ -228,6 +228,18 @@ impl Sig {
         &self.statics[self.groups[group as usize].statics as usize].facts
     }
 
+    /// The static refusals of a node, if they are up to date.
+    pub(crate) fn known_bits(&self, slot: Slot, log: &Log) -> Option<u16> {
+        let current = self.built && !log.slot_static_since(slot, self.cursor);
+        current.then(|| self.bits.get(slot as usize).copied()).flatten()
+    }
+
+    /// Whether pods of a peer may change a count here.
+    pub(crate) fn reads_peer(&self, peer: PeerId) -> bool {
+        let known = self.built && peer != PeerId::NONE;
+        !known || self.effect_of.get(peer.0 as usize).is_none_or(|effect| *effect != NO_EFFECT)
+    }
+
     /// Whether no rule about other pods or features can refuse a node.
     pub(crate) fn is_trivial(&self) -> bool {
         self.targets.is_empty()
