@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line.
+
+pub mod oracle;
+
+use clap::{Parser, Subcommand};
+
+const AFTER_HELP: &str = "\
+Start here:
+  berth-loadgen oracle scheduler/testdata/oracle/*.jsonl.gz
+        asks the engine for kube-scheduler's own recorded verdicts
+
+`berth-loadgen help COMMAND` explains a command, with examples.
+
+Exit status: 0 all held; 1 something did not (a refusal, a violation, a disagreement: it is printed);
+2 the run could not be made.";
+
+/// Loads Berth and checks every answer.
+#[derive(Debug, Parser)]
+#[command(name = "berth-loadgen", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Ask the engine for recorded verdicts of kube-scheduler, and count the agreements
+    Oracle(oracle::OracleArgs),
+}

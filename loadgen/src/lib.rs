@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The load generator: what proves Berth's figures, on the user's own machine.
+//!
+//! - [`cli`]: the command line. Each subcommand has a module of the same name there, with its flags and its help.
+//! - [`oracle`]: recorded verdicts of kube-scheduler, asked of the engine.
+//! - [`report`]: what a run found out, as a table and as JSON.
+//!
+//! Not here: anything that decides. What the checks know of Kubernetes' rules is written apart from the engine, on purpose.
+#![forbid(unsafe_code)]
+
+pub mod cli;
+pub mod error;
+pub mod oracle;
+pub mod progress;
+pub mod report;
+
+pub use cli::Cli;
+pub use error::{Error, chain};
+
+use std::process::ExitCode;
+
+/// How a run ended that ended properly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use = "the exit status says it"]
+pub enum Verdict {
+    /// Everything held.
+    Passed,
+    /// Something did not hold: a disagreement, a refusal, a violation. What it was is printed.
+    Failed,
+}
+
+impl Verdict {
+    /// Failed if `failed`.
+    pub fn failed_if(failed: bool) -> Self {
+        if failed { Self::Failed } else { Self::Passed }
+    }
+
+    /// The process's exit status: 0 or 1. (2 is for runs that could not be made.)
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Passed => ExitCode::SUCCESS,
+            Self::Failed => ExitCode::from(1),
+        }
+    }
+}
+
+/// Runs a command.
+pub fn run(cli: Cli) -> Result<Verdict, Error> {
+    match cli.command {
+        cli::Command::Oracle(args) => oracle::run(&args, &mut std::io::stdout().lock()),
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The binary `berth-loadgen`: reads the command line, runs the command, tells the exit status.
+
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let cli = berth_loadgen::Cli::parse();
+    match berth_loadgen::run(cli) {
+        Ok(verdict) => verdict.exit_code(),
+        Err(error) => {
+            eprintln!("error: {}", berth_loadgen::chain(&error));
+            ExitCode::from(2)
+        }
+    }
+}
