@@ -13,15 +13,18 @@ use crate::journal::Shared;
 use crate::manifest::{Manifest, WriteError};
 use crate::recover::{CHUNK_HEAD, seal};
 use crate::store::SnapshotStore;
-use crossbeam_channel::{Receiver, Sender, TrySendError};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// When a chunk should be handed out: sled keeps a few of them in memory, and a slice of this size is encoded in well under a
 /// millisecond.
 pub const CHUNK_BYTES: usize = 1 << 20;
 /// Chunks on their way to the disk.
 const UNDER_WAY: usize = 2;
+/// How often the thread looks whether the journal is being closed.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// A chunk that is being filled.
 #[derive(Debug)]
@@ -151,7 +154,7 @@ impl Writer {
     fn write(&mut self) -> io::Result<bool> {
         let mut snapshot = self.store.create(self.manifest.id)?;
         loop {
-            match self.receive.recv() {
+            match self.receive.recv_timeout(LOOK) {
                 Ok(Message::Chunk(mut chunk)) => {
                     let index = self.manifest.chunks;
                     seal(&mut chunk, self.manifest.id, index);
@@ -163,6 +166,8 @@ impl Writer {
                     self.manifest.end = end;
                     break;
                 }
+                // The caller may hold its end longer than the journal lives.
+                Err(RecvTimeoutError::Timeout) if !self.shared.stops() => {}
                 Err(_) => return Ok(false),
             }
         }

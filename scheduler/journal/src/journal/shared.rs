@@ -163,10 +163,15 @@ impl Shared {
         }
     }
 
-    /// Pauses the committer before it tries again on a full disk; `false` when it need not.
+    /// Pauses before a full disk is tried again; `false` when the journal is being closed.
     pub(crate) fn pause(&self, time: Duration) -> bool {
         let work = self.work();
-        !self.wait(work, time).stop_waiting
+        !work.stop_waiting && !self.wait(work, time).stop_waiting
+    }
+
+    /// Whether the journal is being closed.
+    pub(crate) fn stops(&self) -> bool {
+        self.work().stop_waiting
     }
 
     pub(crate) fn put_next(&self, next: Prepared) {
