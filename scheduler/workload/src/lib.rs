@@ -11,4 +11,4 @@ pub mod rows;
 pub mod specs;
 
 pub use rng::Rng;
-pub use rows::{Row, Workload};
+pub use rows::{Next, Row, Workload};

@@ -38,7 +38,7 @@ pub enum Row {
     NeverSeenLabels,
     /// Each pod has requests of its own.
     NeverSeenRequests,
-    /// No node will do.
+    /// No node will do: on a cluster filled with small pods come such that want a whole node.
     Unschedulable,
 }
 
@@ -131,7 +131,10 @@ impl Workload {
             Row::AntiAffinity(_) => residents(nodes, percent),
             _ => Vec::new(),
         };
-        let mean = specs.iter().map(|s| s.requests.plain.cpu).sum::<i64>() / i64::try_from(specs.len()).expect("few");
+        let mean = match row {
+            Row::Unschedulable => CPU,
+            _ => mean_cpu(&specs),
+        };
         let capacity = nodes * usize::try_from(nodes::CPU).expect("small");
         let fill = match row {
             // One to a node at most: seven tenths of them.
@@ -155,22 +158,51 @@ impl Workload {
         self.specs.len()
     }
 
+    /// The specs that come again and again; none in the rows whose every pod has its own.
+    #[must_use]
+    pub fn specs(&self) -> &[Arc<PodSpec>] {
+        match self.row {
+            Row::NeverSeenLabels | Row::NeverSeenRequests => &[],
+            _ => &self.specs,
+        }
+    }
+
     /// The spec of the next pod; `pick` chooses among equals.
-    pub fn next_spec(&mut self, mut pick: impl FnMut(usize) -> usize) -> Arc<PodSpec> {
+    pub fn next_spec(&mut self, pick: impl FnMut(usize) -> usize) -> Arc<PodSpec> {
+        match self.next(pick) {
+            Next::Again(index) => self.specs[index].clone(),
+            Next::New(spec) => spec,
+        }
+    }
+
+    /// The same, telling a spec that comes again by its place in [`specs`](Self::specs).
+    pub fn next(&mut self, mut pick: impl FnMut(usize) -> usize) -> Next {
         self.serial += 1;
         match self.row {
             Row::NeverSeenLabels => {
                 let serial = self.serial.to_string();
-                Arc::new(plain(&[("app", "app-0"), ("instance", &serial)]))
+                Next::New(Arc::new(plain(&[("app", "app-0"), ("instance", &serial)])))
             }
             Row::NeverSeenRequests => {
                 let extra = i64::try_from(self.serial % 1_000_000).expect("small");
-                Arc::new(PodSpec { requests: requests(CPU, MEMORY + extra), ..(*self.specs[0]).clone() })
+                let requests = requests(CPU, MEMORY + extra);
+                Next::New(Arc::new(PodSpec { requests, ..(*self.specs[0]).clone() }))
             }
-            _ if self.specs.len() == 1 => self.specs[0].clone(),
-            _ => self.specs[pick(self.specs.len())].clone(),
+            // Small pods until the cluster is filled, then those that no node takes.
+            Row::Unschedulable => Next::Again(usize::from(self.serial > self.fill as u64)),
+            _ if self.specs.len() == 1 => Next::Again(0),
+            _ => Next::Again(pick(self.specs.len())),
         }
     }
+}
+
+/// The spec of a pod that comes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// One that comes again and again: its place among them.
+    Again(usize),
+    /// One that never came before.
+    New(Arc<PodSpec>),
 }
 
 /// A pod per node that is there from the start, so that a row with one pod to a node also runs on a filled cluster.
@@ -190,6 +222,11 @@ fn residents(nodes: usize, percent: usize) -> Vec<Pod> {
             preempted: false,
         })
         .collect()
+}
+
+fn mean_cpu(specs: &[Arc<PodSpec>]) -> i64 {
+    let sum: i64 = specs.iter().map(|spec| spec.requests.plain.cpu).sum();
+    sum / i64::try_from(specs.len()).expect("few")
 }
 
 fn specs(row: Row) -> Vec<Arc<PodSpec>> {
@@ -237,10 +274,12 @@ fn specs(row: Row) -> Vec<Arc<PodSpec>> {
             };
             owned(spec, &app(i))
         }),
-        Row::Unschedulable => each(1, &|_| PodSpec {
-            requests: requests(nodes::CPU / 2, MEMORY),
-            ..plain(&[("app", "app-0")])
-        }),
+        Row::Unschedulable => {
+            let whole_node = PodSpec { requests: requests(nodes::CPU, MEMORY), ..plain(&[("app", "app-1")]) };
+            // One zone refuses by affinity, the others by CPU.
+            let refused = in_zones(whole_node, &["zone-0", "zone-1"]);
+            vec![Arc::new(plain(&[("app", "app-0")])), Arc::new(refused)]
+        }
     }
 }
 
