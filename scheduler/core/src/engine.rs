@@ -185,7 +185,7 @@ pub struct Engine {
     /// Pods on nodes by priority.
     pub(crate) priorities: BTreeMap<i32, u32>,
     /// What was decided about claims of pods that are assumed.
-    bindings: BTreeMap<PodIx, Vec<Binding>>,
+    pub(crate) bindings: BTreeMap<PodIx, Vec<Binding>>,
     /// Nodes that pods are nominated to.
     nominated_nodes: Vec<Slot>,
     pub(crate) queue: Queue,
@@ -196,7 +196,7 @@ pub struct Engine {
     decision: Decision,
     image_scores: Vec<(Slot, i64)>,
     /// Pods whose node is not there, by its name.
-    ghosts: BTreeMap<Str, Vec<PodIx>>,
+    pub(crate) ghosts: BTreeMap<Str, Vec<PodIx>>,
     vector: Vector,
     /// Decisions so far.
     decisions: u64,

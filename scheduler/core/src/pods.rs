@@ -19,6 +19,11 @@ impl PodIx {
     pub(crate) fn is_some(self) -> bool {
         self != Self::NONE
     }
+
+    /// The number of its record: small, and unique among the pods there are, so that others can keep tables beside it.
+    pub fn index(self) -> u32 {
+        self.0
+    }
 }
 
 /// No node.
@@ -175,6 +180,16 @@ impl Pods {
     pub(crate) fn name(&self, ix: PodIx) -> &str {
         let record = self.get(ix);
         self.texts.get(record.text, usize::from(record.uid_len), usize::from(record.name_len))
+    }
+
+    /// The number of records, those of pods that are gone included.
+    pub(crate) fn records(&self) -> u32 {
+        u32::try_from(self.records.len()).expect("fewer than 2^32 pods")
+    }
+
+    /// The pod that has this record.
+    pub(crate) fn at(&self, index: u32) -> Option<PodIx> {
+        self.records.get(index as usize).filter(|record| record.live).map(|_| PodIx(index))
     }
 
     /// All pods, in the order of their records.

@@ -90,6 +90,19 @@ enum Part {
     Gated,
 }
 
+/// The parts of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueuePart {
+    /// Will be tried next.
+    Active,
+    /// Waits for its backoff to end.
+    BackingOff,
+    /// Waits for an event that may help.
+    Unschedulable,
+    /// Waits for its scheduling gates to be removed.
+    Gated,
+}
+
 /// Sizes of the queue's parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct QueueSizes {
@@ -340,6 +353,19 @@ impl Queue {
     /// The class a pod waits in; `None` for a gated one.
     pub(crate) fn class_of(&self, pod: PodIx) -> Option<ClassId> {
         self.entries.get(&pod).map(|e| e.class).filter(|class| *class != ClassId::NONE)
+    }
+
+    /// Where a pod waits.
+    pub(crate) fn part_of(&self, pod: PodIx) -> Option<QueuePart> {
+        let entry = self.entries.get(&pod)?;
+        Some(match entry.part {
+            Part::Gated => QueuePart::Gated,
+            Part::BackingOff => QueuePart::BackingOff,
+            Part::Class => match self.classes.get(&entry.class) {
+                Some(waiting) if waiting.parked.is_some() => QueuePart::Unschedulable,
+                _ => QueuePart::Active,
+            },
+        })
     }
 
     /// Whether a pod waits here.

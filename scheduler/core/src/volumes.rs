@@ -641,6 +641,24 @@ impl Storage {
         bindings
     }
 
+    /// Assumes again what was decided before a restart about claims of this namespace, for a pod on the node of this name.
+    pub(crate) fn assume_again(&mut self, namespace: &Str, node: &Str, bindings: &[Binding]) {
+        for binding in bindings {
+            match binding {
+                Binding::Bind { claim, volume } => {
+                    let key = (namespace.clone(), claim.clone());
+                    self.assumed_volumes.insert(volume.clone(), key.clone());
+                    self.assumed_claims.insert(key, Assumed::Volume(volume.clone()));
+                }
+                Binding::Provision { claim } => {
+                    let key = (namespace.clone(), claim.clone());
+                    self.assumed_claims.insert(key, Assumed::Node(node.clone()));
+                }
+            }
+        }
+        self.touch();
+    }
+
     /// Takes back what was assumed for a pod's claims.
     pub(crate) fn forget(&mut self, namespace: &Str, bindings: &[Binding]) {
         for binding in bindings {

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a service needs that keeps books beside the engine's, and comes back after a restart: records by number, names of nodes
+//! that are gone, and decisions put back as they were.
+
+use crate::engine::Engine;
+use crate::pods::{NO_SLOT, PodIx};
+use crate::queue::QueuePart;
+use crate::volumes::Binding;
+use alloc::vec::Vec;
+use berth_scheduler_model::Str;
+
+impl Engine {
+    /// The number of pod records, those of pods that are gone included: `pod_at` finds a pod below it.
+    pub fn pod_records(&self) -> u32 {
+        self.pods.records()
+    }
+
+    /// The pod whose [`PodIx::index`] this is.
+    pub fn pod_at(&self, index: u32) -> Option<PodIx> {
+        self.pods.at(index)
+    }
+
+    /// The name of the node that a pod was put on, also while that node is not there.
+    pub fn node_name_of(&self, pod: PodIx) -> Option<&Str> {
+        let slot = self.pods.get(pod).slot;
+        if slot != NO_SLOT {
+            return Some(self.node_name(slot));
+        }
+        self.ghosts.iter().find(|(_, pods)| pods.contains(&pod)).map(|(name, _)| name)
+    }
+
+    /// Where in the queue a pod waits.
+    pub fn queue_part(&self, pod: PodIx) -> Option<QueuePart> {
+        self.queue.part_of(pod)
+    }
+
+    /// A pod of the queue loses its nomination; it is tried again at once.
+    pub fn clear_nomination(&mut self, pod: PodIx) {
+        self.nominate(pod, NO_SLOT);
+        self.queue.hurry(pod);
+    }
+
+    /// A pod of the queue is nominated to a node, as it was before a restart. `false`: no such node.
+    pub fn renominate(&mut self, pod: PodIx, node: &str) -> bool {
+        match self.nodes.find(node) {
+            Some(slot) => {
+                self.nominate(pod, slot);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Puts back what was decided before a restart about the claims of a pod that is on its node again.
+    pub fn rebind_claims(&mut self, pod: PodIx, bindings: Vec<Binding>) {
+        let record = self.pods.get(pod);
+        if bindings.is_empty() || record.slot == NO_SLOT {
+            return;
+        }
+        let namespace = self.namespaces.ids.name(self.specs.get(record.spec).namespace);
+        let node = &self.nodes.node(record.slot).name;
+        self.storage.assume_again(namespace, node, &bindings);
+        self.bindings.insert(pod, bindings);
+    }
+}
