@@ -128,7 +128,8 @@ impl Workload {
             }
         }
         let resident = match row {
-            Row::AntiAffinity(_) => residents(nodes, percent),
+            Row::AntiAffinity(_) => fillers(nodes, percent),
+            Row::Affinity(_) => founders(nodes),
             _ => Vec::new(),
         };
         let mean = match row {
@@ -206,23 +207,37 @@ pub enum Next {
 }
 
 /// A pod per node that is there from the start, so that a row with one pod to a node also runs on a filled cluster.
-fn residents(nodes: usize, percent: usize) -> Vec<Pod> {
+fn fillers(nodes: usize, percent: usize) -> Vec<Pod> {
     let share = i64::try_from(percent).expect("small") * nodes::CPU / 100 - CPU;
-    let spec = Arc::new(PodSpec { requests: requests(share, MEMORY), ..plain(&[("app", "resident")]) });
-    (0..nodes)
-        .map(|i| Pod {
-            uid: Str::from(format!("resident-{i:06}")),
-            namespace: Str::from("kube-system"),
-            name: Str::from(format!("resident-{i:06}")),
-            spec: spec.clone(),
-            node: Some(Str::from(nodes::name(i))),
-            nominated: None,
-            started: None,
-            terminating: false,
-            preempted: false,
-        })
-        .collect()
+    let spec = PodSpec { requests: requests(share, MEMORY), ..plain(&[("app", "resident")]) };
+    let spec = Arc::new(spec);
+    (0..nodes).map(|i| resident(i, "kube-system", &spec)).collect()
 }
+
+/// A member per zone that is there from the start: otherwise the first pod decides where all others must go, and one zone
+/// cannot take them.
+fn founders(nodes: usize) -> Vec<Pod> {
+    let spec = Arc::new(plain(&[("app", "founder"), TOGETHER]));
+    (0..nodes.min(nodes::ZONES)).map(|i| resident(i, NAMESPACE, &spec)).collect()
+}
+
+fn resident(node: usize, namespace: &str, spec: &Arc<PodSpec>) -> Pod {
+    let name = Str::from(format!("resident-{node:06}"));
+    Pod {
+        uid: name.clone(),
+        namespace: Str::from(namespace),
+        name,
+        spec: spec.clone(),
+        node: Some(Str::from(nodes::name(node))),
+        nominated: None,
+        started: None,
+        terminating: false,
+        preempted: false,
+    }
+}
+
+/// Apps of one row all carry this label, and their terms select by it: each app's terms match all the others.
+const TOGETHER: (&str, &str) = ("tier", "web");
 
 fn mean_cpu(specs: &[Arc<PodSpec>]) -> i64 {
     let sum: i64 = specs.iter().map(|spec| spec.requests.plain.cpu).sum();
@@ -231,9 +246,7 @@ fn mean_cpu(specs: &[Arc<PodSpec>]) -> i64 {
 
 fn specs(row: Row) -> Vec<Arc<PodSpec>> {
     let app = |i: usize| format!("app-{i}");
-    // Apps of one row all carry this label, and their terms select by it: each app's terms match all the others.
-    let together = ("tier", "web");
-    let member = |i: usize| plain(&[("app", &app(i)), together]);
+    let member = |i: usize| plain(&[("app", &app(i)), TOGETHER]);
     let weight = |i: usize| i32::try_from(i % 100 + 1).expect("small");
     let each = |n: usize, make: &dyn Fn(usize) -> PodSpec| (0..n).map(|i| Arc::new(make(i))).collect();
     match row {
@@ -251,19 +264,19 @@ fn specs(row: Row) -> Vec<Arc<PodSpec>> {
             ..plain(&[("app", "app-0")])
         }),
         Row::Affinity(n) => each(n, &|i| PodSpec {
-            affinity_required: vec![term(ZONE, together)],
+            affinity_required: vec![term(ZONE, TOGETHER)],
             ..member(i)
         }),
         Row::AntiAffinity(n) => each(n, &|i| PodSpec {
-            anti_affinity_required: vec![term(HOSTNAME, together)],
+            anti_affinity_required: vec![term(HOSTNAME, TOGETHER)],
             ..member(i)
         }),
         Row::PreferredAffinity(n) => each(n, &|i| PodSpec {
-            affinity_preferred: vec![(weight(i), term(HOSTNAME, together))],
+            affinity_preferred: vec![(weight(i), term(HOSTNAME, TOGETHER))],
             ..member(i)
         }),
         Row::PreferredAntiAffinity(n) => each(n, &|i| PodSpec {
-            anti_affinity_preferred: vec![(weight(i), term(HOSTNAME, together))],
+            anti_affinity_preferred: vec![(weight(i), term(HOSTNAME, TOGETHER))],
             ..member(i)
         }),
         Row::Classes(n) => each(n, &|i| {
@@ -287,4 +300,38 @@ fn specs(row: Row) -> Vec<Arc<PodSpec>> {
 #[must_use]
 pub fn namespace() -> &'static str {
     NAMESPACE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_row_is_found_by_its_name() {
+        for row in Row::ALL.into_iter().chain([Row::Unschedulable]) {
+            assert_eq!(Row::by_name(&row.name()), Some(row));
+        }
+        assert_eq!(Row::by_name("basic-2"), None);
+    }
+
+    #[test]
+    fn pods_fill_the_cluster_to_the_share_asked_for() {
+        for row in Row::ALL.into_iter().chain([Row::Unschedulable]) {
+            let mut workload = Workload::new(row, 100, 70);
+            let residents: i64 = workload.resident.iter().map(|pod| pod.spec.requests.plain.cpu).sum();
+            let filled = (0..workload.fill).map(|i| workload.next_spec(|n| i % n).requests.plain.cpu);
+            let share = (residents + filled.sum::<i64>()) * 100 / (100 * nodes::CPU);
+            assert!((69..=71).contains(&share), "{}: {share} %", row.name());
+        }
+    }
+
+    #[test]
+    fn rows_of_new_specs_never_repeat_one() {
+        for row in [Row::NeverSeenLabels, Row::NeverSeenRequests] {
+            let mut workload = Workload::new(row, 10, 70);
+            let specs: Vec<_> = (0..1_000).map(|_| workload.next_spec(|_| 0)).collect();
+            let distinct: std::collections::BTreeSet<_> = specs.iter().map(|s| format!("{s:?}")).collect();
+            assert_eq!(distinct.len(), 1_000);
+        }
+    }
 }
