@@ -147,6 +147,14 @@ pub struct Survey {
     pub refusal: Refusal,
 }
 
+/// Takes a pod out of the list it is in, if it is in one.
+fn drop_from(lists: &mut BTreeMap<Str, Vec<PodIx>>, pod: PodIx) {
+    lists.retain(|_, pods| {
+        pods.retain(|other| *other != pod);
+        !pods.is_empty()
+    });
+}
+
 fn refusal(decision: &Decision) -> Refusal {
     Refusal { nodes: decision.refused, no_profile: false }
 }
@@ -197,6 +205,8 @@ pub struct Engine {
     image_scores: Vec<(Slot, i64)>,
     /// Pods whose node is not there, by its name.
     pub(crate) ghosts: BTreeMap<Str, Vec<PodIx>>,
+    /// Pods nominated to a node that is not there, by its name: they count when it comes.
+    awaiting: BTreeMap<Str, Vec<PodIx>>,
     vector: Vector,
     /// Decisions so far.
     decisions: u64,
@@ -250,6 +260,7 @@ impl Engine {
             decision: Decision::default(),
             image_scores: Vec::new(),
             ghosts: BTreeMap::new(),
+            awaiting: BTreeMap::new(),
             vector: options.vector,
             decisions: 0,
             recent: vec![None; RECENT],
@@ -645,6 +656,7 @@ impl Engine {
 
     /// A pending pod is nominated to a node (`NO_SLOT`: to none).
     pub(crate) fn nominate(&mut self, pod: PodIx, slot: Slot) {
+        drop_from(&mut self.awaiting, pod);
         let old = core::mem::replace(&mut self.pods.get_mut(pod).nominated, slot);
         if old != NO_SLOT {
             let nominees = &mut self.nodes.entry_mut(old).nominees;
@@ -675,7 +687,7 @@ impl Engine {
     pub(crate) fn forget(&mut self, ix: PodIx) {
         self.unqueue(ix);
         if self.pods.get(ix).slot == NO_SLOT {
-            self.leave_ghosts(ix);
+            drop_from(&mut self.ghosts, ix);
         }
         self.take_off(ix);
         self.nominate(ix, NO_SLOT);
@@ -686,13 +698,6 @@ impl Engine {
         }
         self.pods.remove(ix);
         self.specs.release(spec);
-    }
-
-    fn leave_ghosts(&mut self, ix: PodIx) {
-        self.ghosts.retain(|_, pods| {
-            pods.retain(|pod| *pod != ix);
-            !pods.is_empty()
-        });
     }
 
     fn set_node(&mut self, node: Box<Node>) {
@@ -724,6 +729,9 @@ impl Engine {
             let state = self.pods.get(pod).state;
             self.put_on(pod, slot, state);
         }
+        for pod in self.awaiting.remove(&name).unwrap_or_default() {
+            self.nominate(pod, slot);
+        }
     }
 
     fn remove_node(&mut self, name: &Str) {
@@ -732,8 +740,12 @@ impl Engine {
         for pod in &pods {
             self.take_off(*pod);
         }
-        for pod in self.nodes.entry(slot).nominees.clone() {
-            self.nominate(pod, NO_SLOT);
+        let nominees = self.nodes.entry(slot).nominees.clone();
+        for pod in &nominees {
+            self.nominate(*pod, NO_SLOT);
+        }
+        if !nominees.is_empty() {
+            self.awaiting.insert(name.clone(), nominees);
         }
         if !pods.is_empty() {
             self.ghosts.insert(name.clone(), pods);
@@ -768,6 +780,7 @@ impl Engine {
     }
 
     fn set_pod(&mut self, now: Tick, pod: &Pod) {
+        let mut bindings = None;
         if let Some(old) = self.pods.find(&pod.uid) {
             if self.confirms(old, pod) {
                 let record = self.pods.get_mut(old);
@@ -775,12 +788,19 @@ impl Engine {
                 record.started = pod.started.unwrap_or(crate::pods::NOT_STARTED);
                 return;
             }
+            // Its claims keep what was assumed for them while it is on a node.
+            if pod.node.is_some() {
+                bindings = self.bindings.remove(&old);
+            }
             self.forget(old);
         }
         let namespace = self.namespaces.ids.intern_str(&pod.namespace);
         let spec = self.spec_of(namespace, &pod.spec);
         self.specs.retain(spec);
         let ix = self.pods.insert(&pod.uid, &pod.name, spec);
+        if let Some(bindings) = bindings {
+            self.bindings.insert(ix, bindings);
+        }
         let record = self.pods.get_mut(ix);
         record.state = if pod.node.is_some() { PodState::Bound } else { PodState::Pending };
         record.terminating = pod.terminating;
@@ -793,8 +813,11 @@ impl Engine {
             },
             None => {
                 self.wait(now, ix);
-                if let Some(slot) = pod.nominated.as_ref().and_then(|name| self.nodes.find(name)) {
-                    self.nominate(ix, slot);
+                if let Some(name) = &pod.nominated {
+                    match self.nodes.find(name) {
+                        Some(slot) => self.nominate(ix, slot),
+                        None => self.awaiting.entry(name.clone()).or_default().push(ix),
+                    }
                 }
             }
         }

@@ -182,10 +182,10 @@ impl Engine {
         }
         if let Some((plugin, code)) = self.ground().refusal(asking, slot, Change { off: &[], on: &on }) {
             let known = objections.iter().position(|o| o.plugin == plugin);
-            let objection = match known {
-                Some(at) => objections.remove(at),
-                None => Objection { plugin, reasons: vec![Reason::Nominated], code },
-            };
+            // The same plugin may refuse for another reason without them, which preemption may change or not.
+            let plain = known.map(|at| objections.remove(at)).filter(|plain| plain.code == code);
+            let objection =
+                plain.unwrap_or_else(|| Objection { plugin, reasons: vec![Reason::Nominated], code });
             objections.insert(0, objection);
         }
     }

@@ -53,6 +53,12 @@ pub struct PreemptionExplanation {
 /// earliest of the most important ones.
 pub(crate) type Cost = (u32, i32, i64, u32, Reverse<i64>);
 
+impl Asking<'_> {
+    fn never_preempts(&self) -> bool {
+        self.class.key.may_preempt == PreemptionPolicy::Never || !self.profile.profile.preemption
+    }
+}
+
 impl Engine {
     /// Whom to evict for a pod that was just refused, if that helps.
     pub(crate) fn eviction(&mut self, ix: SpecIx, subject: Subject<'_>) -> Option<Eviction> {
@@ -63,7 +69,8 @@ impl Engine {
         }
         let ground = self.ground();
         let asking = self.asking(class, subject.uid);
-        if self.ineligible(asking, ground, subject).is_some() {
+        // What PreFilter says of the whole pod no eviction changes.
+        if asking.pre_filter(ground).is_some() || self.ineligible(asking, ground, subject).is_some() {
             return None;
         }
         let mut best: Option<(Cost, u32, Eviction)> = None;
@@ -92,6 +99,12 @@ impl Engine {
         let ground = self.ground();
         let asking = self.asking(class, &pod.uid);
         let slots: Vec<Slot> = self.nodes.iter().map(|(slot, _)| slot).collect();
+        if let Some((plugin, _)) = asking.pre_filter(ground) {
+            let code = Code::UnschedulableAndUnresolvable;
+            explanation.filter = slots.iter().map(|slot| (*slot, plugin, code)).collect();
+            explanation.ineligible = asking.never_preempts().then_some(Ineligible::Never);
+            return explanation;
+        }
         for slot in &slots {
             if let Some((plugin, code)) = ground.refusal_with_nominees(asking, *slot, &[]) {
                 explanation.filter.push((*slot, plugin, code));
@@ -147,8 +160,7 @@ impl Engine {
 
     /// Whether the pod may not preempt. One that did already waits for what it made terminate.
     fn ineligible(&self, asking: Asking<'_>, ground: Ground<'_>, subject: Subject<'_>) -> Option<Ineligible> {
-        let never = asking.class.key.may_preempt == PreemptionPolicy::Never;
-        if never || !asking.profile.profile.preemption {
+        if asking.never_preempts() {
             return Some(Ineligible::Never);
         }
         self.nodes.get(subject.nominated)?;
