@@ -73,7 +73,9 @@ impl<'a> Cycle<'a> {
             (Plugin::DynamicResources, unsupported()),
         ];
         for (plugin, reason) in early {
-            if let Some(reason) = reason.filter(|_| self.runs(plugin)) {
+            // What Berth does not have keeps a pod waiting whatever the profile leaves out.
+            let runs = self.runs(plugin) || plugin == Plugin::DynamicResources;
+            if let Some(reason) = reason.filter(|_| runs) {
                 return Err((plugin, reason));
             }
         }

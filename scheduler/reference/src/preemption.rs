@@ -77,7 +77,7 @@ fn victims<'a>(cycle: &Cycle<'a>, at: usize) -> Result<(Vec<&'a Pod>, usize), Op
     if let Some(plugin) = still_rejects(cycle, snapshot.with_pods(at, stay.clone()), at) {
         return Err(Some(plugin));
     }
-    lower.sort_by_key(|pod| importance(pod));
+    lower.sort_by(|a, b| importance(a).cmp(&importance(b)));
     let (violating, harmless) = split_by_budgets(cycle, lower);
     let mut victims = Vec::new();
     let mut violations = 0;
@@ -91,7 +91,7 @@ fn victims<'a>(cycle: &Cycle<'a>, at: usize) -> Result<(Vec<&'a Pod>, usize), Op
             }
         }
     }
-    victims.sort_by_key(|pod| importance(pod));
+    victims.sort_by(|a, b| importance(a).cmp(&importance(b)));
     Ok((victims, violations))
 }
 
@@ -99,9 +99,10 @@ fn still_rejects(cycle: &Cycle<'_>, what_if: Snapshot<'_>, at: usize) -> Option<
     with_nominated(cycle, &cycle.filters(&what_if), at).map(|(plugin, _)| plugin)
 }
 
-/// Sorts the more important first: higher priority, then earlier start. One without start time starts now.
-fn importance(pod: &Pod) -> (Reverse<i32>, i64) {
-    (Reverse(pod.spec.priority), pod.started.unwrap_or(i64::MAX))
+/// Sorts the more important first: higher priority, then earlier start. One without start time starts now. Upstream leaves the
+/// order of equals open; here it is that of their uids.
+fn importance(pod: &Pod) -> (Reverse<i32>, i64, &str) {
+    (Reverse(pod.spec.priority), pod.started.unwrap_or(i64::MAX), &pod.uid)
 }
 
 /// Splits pods into those whose eviction violates a budget, given that those before them are evicted too, and the others.
