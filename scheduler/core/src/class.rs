@@ -5,7 +5,7 @@
 //! the nodes that changed since the class's last one (or recomputes all of them, when those are many), then looks at the best
 //! lane of each group.
 
-use crate::local::{At, LocalRules, Shape, single, whole_block};
+use crate::local::{self, At, LocalRules, Shape, Summary, single, whole_block};
 use crate::log::Log;
 use crate::nodes::{Nodes, Usage, split};
 use crate::sig::{NO_GROUP, PRE_FILTER, Sig, SigId};
@@ -84,6 +84,25 @@ const fn refused_by(plugin: Plugin) -> Verdict {
     plugin as u8 + 1
 }
 
+/// What lanes hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Held {
+    /// Nothing that is right.
+    #[default]
+    Nothing,
+    /// Each group's best lane and number of members, of one decision.
+    Best,
+    /// Everything.
+    Lanes,
+}
+
+/// Best lane and members by group while a scan is under way; the last place is for slots without a group.
+#[derive(Debug, Default)]
+struct Scan {
+    best: Vec<u32>,
+    members: Vec<u32>,
+}
+
 /// Lanes of a class.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
@@ -98,7 +117,12 @@ pub(crate) struct Lanes {
     wide: bool,
     sig_version: u32,
     cursor: u64,
-    built: bool,
+    held: Held,
+    /// The log's head at the last decision.
+    last_use: Option<u64>,
+    dirty: Vec<Slot>,
+    mended: Vec<u32>,
+    scan: Scan,
     /// Scores of ImageLocality, weighted, of nodes where they are not zero; by slot.
     pub(crate) images: Vec<(Slot, i64)>,
     pub(crate) image_epoch: u64,
@@ -153,6 +177,11 @@ impl Inputs<'_> {
         }
     }
 
+    /// Whether nothing but static rules and requests can refuse a node by itself.
+    fn is_plain(&self) -> bool {
+        self.volumes.is_none() && !(self.filters_ports && !self.shape.usage.ports.is_empty())
+    }
+
     fn port_taken(&self, slot: Slot) -> bool {
         let used = &self.nodes.entry(slot).ports;
         self.shape.usage.ports.iter().any(|port| used.iter().any(|u| u.port.conflicts(*port)))
@@ -164,7 +193,7 @@ fn verdict_of(bits: u16) -> Verdict {
     if bits == 0 {
         return 0;
     }
-    if bits == u16::MAX {
+    if bits == crate::sig::ABSENT {
         return ABSENT;
     }
     if bits & PRE_FILTER != 0 {
@@ -176,46 +205,81 @@ fn verdict_of(bits: u16) -> Verdict {
 impl Lanes {
     /// Brings the lanes up to the log's head. `sig` must be up to date. Epochs of images and volumes are the caller's to compare:
     /// it calls `forget` first when one has moved.
-    pub(crate) fn catch_up(&mut self, inputs: Inputs<'_>) {
+    ///
+    /// Three regimes by cost: mend the nodes that changed; recompute all and keep them, when the class comes often; else only
+    /// look for each group's best. `whole`: the lanes of all nodes will be asked for.
+    pub(crate) fn catch_up(&mut self, inputs: Inputs<'_>, whole: bool) {
         let head = inputs.log.head();
-        let slots = inputs.nodes.slots();
-        let backlog = head - self.cursor;
-        let rebuild = !self.built
-            || self.sig_version != inputs.sig.version
-            || !inputs.log.reaches(self.cursor)
-            || backlog > (slots as u64 / 4).max(64)
-            || (!self.wide && inputs.sig.groups.len() > NARROW_MAX * 2);
-        if rebuild {
+        let few = (inputs.nodes.slots() as u64 / 4).max(64);
+        let often = self.last_use.replace(head).is_some_and(|last| head - last <= few);
+        let current = self.held == Held::Lanes
+            && self.sig_version == inputs.sig.version
+            && inputs.log.reaches(self.cursor)
+            && head - self.cursor <= few
+            && (self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2);
+        if current {
+            self.mend_all(inputs);
+        } else if often || whole {
             self.rebuild(inputs);
-            return;
-        }
-        if self.lane.len() < slots {
-            self.lane.resize(slots, 0);
-            self.verdict.resize(slots, ABSENT);
-            self.group.resize(slots, NO_GROUP);
-            for group in self.groups.iter_mut().filter(|g| !g.blocks.is_empty()) {
-                group.blocks.resize(slots / BLOCK, 0);
-            }
-        }
-        for position in self.cursor..head {
-            let slot = inputs.log.entry(position).slot;
-            if inputs.log.is_last(position, slot) {
-                self.mend(slot, inputs);
-            }
+        } else {
+            self.scan(inputs);
         }
         self.cursor = head;
     }
 
     /// The next use recomputes everything.
     pub(crate) fn forget(&mut self) {
-        self.built = false;
+        self.held = Held::Nothing;
+    }
+
+    /// Forgets also how often it was used: the lanes are another class's from now on.
+    pub(crate) fn give_to(&mut self, owner: ClassId) {
+        self.forget();
+        self.owner = owner;
+        self.last_use = None;
+        self.image_epoch = 0;
+        self.images.clear();
+    }
+
+    /// Mends the nodes that changed since the cursor.
+    fn mend_all(&mut self, inputs: Inputs<'_>) {
+        self.grow(inputs.nodes.slots());
+        let mut dirty = core::mem::take(&mut self.dirty);
+        dirty.clear();
+        for position in self.cursor..inputs.log.head() {
+            let slot = inputs.log.entry(position).slot;
+            if inputs.log.is_last(position, slot) {
+                dirty.push(slot);
+            }
+        }
+        let mut lanes = core::mem::take(&mut self.mended);
+        lanes.clear();
+        lanes.resize(dirty.len(), 0);
+        local::gather(inputs.vector, inputs.nodes, inputs.rules, inputs.shape, &dirty, &mut lanes);
+        for (slot, lane) in dirty.iter().zip(&lanes) {
+            self.set(*slot, *lane, inputs);
+        }
+        self.dirty = dirty;
+        self.mended = lanes;
+    }
+
+    fn grow(&mut self, slots: usize) {
+        if self.lane.len() >= slots {
+            return;
+        }
+        self.lane.resize(slots, 0);
+        self.verdict.resize(slots, ABSENT);
+        self.group.resize(slots, NO_GROUP);
+        for group in self.groups.iter_mut().filter(|g| !g.blocks.is_empty()) {
+            group.blocks.resize(slots / BLOCK, 0);
+        }
     }
 
     /// Takes a node out, as refused by this plugin, until it is mended.
-    pub(crate) fn suppress(&mut self, slot: Slot, plugin: Plugin) {
+    pub(crate) fn suppress(&mut self, slot: Slot, plugin: Plugin, vector: Vector) {
         self.judge(slot, refused_by(plugin));
         let group = self.group[slot as usize];
-        self.place(slot, 0, group);
+        self.place(slot, 0, group, vector);
     }
 
     /// A node's verdict is now this.
@@ -233,21 +297,28 @@ impl Lanes {
 
     /// Recomputes one node.
     pub(crate) fn mend(&mut self, slot: Slot, inputs: Inputs<'_>) {
-        let fixed = inputs.static_verdict(slot);
-        let (verdict, lane) = if fixed == 0 {
-            let tie = inputs.nodes.tie[slot as usize];
-            let lane = single(inputs.at(slot), tie, inputs.rules, inputs.shape);
-            let verdict = inputs.verdict(slot, lane);
-            (verdict, if verdict == 0 { lane + self.image_part(slot) } else { 0 })
-        } else {
-            (fixed, 0)
+        let lane = match inputs.nodes.get(slot) {
+            Some(_) => single(inputs.at(slot), inputs.nodes.tie[slot as usize], inputs.rules, inputs.shape),
+            None => 0,
+        };
+        self.set(slot, lane, inputs);
+    }
+
+    /// A node's lane is now this, before static rules, ports, volumes and images.
+    #[inline]
+    fn set(&mut self, slot: Slot, lane: u32, inputs: Inputs<'_>) {
+        let verdict = inputs.verdict(slot, lane);
+        let lane = match verdict {
+            0 if self.images.is_empty() => lane,
+            0 => lane + self.image_part(slot),
+            _ => 0,
         };
         self.judge(slot, verdict);
-        self.place(slot, lane, inputs.sig.group_of[slot as usize]);
+        self.place(slot, lane, inputs.sig.group_of[slot as usize], inputs.vector);
     }
 
     /// A node's lane and group are now these.
-    fn place(&mut self, slot: Slot, lane: u32, group: u32) {
+    fn place(&mut self, slot: Slot, lane: u32, group: u32, vector: Vector) {
         let at = slot as usize;
         let old_lane = core::mem::replace(&mut self.lane[at], lane);
         let old_group = core::mem::replace(&mut self.group[at], group);
@@ -264,7 +335,7 @@ impl Lanes {
             return;
         }
         if old_lane != 0 && (old_group != group || lane < old_lane) {
-            self.lowered(old_group, block, old_lane);
+            self.lowered(old_group, block, old_lane, vector);
         }
         if lane != 0 {
             let group = &mut self.groups[group as usize];
@@ -283,9 +354,7 @@ impl Lanes {
         let blocks = if self.wide { 0 } else { self.lane.len() / BLOCK };
         let joined = &mut self.groups[at];
         if joined.members == 0 {
-            if joined.blocks.len() < blocks {
-                joined.blocks.resize(blocks, 0);
-            }
+            joined.blocks.resize(blocks, 0);
             joined.best = 0;
             joined.stale = false;
             joined.live_at = u32::try_from(self.live.len()).expect("groups are at most nodes");
@@ -307,12 +376,13 @@ impl Lanes {
     }
 
     /// A lane of a group's block was lowered or left from `old`.
-    fn lowered(&mut self, group: u32, block: usize, old: u32) {
+    fn lowered(&mut self, group: u32, block: usize, old: u32, vector: Vector) {
         if self.groups[group as usize].blocks[block] != old {
             return;
         }
-        let range = block * BLOCK..(block + 1) * BLOCK;
-        let best = best_of(&self.lane[range.clone()], &self.group[range], group);
+        let first = block * BLOCK;
+        let (lanes, groups) = (lanes_at(&self.lane, first), lanes_at(&self.group, first));
+        let best = local::best_of_group(vector, lanes, groups, group);
         let lowered = &mut self.groups[group as usize];
         lowered.blocks[block] = best;
         if lowered.best == old {
@@ -321,10 +391,10 @@ impl Lanes {
     }
 
     /// The best lane of a group.
-    pub(crate) fn best(&mut self, group: u32) -> u32 {
+    pub(crate) fn best(&mut self, group: u32, vector: Vector) -> u32 {
         let group = &mut self.groups[group as usize];
         if group.stale {
-            group.best = max_of(&group.blocks);
+            group.best = local::largest(vector, &group.blocks);
             group.stale = false;
         }
         group.best
@@ -332,7 +402,7 @@ impl Lanes {
 
     /// Whether groups have no maxima of their own: the best node is found by a pass over all lanes.
     pub(crate) fn is_wide(&self) -> bool {
-        self.wide
+        self.wide && self.held == Held::Lanes
     }
 
     /// By slot; 0 for nodes that are out by themselves.
@@ -360,6 +430,56 @@ impl Lanes {
         }
     }
 
+    /// The lanes of a block after all rules about single nodes, with images; counts refusals.
+    fn block_of(
+        &mut self,
+        block: usize,
+        inputs: Inputs<'_>,
+        lanes: &mut [u32; BLOCK],
+        verdicts: &mut Option<[Verdict; BLOCK]>,
+    ) -> Summary {
+        let first = block * BLOCK;
+        let slot_at = |i: usize| u32::try_from(first + i).expect("slots are below NODES_MAX");
+        let nodes = inputs.nodes;
+        let ties = lanes_at(&nodes.tie, first);
+        let entry = |i: usize| nodes.entry(slot_at(i));
+        let source = (&nodes.blocks[block], ties);
+        let found = whole_block(inputs.vector, inputs.rules, inputs.shape, source, entry, lanes);
+        let simple = inputs.sig.refusing == 0 && inputs.is_plain() && self.images.is_empty();
+        if simple {
+            let unfit = nodes.blocks[block].live.count_ones() - found.fitting;
+            self.refused[Plugin::NodeResourcesFit as usize] += unfit;
+            if let Some(verdicts) = verdicts {
+                let live = nodes.blocks[block].live;
+                for i in 0..BLOCK {
+                    verdicts[i] = match lanes[i] {
+                        0 if live >> i & 1 == 0 => ABSENT,
+                        0 => refused_by(Plugin::NodeResourcesFit),
+                        _ => 0,
+                    };
+                }
+            }
+            return found;
+        }
+        for i in 0..BLOCK {
+            let verdict = inputs.verdict(slot_at(i), lanes[i]);
+            if let Some(verdicts) = verdicts {
+                verdicts[i] = verdict;
+            }
+            match verdict {
+                0 if self.images.is_empty() => {}
+                0 => lanes[i] += self.image_part(slot_at(i)),
+                ABSENT => lanes[i] = 0,
+                code => {
+                    lanes[i] = 0;
+                    self.refused[usize::from(code) - 1] += 1;
+                }
+            }
+        }
+        local::summary(inputs.vector, lanes)
+    }
+
+    /// Recomputes everything and keeps it.
     fn rebuild(&mut self, inputs: Inputs<'_>) {
         let slots = inputs.nodes.slots();
         self.wide = inputs.sig.groups.len() > NARROW_MAX;
@@ -372,95 +492,42 @@ impl Lanes {
             if self.wide {
                 group.blocks = Vec::new();
             } else {
-                group.blocks.fill(0);
+                group.blocks.clear();
             }
         }
         self.lane.resize(slots, 0);
+        self.verdict.clear();
         self.verdict.resize(slots, ABSENT);
         self.group.clear();
         self.group.extend_from_slice(&inputs.sig.group_of);
         self.group.resize(slots, NO_GROUP);
-        let mut images = core::mem::take(&mut self.images);
-        let mut next_image = 0;
-        let plain = !(inputs.filters_ports && !inputs.shape.usage.ports.is_empty())
-            && inputs.volumes.is_none();
         for block in 0..slots / BLOCK {
             let first = block * BLOCK;
             let mut lanes = [0_u32; BLOCK];
-            let ties = lanes_at(&inputs.nodes.tie, first);
-            let slot_at = |i: usize| u32::try_from(first + i).expect("slots are below NODES_MAX");
-            whole_block(
-                inputs.vector,
-                inputs.rules,
-                inputs.shape,
-                (&inputs.nodes.blocks[block], ties),
-                |i| inputs.nodes.entry(slot_at(i)),
-                &mut lanes,
-            );
-            let bits = &inputs.sig.bits[first..first + BLOCK];
-            let verdicts = &mut self.verdict[first..first + BLOCK];
-            if plain {
-                for i in 0..BLOCK {
-                    let fixed = verdict_of(bits[i]);
-                    let unfit = refused_by(Plugin::NodeResourcesFit);
-                    verdicts[i] = if fixed != 0 {
-                        fixed
-                    } else if lanes[i] == 0 {
-                        unfit
-                    } else {
-                        0
-                    };
-                }
-            } else {
-                for i in 0..BLOCK {
-                    verdicts[i] = inputs.verdict(slot_at(i), lanes[i]);
-                }
-            }
-            for i in 0..BLOCK {
-                match verdicts[i] {
-                    0 => {}
-                    ABSENT => lanes[i] = 0,
-                    code => {
-                        lanes[i] = 0;
-                        self.refused[usize::from(code) - 1] += 1;
-                    }
-                }
-            }
-            while let Some((slot, score)) = images.get(next_image) {
-                let at = *slot as usize;
-                if at >= first + BLOCK {
-                    break;
-                }
-                if lanes[at - first] != 0 {
-                    lanes[at - first] += image_lane(*score);
-                }
-                next_image += 1;
+            let mut verdicts = Some([0; BLOCK]);
+            let found = self.block_of(block, inputs, &mut lanes, &mut verdicts);
+            if let Some(verdicts) = verdicts {
+                self.verdict[first..first + BLOCK].copy_from_slice(&verdicts);
             }
             self.lane[first..first + BLOCK].copy_from_slice(&lanes);
-            self.join_block(block, &lanes);
+            self.join_block(block, &lanes, found);
         }
-        core::mem::swap(&mut self.images, &mut images);
         self.sig_version = inputs.sig.version;
-        self.cursor = inputs.log.head();
-        self.built = true;
+        self.held = Held::Lanes;
     }
 
     /// Takes the lanes of a block into the groups.
-    fn join_block(&mut self, block: usize, lanes: &[u32; BLOCK]) {
-        let first = block * BLOCK;
-        let groups = *lanes_at(&self.group, first);
-        // Most blocks hold one group.
+    fn join_block(&mut self, block: usize, lanes: &[u32; BLOCK], found: Summary) {
+        let groups = *lanes_at(&self.group, block * BLOCK);
         let one = groups[0];
         if one != NO_GROUP && groups.iter().all(|g| *g == one) {
-            let members = lanes.iter().filter(|l| **l != 0).count();
-            if members > 0 {
+            if found.fitting > 0 {
                 self.join(one);
                 let group = &mut self.groups[one as usize];
-                group.members += u32::try_from(members).expect("64") - 1;
+                group.members += found.fitting - 1;
                 if !self.wide {
-                    let best = max_of(lanes);
-                    group.blocks[block] = best;
-                    group.best = group.best.max(best);
+                    group.blocks[block] = found.best;
+                    group.best = group.best.max(found.best);
                 }
             }
             return;
@@ -476,6 +543,47 @@ impl Lanes {
                 group.best = group.best.max(lanes[i]);
             }
         }
+    }
+
+    /// Finds each group's best lane and number of members, and keeps nothing else.
+    fn scan(&mut self, inputs: Inputs<'_>) {
+        self.refused = [0; Plugin::FILTERS];
+        self.live.clear();
+        let groups = inputs.sig.groups.len();
+        if self.groups.len() < groups {
+            self.groups.resize_with(groups, GroupLanes::default);
+        }
+        let mut scan = core::mem::take(&mut self.scan);
+        scan.best.clear();
+        scan.best.resize(groups + 1, 0);
+        scan.members.clear();
+        scan.members.resize(groups + 1, 0);
+        let one_group = inputs.sig.only_group();
+        for block in 0..inputs.nodes.slots() / BLOCK {
+            let mut lanes = [0_u32; BLOCK];
+            let found = self.block_of(block, inputs, &mut lanes, &mut None);
+            if let Some(group) = one_group {
+                scan.best[group as usize] = scan.best[group as usize].max(found.best);
+                scan.members[group as usize] += found.fitting;
+                continue;
+            }
+            let group_of = lanes_at(&inputs.sig.group_of, block * BLOCK);
+            for i in 0..BLOCK {
+                let group = (group_of[i] as usize).min(groups);
+                scan.best[group] = scan.best[group].max(lanes[i]);
+                scan.members[group] += u32::from(lanes[i] != 0);
+            }
+        }
+        for (at, group) in self.groups.iter_mut().enumerate().take(groups) {
+            group.best = scan.best[at];
+            group.members = scan.members[at];
+            group.stale = false;
+            if group.members > 0 {
+                self.live.push(u32::try_from(at).expect("groups are at most nodes"));
+            }
+        }
+        self.scan = scan;
+        self.held = Held::Best;
     }
 
     /// Bytes held.
@@ -495,15 +603,6 @@ fn image_lane(score: i64) -> u32 {
 
 fn lanes_at(lanes: &[u32], first: usize) -> &[u32; BLOCK] {
     lanes[first..first + BLOCK].try_into().expect("slots come in whole blocks")
-}
-
-/// The largest lane of one group in a block.
-fn best_of(lanes: &[u32], groups: &[u32], group: u32) -> u32 {
-    lanes.iter().zip(groups).map(|(lane, g)| if *g == group { *lane } else { 0 }).max().unwrap_or(0)
-}
-
-fn max_of(lanes: &[u32]) -> u32 {
-    lanes.iter().copied().max().unwrap_or(0)
 }
 
 /// A table of nothing yet.

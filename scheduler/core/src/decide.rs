@@ -9,6 +9,7 @@ use crate::math::{ln, round};
 use crate::rules::ProfileRules;
 use crate::sig::{Facts, Kind, Sig};
 use crate::ties::{TIE_BITS, TIE_MAX};
+use crate::vector::Vector;
 use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
 use berth_scheduler_model::rules::Plugin;
@@ -234,13 +235,13 @@ impl Decision {
     }
 
     /// The best node: highest total, then first in the tie order.
-    pub(crate) fn best(&mut self, lanes: &mut Lanes) -> Option<Choice> {
+    pub(crate) fn best(&mut self, lanes: &mut Lanes, vector: Vector) -> Option<Choice> {
         if lanes.is_wide() {
             return self.best_of_all(lanes);
         }
         let mut best: i64 = i64::MIN;
         for evaluated in &self.groups {
-            let lane = lanes.best(evaluated.group);
+            let lane = lanes.best(evaluated.group, vector);
             let key = i64::from(lane) + (evaluated.score << TIE_BITS);
             best = best.max(key);
         }

@@ -126,13 +126,14 @@ pub(crate) struct Found<'a> {
     pub(crate) lanes: &'a mut Lanes,
     pub(crate) sig: &'a Sig,
     nominated: Option<Slot>,
+    vector: Vector,
 }
 
 impl Found<'_> {
     /// The node to take: the nominated one if it will do, whatever the scores, else the best.
     fn choose(&mut self) -> Option<Choice> {
         let nominated = self.nominated.and_then(|slot| self.decision.on(self.lanes, slot));
-        nominated.or_else(|| self.decision.best(self.lanes))
+        nominated.or_else(|| self.decision.best(self.lanes, self.vector))
     }
 }
 
@@ -432,7 +433,7 @@ impl Engine {
         let Some(class) = self.class_of(ix) else {
             return Err(Refusal { nodes: [0; Plugin::FILTERS], no_profile: true });
         };
-        self.evaluate(class, subject, |mut found| {
+        self.evaluate(class, subject, false, |mut found| {
             found.choose().ok_or_else(|| refusal(found.decision))
         })
     }
@@ -446,7 +447,7 @@ impl Engine {
         };
         let nominated = pod.nominated.as_ref().and_then(|name| self.nodes.find(name));
         let subject = Subject { uid: &pod.uid, nominated: nominated.unwrap_or(NO_SLOT) };
-        let (totals, choice, refusal) = self.evaluate(class, subject, |mut found| {
+        let (totals, choice, refusal) = self.evaluate(class, subject, true, |mut found| {
             let mut totals = Vec::new();
             found.decision.totals(found.lanes, |slot, total| totals.push((slot, total)));
             (totals, found.choose(), refusal(found.decision))
@@ -455,15 +456,16 @@ impl Engine {
         Survey { totals, choice, refusal }
     }
 
-    /// Brings a class up to date, evaluates its groups, and calls `then` with the result.
+    /// Brings a class up to date, evaluates its groups, and calls `then` with the result; `whole`: it looks at single lanes.
     pub(crate) fn evaluate<R>(
         &mut self,
         id: ClassId,
         subject: Subject<'_>,
+        whole: bool,
         then: impl FnOnce(Found<'_>) -> R,
     ) -> R {
         self.decisions += 1;
-        let decisions = self.decisions;
+        let (decisions, vector) = (self.decisions, self.vector);
         let class = self.class_mut(id);
         class.uses += 1;
         class.last_used = decisions;
@@ -484,10 +486,7 @@ impl Engine {
         let profile = &self.profiles[sig.key.profile as usize];
         let class = self.classes[id.0 as usize].as_ref().expect("checked above");
         if lanes.owner != id {
-            lanes.forget();
-            lanes.owner = id;
-            lanes.image_epoch = 0;
-            lanes.images.clear();
+            lanes.give_to(id);
         }
         if lanes.image_epoch != self.images.epoch() {
             lanes.image_epoch = self.images.epoch();
@@ -532,23 +531,24 @@ impl Engine {
         let result = if let Some((plugin, _)) = asking.pre_filter(ground) {
             self.decision.refuse_all(plugin, self.nodes.live());
             let decision = &mut self.decision;
-            then(Found { decision, lanes: &mut lanes, sig: &sig, nominated: None })
+            then(Found { decision, lanes: &mut lanes, sig: &sig, nominated: None, vector })
         } else {
-            lanes.catch_up(inputs);
+            let whole = whole || !self.nominated_nodes.is_empty() || subject.nominated != NO_SLOT;
+            lanes.catch_up(inputs, whole);
             for slot in &self.nominated_nodes {
                 let on = ground.nominees(asking, *slot);
                 if on.is_empty() {
                     continue;
                 }
                 if let Some((plugin, _)) = ground.refusal(asking, *slot, Change { off: &[], on: &on }) {
-                    lanes.suppress(*slot, plugin);
+                    lanes.suppress(*slot, plugin, vector);
                 }
             }
             let members = lanes.live.iter().map(|g| (*g, lanes.groups[*g as usize].members));
             self.decision.evaluate(&sig, profile, &lanes.refused, members);
             let nominated = (subject.nominated != NO_SLOT).then_some(subject.nominated);
             let decision = &mut self.decision;
-            let result = then(Found { decision, lanes: &mut lanes, sig: &sig, nominated });
+            let result = then(Found { decision, lanes: &mut lanes, sig: &sig, nominated, vector });
             for slot in &self.nominated_nodes {
                 lanes.mend(*slot, inputs);
             }

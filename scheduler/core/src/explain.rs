@@ -69,7 +69,7 @@ impl Engine {
         let rules = self.profiles[profile as usize].clone();
         let mut least = Vec::new();
         let subject = Subject { uid: &pod.uid, nominated: NO_SLOT };
-        self.evaluate(class, subject, |found| {
+        self.evaluate(class, subject, true, |found| {
             let decision = found.decision;
             least.extend_from_slice(decision.least());
             let groups: BTreeMap<u32, _> = decision.groups.iter().map(|g| (g.group, *g)).collect();

@@ -7,12 +7,12 @@
 //! quotient's distance to the next whole number is at least `1 / b`, more than half a unit in the last place of a quotient
 //! up to 100.
 
-use crate::math::floor;
-use crate::nodes::{Block, NodeEntry, Usage, scalar_of};
+use crate::nodes::{Block, Columns, NodeEntry, Nodes, Usage, scalar_of, split};
 use crate::ties::{TIE_BITS, TIE_MAX};
 use crate::vector::dispatch;
-use crate::BLOCK;
+use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
+use berth_scheduler_model::requests::Resources;
 
 /// A resource that scoring looks at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,7 +62,7 @@ pub(crate) struct Shape {
     pub(crate) special: bool,
 }
 
-/// A shape as doubles.
+/// A shape as the kernel reads it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Params {
     need_cpu: f64,
@@ -71,12 +71,14 @@ pub(crate) struct Params {
     memory: f64,
     cpu_assumed: f64,
     memory_assumed: f64,
-    weight_cpu: f64,
-    weight_memory: f64,
-    weight_inverse: f64,
+    weight_cpu: i32,
+    weight_memory: i32,
+    weight_inverse: f32,
+    fit_weight: i32,
+    balanced_weight: i32,
     most: bool,
-    fit_weight: f64,
-    balanced_weight: f64,
+    /// All weights are 1.
+    plain: bool,
 }
 
 /// The local score's place in a lane: above the tie order. A lane of 0 says the node is out.
@@ -106,6 +108,9 @@ impl Shape {
             && usage.memory == 0
             && usage.ephemeral == 0
             && usage.scalars.is_empty();
+        let narrow = |weight: i64| i32::try_from(weight).expect("limited by LOCAL_WEIGHT_MAX");
+        let balanced_weight = if no_balance { 0 } else { narrow(rules.balanced_weight) };
+        let fit_weight = narrow(rules.fit_weight);
         let params = Params {
             need_cpu: need(usage.cpu),
             need_memory: need(usage.memory),
@@ -113,12 +118,13 @@ impl Shape {
             memory: usage.memory as f64,
             cpu_assumed: usage.cpu_assumed as f64,
             memory_assumed: usage.memory_assumed as f64,
-            weight_cpu: weight_cpu as f64,
-            weight_memory: weight_memory as f64,
-            weight_inverse: 1.0 / (weight_cpu + weight_memory) as f64,
+            weight_cpu: narrow(weight_cpu),
+            weight_memory: narrow(weight_memory),
+            weight_inverse: 1.0 / (weight_cpu + weight_memory) as f32,
+            fit_weight,
+            balanced_weight,
             most: rules.fit == Fit::Most,
-            fit_weight: rules.fit_weight as f64,
-            balanced_weight: if no_balance { 0.0 } else { rules.balanced_weight as f64 },
+            plain: (weight_cpu, weight_memory, fit_weight, balanced_weight) == (1, 1, 1, 1),
         };
         let special =
             rules.kernel.is_none() || usage.ephemeral > 0 || !filtered_scalars.is_empty();
@@ -130,75 +136,180 @@ fn amount_of(usage: &Usage, resource: u32) -> i64 {
     usage.scalars.iter().find(|(id, _)| *id == resource).map_or(0, |(_, amount)| *amount)
 }
 
-/// Score of the balance of two resources as they are, `int((1 - std) * 100)`; 100 where one of them has no capacity.
+/// The whole part of a number in `0.0..=100.0`.
 #[inline(always)]
-pub(crate) fn balance_pair(cpu: f64, cpu_used: f64, memory: f64, memory_used: f64) -> f64 {
-    if cpu == 0.0 || memory == 0.0 {
-        return 100.0;
-    }
-    balance_of((cpu_used / cpu).min(1.0), (memory_used / memory).min(1.0))
+#[expect(unsafe_code, reason = "the checked conversion is three times as many vector instructions")]
+fn whole(x: f64) -> i32 {
+    debug_assert!((0.0..=100.0).contains(&x), "{x}");
+    // SAFETY: callers pass numbers in 0.0..=100.0: fractions of a capacity that is at least 1, cut off at 0 and at all of it.
+    unsafe { x.to_int_unchecked() }
 }
 
 #[inline(always)]
-fn balance_of(a: f64, b: f64) -> f64 {
+fn at_least_0(x: f64) -> f64 {
+    if x > 0.0 { x } else { 0.0 }
+}
+
+#[inline(always)]
+fn at_most(x: f64, bound: f64) -> f64 {
+    if x < bound { x } else { bound }
+}
+
+/// Balance of CPU and memory of a node as it is.
+pub(crate) fn balance_now(block: &Block, i: usize) -> i32 {
+    balance_pair(block, i, 0.0, 0.0)
+}
+
+/// `int((1 - std) * 100)` of the two fractions with so much more used.
+#[inline(always)]
+fn balance_pair<const N: usize>(block: &Columns<N>, i: usize, cpu: f64, memory: f64) -> i32 {
+    let a = at_most((block.cpu_used[i] + cpu) / block.cpu[i], 1.0);
+    let b = at_most((block.memory_used[i] + memory) / block.memory[i], 1.0);
     let std = (a - b).abs() * 0.5;
-    floor((1.0 - std) * 100.0)
+    whole((1.0 - std) * 100.0)
 }
 
 #[inline(always)]
-fn least(capacity: f64, requested: f64) -> f64 {
-    let free = capacity - requested;
-    if free < 0.0 { 0.0 } else { floor(free * 100.0 / capacity) }
+fn level<const MOST: bool>(capacity: f64, requested: f64) -> i32 {
+    let part =
+        if MOST { at_most(requested, capacity) } else { at_least_0(capacity - requested) };
+    whole(part * 100.0 / capacity)
 }
 
+/// The kernel for one node that is not odd: its lane, 0 if the requests do not fit.
 #[inline(always)]
-fn most(capacity: f64, requested: f64) -> f64 {
-    floor(requested.min(capacity) * 100.0 / capacity)
-}
-
-/// The kernel for one node of a block whose CPU and memory capacity are not 0: its lane, 0 if the requests do not fit.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the low bits of 2^52 + x are x")]
-fn lane_of(block: &Block, i: usize, tie: u32, p: &Params) -> u32 {
+fn lane_of<const MOST: bool, const PLAIN: bool, const N: usize>(
+    block: &Columns<N>,
+    i: usize,
+    tie: u32,
+    p: &Params,
+) -> u32 {
     let fits = (block.cpu_used[i] + p.need_cpu <= block.cpu[i])
         & (block.memory_used[i] + p.need_memory <= block.memory[i])
-        & (block.places[i] >= 1.0);
-    let cpu_requested = block.cpu_assumed[i] + p.cpu_assumed;
-    let memory_requested = block.memory_assumed[i] + p.memory_assumed;
-    let (a, b) = if p.most {
-        (most(block.cpu[i], cpu_requested), most(block.memory[i], memory_requested))
+        & (block.places[i] >= 1);
+    let a = level::<MOST>(block.cpu[i], block.cpu_assumed[i] + p.cpu_assumed);
+    let b = level::<MOST>(block.memory[i], block.memory_assumed[i] + p.memory_assumed);
+    let with = balance_pair(block, i, p.cpu, p.memory);
+    let balanced = 50 + ((50 + with - block.balance[i]) >> 1);
+    let score = if PLAIN {
+        ((a + b) >> 1) + balanced
     } else {
-        (least(block.cpu[i], cpu_requested), least(block.memory[i], memory_requested))
+        weighted(a, b, p) * p.fit_weight + balanced * p.balanced_weight
     };
-    // The products are whole and at most 100 * sum of weights; a nudge keeps exact multiples from falling below themselves.
-    let fit = floor((a * p.weight_cpu + b * p.weight_memory) * p.weight_inverse + 1e-7);
-    let with = balance_of(
-        ((block.cpu_used[i] + p.cpu) / block.cpu[i]).min(1.0),
-        ((block.memory_used[i] + p.memory) / block.memory[i]).min(1.0),
-    );
-    let balanced = 50.0 + floor((50.0 + with - block.balance[i]) * 0.5);
-    let score = fit * p.fit_weight + balanced * p.balanced_weight;
-    let whole = (score + (1.0 + 4_503_599_627_370_496.0)).to_bits() as u32;
-    let lane = (whole << TIE_BITS) | (TIE_MAX - tie);
+    #[expect(clippy::cast_sign_loss, reason = "scores are not negative")]
+    let lane = (((score + 1) as u32) << TIE_BITS) | (TIE_MAX - tie);
     if fits { lane } else { 0 }
 }
 
+/// `(a * weight + b * weight) / weights` in whole numbers. The sum is at most 20,000, exact as a float; a quotient that is not
+/// whole is 1/200 away from the next whole number at least, and the nudge keeps whole ones from falling below themselves.
 #[inline(always)]
-fn block_lanes(block: &Block, ties: &[u32; BLOCK], params: &Params, lanes: &mut [u32; BLOCK]) {
-    let p = *params;
-    if p.most {
-        for i in 0..BLOCK {
-            lanes[i] = lane_of(block, i, ties[i], &Params { most: true, ..p });
-        }
-    } else {
-        for i in 0..BLOCK {
-            lanes[i] = lane_of(block, i, ties[i], &Params { most: false, ..p });
-        }
+#[expect(clippy::cast_precision_loss, reason = "at most 20,000")]
+fn weighted(a: i32, b: i32, p: &Params) -> i32 {
+    let sum = (a * p.weight_cpu + b * p.weight_memory) as f32;
+    whole(f64::from(sum * p.weight_inverse + 0.001).min(100.0))
+}
+
+/// What a pass over a block finds besides the lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// The largest lane.
+    pub(crate) best: u32,
+    /// Lanes that are not 0.
+    pub(crate) fitting: u32,
+}
+
+#[inline(always)]
+fn block_lanes(block: &Block, ties: &[u32; BLOCK], p: &Params, lanes: &mut [u32; BLOCK]) -> Summary {
+    some_lanes::<BLOCK>(block, ties, p, lanes);
+    summarise(lanes)
+}
+
+#[inline(always)]
+fn some_lanes<const N: usize>(columns: &Columns<N>, ties: &[u32; N], p: &Params, lanes: &mut [u32; N]) {
+    match (p.most, p.plain) {
+        (false, true) => all_lanes::<false, true, N>(columns, ties, p, lanes),
+        (false, false) => all_lanes::<false, false, N>(columns, ties, p, lanes),
+        (true, true) => all_lanes::<true, true, N>(columns, ties, p, lanes),
+        (true, false) => all_lanes::<true, false, N>(columns, ties, p, lanes),
     }
 }
 
+/// So many nodes are computed at once when they lie apart: a vector register of AVX-512.
+const GATHER: usize = 8;
+
+/// The lanes of nodes that lie apart.
+#[inline(always)]
+fn gather_lanes(blocks: &[Block], ties: &[u32], slots: &[Slot], p: &Params, lanes: &mut [u32]) {
+    for (slots, lanes) in slots.chunks(GATHER).zip(lanes.chunks_mut(GATHER)) {
+        let mut columns = Columns::<GATHER>::EMPTY;
+        let mut tie = [0; GATHER];
+        for (to, slot) in slots.iter().enumerate() {
+            let (block, from) = split(*slot);
+            columns.copy(to, &blocks[block], from);
+            tie[to] = ties[*slot as usize];
+        }
+        let mut found = [0; GATHER];
+        some_lanes::<GATHER>(&columns, &tie, p, &mut found);
+        lanes.copy_from_slice(&found[..lanes.len()]);
+    }
+}
+
+#[inline(always)]
+fn all_lanes<const MOST: bool, const PLAIN: bool, const N: usize>(
+    block: &Columns<N>,
+    ties: &[u32; N],
+    p: &Params,
+    lanes: &mut [u32; N],
+) {
+    for i in 0..N {
+        lanes[i] = lane_of::<MOST, PLAIN, N>(block, i, ties[i], p);
+    }
+}
+
+/// The largest lane, and how many are not 0.
+#[inline(always)]
+fn summarise(lanes: &[u32; BLOCK]) -> Summary {
+    let (mut best, mut fitting) = (0, 0);
+    for lane in lanes {
+        best = best.max(*lane);
+        fitting += u32::from(*lane != 0);
+    }
+    Summary { best, fitting }
+}
+
+/// The largest lane of one group in a block.
+#[inline(always)]
+fn best_in_group(lanes: &[u32; BLOCK], groups: &[u32; BLOCK], group: u32) -> u32 {
+    let mut best = 0;
+    for i in 0..BLOCK {
+        best = best.max(if groups[i] == group { lanes[i] } else { 0 });
+    }
+    best
+}
+
+#[inline(always)]
+fn largest_of(lanes: &[u32]) -> u32 {
+    lanes.iter().copied().fold(0, u32::max)
+}
+
 dispatch! {
-    fn block_lanes_fast(block: &Block, ties: &[u32; BLOCK], params: &Params, lanes: &mut [u32; BLOCK]) = block_lanes;
+    fn block_lanes_fast(block: &Block, ties: &[u32; BLOCK], params: &Params, lanes: &mut [u32; BLOCK]) -> Summary = block_lanes;
+}
+dispatch! {
+    fn gather_lanes_fast(blocks: &[Block], ties: &[u32], slots: &[Slot], params: &Params, lanes: &mut [u32]) = gather_lanes;
+}
+dispatch! {
+    /// The largest lane of a block, and how many are not 0.
+    pub(crate) fn summary(lanes: &[u32; BLOCK]) -> Summary = summarise;
+}
+dispatch! {
+    /// The largest lane of one group in a block.
+    pub(crate) fn best_of_group(lanes: &[u32; BLOCK], groups: &[u32; BLOCK], group: u32) -> u32 = best_in_group;
+}
+dispatch! {
+    /// The largest of some lanes.
+    pub(crate) fn largest(lanes: &[u32]) -> u32 = largest_of;
 }
 
 /// Everything about one node that the local rules read.
@@ -210,17 +321,20 @@ pub(crate) struct At<'a> {
 }
 
 impl At<'_> {
+    fn allocatable(&self) -> &Resources {
+        &self.entry.node.as_ref().expect("asked only of nodes that are there").allocatable
+    }
+
     /// Capacity and plain usage of a resource.
     #[expect(clippy::cast_possible_truncation, reason = "columns hold whole numbers below 2^53")]
     fn amounts(self, resource: Resource) -> (i64, i64) {
         match resource {
-            Resource::Cpu => (self.block.cpu[self.lane] as i64, self.block.cpu_used[self.lane] as i64),
+            Resource::Cpu => (self.allocatable().cpu, self.block.cpu_used[self.lane] as i64),
             Resource::Memory => {
-                (self.block.memory[self.lane] as i64, self.block.memory_used[self.lane] as i64)
+                (self.allocatable().memory, self.block.memory_used[self.lane] as i64)
             }
             Resource::Ephemeral => {
-                let capacity = self.entry.node.as_ref().map_or(0, |n| n.allocatable.ephemeral);
-                (capacity, self.entry.ephemeral_used)
+                (self.allocatable().ephemeral, self.entry.ephemeral_used)
             }
             Resource::Scalar(id) => {
                 let scalar = scalar_of(self.entry, id);
@@ -262,8 +376,7 @@ pub(crate) fn shortages(
     delta: &Delta,
     mut report: impl FnMut(Shortage),
 ) {
-    #[expect(clippy::cast_possible_truncation, reason = "columns hold whole numbers below 2^53")]
-    let places = at.block.places[at.lane] as i64 - delta.pods;
+    let places = i64::from(at.block.places[at.lane]) - delta.pods;
     if places < 1 {
         report(Shortage { resource: ShortOf::Places, beyond_capacity: false });
     }
@@ -433,15 +546,18 @@ fn balance(at: At<'_>, rules: &LocalRules, shape: &Shape, with_pod: bool) -> i64
 /// The lane of one node before static rules and without images, whatever the profile.
 #[inline]
 pub(crate) fn single(at: At<'_>, tie: u32, rules: &LocalRules, shape: &Shape) -> u32 {
-    let odd = at.block.cpu[at.lane] == 0.0 || at.block.memory[at.lane] == 0.0;
-    if rules.kernel.is_some() && !odd {
-        let lane = lane_of(at.block, at.lane, tie, &shape.params);
-        if lane != 0 && shape.special && !extra_fits(at, shape) {
-            return 0;
-        }
-        return lane;
+    let odd = at.block.odd >> at.lane & 1 != 0;
+    if rules.kernel.is_none() || odd {
+        return general(at, tie, rules, shape);
     }
-    general(at, tie, rules, shape)
+    let (block, i, p) = (at.block, at.lane, &shape.params);
+    let lane = match (p.most, p.plain) {
+        (false, true) => lane_of::<false, true, BLOCK>(block, i, tie, p),
+        (false, false) => lane_of::<false, false, BLOCK>(block, i, tie, p),
+        (true, true) => lane_of::<true, true, BLOCK>(block, i, tie, p),
+        (true, false) => lane_of::<true, false, BLOCK>(block, i, tie, p),
+    };
+    if lane != 0 && shape.special && !extra_fits(at, shape) { 0 } else { lane }
 }
 
 fn general(at: At<'_>, tie: u32, rules: &LocalRules, shape: &Shape) -> u32 {
@@ -460,6 +576,36 @@ fn general(at: At<'_>, tie: u32, rules: &LocalRules, shape: &Shape) -> u32 {
     lane(fit + balance, tie)
 }
 
+/// The lanes of nodes that lie apart, as [`single`] gives them one by one.
+pub(crate) fn gather(
+    vector: crate::vector::Vector,
+    nodes: &Nodes,
+    rules: &LocalRules,
+    shape: &Shape,
+    slots: &[Slot],
+    lanes: &mut [u32],
+) {
+    let at = |slot: Slot| {
+        let (block, lane) = split(slot);
+        At { block: &nodes.blocks[block], lane, entry: nodes.entry(slot) }
+    };
+    if rules.kernel.is_none() {
+        for (slot, lane) in slots.iter().zip(lanes) {
+            *lane = general(at(*slot), nodes.tie[*slot as usize], rules, shape);
+        }
+        return;
+    }
+    gather_lanes_fast(vector, &nodes.blocks, &nodes.tie, slots, &shape.params, lanes);
+    for (slot, lane) in slots.iter().zip(lanes) {
+        let at = at(*slot);
+        if at.block.odd >> at.lane & 1 != 0 {
+            *lane = general(at, nodes.tie[*slot as usize], rules, shape);
+        } else if shape.special && *lane != 0 && !extra_fits(at, shape) {
+            *lane = 0;
+        }
+    }
+}
+
 /// The lanes of a whole block, as [`single`] gives them one by one.
 pub(crate) fn whole_block<'a>(
     vector: crate::vector::Vector,
@@ -468,22 +614,24 @@ pub(crate) fn whole_block<'a>(
     (block, ties): (&'a Block, &[u32; BLOCK]),
     entry: impl Fn(usize) -> &'a NodeEntry,
     lanes: &mut [u32; BLOCK],
-) {
+) -> Summary {
+    let at = |lane: usize| At { block, lane, entry: entry(lane) };
     if rules.kernel.is_none() {
         for i in 0..BLOCK {
-            lanes[i] = general(At { block, lane: i, entry: entry(i) }, ties[i], rules, shape);
+            lanes[i] = general(at(i), ties[i], rules, shape);
         }
-        return;
+        return summary(vector, lanes);
     }
-    block_lanes_fast(vector, block, ties, &shape.params, lanes);
+    let found = block_lanes_fast(vector, block, ties, &shape.params, lanes);
+    if block.odd == 0 && !shape.special {
+        return found;
+    }
     for i in 0..BLOCK {
-        if block.cpu[i] == 0.0 || block.memory[i] == 0.0 {
-            lanes[i] = general(At { block, lane: i, entry: entry(i) }, ties[i], rules, shape);
-        } else if shape.special && lanes[i] != 0 {
-            let at = At { block, lane: i, entry: entry(i) };
-            if !extra_fits(at, shape) {
-                lanes[i] = 0;
-            }
+        if block.odd >> i & 1 != 0 {
+            lanes[i] = general(at(i), ties[i], rules, shape);
+        } else if shape.special && lanes[i] != 0 && !extra_fits(at(i), shape) {
+            lanes[i] = 0;
         }
     }
+    summary(vector, lanes)
 }

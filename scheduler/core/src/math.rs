@@ -1,18 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Upstream's floating point, bit for bit: Go's `math.Log` and `math.Round`, and integer parts of small doubles.
+//! Upstream's floating point, bit for bit: Go's `math.Log` and `math.Round`; and the order of ties.
 //!
 //! Scores are integers, but kube-scheduler computes some of them through doubles. The same operations in the same order give
 //! the same bits; Rust never contracts `a * b + c` into one rounding on its own.
-
-/// 2^52: adding and taking it away rounds a double in `0.0..2^51` to the nearest whole number.
-const WHOLE: f64 = 4_503_599_627_370_496.0;
-
-/// `floor(x)` for `0.0 <= x < 2^51`, written so that it vectorises without any CPU feature.
-#[inline(always)]
-pub(crate) fn floor(x: f64) -> f64 {
-    let nearest = (x + WHOLE) - WHOLE;
-    if nearest > x { nearest - 1.0 } else { nearest }
-}
 
 /// `int64(math.Round(x))` of Go: half away from zero.
 #[expect(clippy::cast_possible_truncation, reason = "Go's conversion: sums of counts are far below 2^63")]
@@ -90,16 +80,6 @@ mod tests {
         for (x, want) in [(0.5, 1), (1.5, 2), (2.5, 3), (-0.5, -1), (-2.5, -3), (0.49999999999999994, 0), (2.4, 2)] {
             assert_eq!(round(x), want, "{x}");
         }
-    }
-
-    #[test]
-    fn floor_is_floor() {
-        for i in 0..10_000_u32 {
-            let x = f64::from(i) / 7.0;
-            assert_eq!(floor(x), x.floor());
-        }
-        assert_eq!(floor(28.999_999_999_999_996), 28.0);
-        assert_eq!(floor(100.0), 100.0);
     }
 
     #[test]

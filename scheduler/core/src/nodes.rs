@@ -15,40 +15,85 @@ use berth_scheduler_model::node::Node;
 use berth_scheduler_model::pod::{HostPort, Taint};
 use berth_scheduler_model::requests::Requests;
 
-/// The columns that every decision reads, for 64 nodes. Amounts are whole numbers below 2^53, exact as doubles.
+/// The columns that every decision reads, for `N` nodes. Amounts are whole numbers below 2^53, exact as doubles.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
-pub(crate) struct Block {
-    /// Allocatable milli-CPU.
-    pub(crate) cpu: [f64; BLOCK],
-    /// Allocatable bytes of memory.
-    pub(crate) memory: [f64; BLOCK],
+pub(crate) struct Columns<const N: usize> {
+    /// Allocatable milli-CPU; 1 where there is none (see [`Block::odd`]) or no node, so that it can be divided by.
+    pub(crate) cpu: [f64; N],
+    /// Allocatable bytes of memory; likewise.
+    pub(crate) memory: [f64; N],
     /// Requested milli-CPU.
-    pub(crate) cpu_used: [f64; BLOCK],
+    pub(crate) cpu_used: [f64; N],
     /// Requested bytes of memory.
-    pub(crate) memory_used: [f64; BLOCK],
+    pub(crate) memory_used: [f64; N],
     /// Requested milli-CPU with defaults for containers that request none.
-    pub(crate) cpu_assumed: [f64; BLOCK],
+    pub(crate) cpu_assumed: [f64; N],
     /// Requested bytes of memory with defaults.
-    pub(crate) memory_assumed: [f64; BLOCK],
+    pub(crate) memory_assumed: [f64; N],
     /// Places for pods that are left; below 1 nothing fits. A free slot has none.
-    pub(crate) places: [f64; BLOCK],
+    pub(crate) places: [i32; N],
     /// Balance of CPU and memory as it is, 0..=100 (the default resources of NodeResourcesBalancedAllocation).
-    pub(crate) balance: [f64; BLOCK],
+    pub(crate) balance: [i32; N],
+}
+
+impl<const N: usize> Columns<N> {
+    pub(crate) const EMPTY: Self = Self {
+        cpu: [1.0; N],
+        memory: [1.0; N],
+        cpu_used: [0.0; N],
+        memory_used: [0.0; N],
+        cpu_assumed: [0.0; N],
+        memory_assumed: [0.0; N],
+        places: [0; N],
+        balance: [0; N],
+    };
+
+    /// Copies the columns of one node of a block.
+    #[inline(always)]
+    pub(crate) fn copy(&mut self, to: usize, block: &Block, from: usize) {
+        self.cpu[to] = block.cpu[from];
+        self.memory[to] = block.memory[from];
+        self.cpu_used[to] = block.cpu_used[from];
+        self.memory_used[to] = block.memory_used[from];
+        self.cpu_assumed[to] = block.cpu_assumed[from];
+        self.memory_assumed[to] = block.memory_assumed[from];
+        self.places[to] = block.places[from];
+        self.balance[to] = block.balance[from];
+    }
+}
+
+/// 64 nodes.
+#[derive(Debug, Clone)]
+pub(crate) struct Block {
+    columns: Columns<BLOCK>,
+    /// A bit for each node.
+    pub(crate) live: u64,
+    /// A bit for each node that has no CPU or no memory at all: other arithmetic holds for it.
+    pub(crate) odd: u64,
+}
+
+impl core::ops::Deref for Block {
+    type Target = Columns<BLOCK>;
+    #[inline(always)]
+    fn deref(&self) -> &Columns<BLOCK> {
+        &self.columns
+    }
+}
+
+impl core::ops::DerefMut for Block {
+    #[inline(always)]
+    fn deref_mut(&mut self) -> &mut Columns<BLOCK> {
+        &mut self.columns
+    }
 }
 
 impl Block {
-    const EMPTY: Self = Self {
-        cpu: [0.0; BLOCK],
-        memory: [0.0; BLOCK],
-        cpu_used: [0.0; BLOCK],
-        memory_used: [0.0; BLOCK],
-        cpu_assumed: [0.0; BLOCK],
-        memory_assumed: [0.0; BLOCK],
-        places: [0.0; BLOCK],
-        balance: [0.0; BLOCK],
-    };
+    const EMPTY: Self = Self { columns: Columns::EMPTY, live: 0, odd: 0 };
 }
+
+/// More places than any node can use.
+const PLACES_MAX: i64 = 1 << 30;
 
 /// Amount of an extended resource on a node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -243,10 +288,12 @@ impl Nodes {
         self.free.push(slot);
         let (block, lane) = split(slot);
         let block = &mut self.blocks[block];
-        block.cpu[lane] = 0.0;
-        block.memory[lane] = 0.0;
-        block.places[lane] = 0.0;
-        block.balance[lane] = 0.0;
+        block.cpu[lane] = 1.0;
+        block.memory[lane] = 1.0;
+        block.places[lane] = 0;
+        block.balance[lane] = 0;
+        block.live &= !(1 << lane);
+        block.odd &= !(1 << lane);
     }
 
     fn grow(&mut self) -> Slot {
@@ -290,9 +337,13 @@ impl Nodes {
         }
         let (block, lane) = split(slot);
         let block = &mut self.blocks[block];
-        block.cpu[lane] = node.allocatable.cpu as f64;
-        block.memory[lane] = node.allocatable.memory as f64;
-        block.places[lane] = (node.pods - i64::from(entry.pods)) as f64;
+        let (cpu, memory) = (node.allocatable.cpu, node.allocatable.memory);
+        block.cpu[lane] = cpu.max(1) as f64;
+        block.memory[lane] = memory.max(1) as f64;
+        let places = node.pods.min(PLACES_MAX) - i64::from(entry.pods);
+        block.places[lane] = i32::try_from(places).expect("limited on both sides");
+        block.live |= 1 << lane;
+        block.odd = block.odd & !(1 << lane) | u64::from(cpu == 0 || memory == 0) << lane;
         self.rebalance(slot);
     }
 
@@ -307,7 +358,7 @@ impl Nodes {
         block.memory_used[lane] += sign * usage.memory as f64;
         block.cpu_assumed[lane] += sign * usage.cpu_booked as f64;
         block.memory_assumed[lane] += sign * usage.memory_booked as f64;
-        block.places[lane] -= sign;
+        block.places[lane] -= if came { 1 } else { -1 };
         let entry = &mut self.entries[slot as usize];
         if came {
             entry.pods += 1;
@@ -340,12 +391,7 @@ impl Nodes {
     fn rebalance(&mut self, slot: Slot) {
         let (block, lane) = split(slot);
         let block = &mut self.blocks[block];
-        block.balance[lane] = crate::local::balance_pair(
-            block.cpu[lane],
-            block.cpu_used[lane],
-            block.memory[lane],
-            block.memory_used[lane],
-        );
+        block.balance[lane] = crate::local::balance_now(block, lane);
     }
 
     /// A port as numbers.

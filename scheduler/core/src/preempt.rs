@@ -95,7 +95,7 @@ impl Engine {
         let subject = Subject { uid: &pod.uid, nominated: nominated.unwrap_or(crate::pods::NO_SLOT) };
         let mut explanation = PreemptionExplanation::default();
         let Some(class) = self.class_of(ix) else { return explanation };
-        self.evaluate(class, subject, |_| ());
+        self.evaluate(class, subject, true, |_| ());
         let ground = self.ground();
         let asking = self.asking(class, &pod.uid);
         let slots: Vec<Slot> = self.nodes.iter().map(|(slot, _)| slot).collect();
@@ -136,7 +136,7 @@ impl Engine {
         let nominated = pod.nominated.as_ref().and_then(|name| self.nodes.find(name));
         let subject = Subject { uid: &pod.uid, nominated: nominated.unwrap_or(crate::pods::NO_SLOT) };
         let class = self.class_of(ix)?;
-        self.evaluate(class, subject, |_| ());
+        self.evaluate(class, subject, true, |_| ());
         self.eviction(ix, subject)
     }
 

@@ -130,6 +130,9 @@ pub(crate) const NO_GROUP: u32 = u32::MAX;
 /// The bit that says a node is outside a PreFilter result.
 pub(crate) const PRE_FILTER: u16 = 1 << 15;
 
+/// Bits of a free slot.
+pub(crate) const ABSENT: u16 = u16::MAX;
+
 /// A compiled signature.
 #[derive(Debug)]
 pub(crate) struct Sig {
@@ -144,6 +147,8 @@ pub(crate) struct Sig {
     effects: Vec<Vec<(u8, i64)>>,
     /// By slot: a bit per static filter that refuses the node, by [`Plugin`], and [`PRE_FILTER`].
     pub(crate) bits: Vec<u16>,
+    /// Nodes that a static filter refuses.
+    pub(crate) refusing: u32,
     /// By slot.
     statics_of: Vec<u32>,
     /// By slot.
@@ -190,6 +195,7 @@ impl Sig {
             effect_of: Vec::new(),
             effects: Vec::new(),
             bits: Vec::new(),
+            refusing: 0,
             statics_of: Vec::new(),
             group_of: Vec::new(),
             own: Vec::new(),
@@ -226,6 +232,11 @@ impl Sig {
     #[inline]
     pub(crate) fn facts(&self, group: u32) -> &Facts {
         &self.statics[self.groups[group as usize].statics as usize].facts
+    }
+
+    /// The group of all nodes, if there is one such.
+    pub(crate) fn only_group(&self) -> Option<u32> {
+        (self.groups.len() == 1).then_some(0)
     }
 
     /// The static refusals of a node, if they are up to date.
@@ -624,8 +635,10 @@ impl Sig {
 
     /// Evaluates the static rules on a node: sets its refusals and gives its facts' id.
     fn examine(&mut self, slot: Slot, t: Tables<'_>, columns: &Columns, hasher: &Hasher) -> u32 {
+        let old = self.bits[slot as usize];
+        self.refusing -= u32::from(old != 0 && old != ABSENT);
         let Some(node) = t.nodes.get(slot) else {
-            self.bits[slot as usize] = u16::MAX;
+            self.bits[slot as usize] = ABSENT;
             return NO_GROUP;
         };
         let profile = &t.profiles[self.key.profile as usize];
@@ -638,6 +651,7 @@ impl Sig {
         });
         let bits = self.rules.refusals(&self.key, profile, node, untolerated);
         self.bits[slot as usize] = bits;
+        self.refusing += u32::from(bits != 0);
         let (hard, soft, ignored) = self.rules.counted(&self.key.spec, node, untolerated);
         let value = |c: &UsedColumn| {
             let value = columns.get(c.id).value(slot);
@@ -682,7 +696,7 @@ impl Sig {
 
     fn grow(&mut self, slots: usize) {
         if self.bits.len() < slots {
-            self.bits.resize(slots, u16::MAX);
+            self.bits.resize(slots, ABSENT);
             self.statics_of.resize(slots, NO_GROUP);
             self.group_of.resize(slots, NO_GROUP);
             self.own.resize(slots * self.owns, 0);
