@@ -311,9 +311,24 @@ impl Storage {
 
     /// How many of the pod's `ReadWriteOncePod` claims pods on nodes use.
     pub(crate) fn once_conflicts(&self, wants: Wants<'_>) -> i64 {
-        let once = self.once_claims(wants);
-        let used = once.filter(|name| {
-            self.users.contains_key(&(wants.namespace.clone(), (*name).clone()))
+        let nobody = core::iter::empty();
+        self.once_conflicts_after(wants, nobody.clone(), nobody)
+    }
+
+    /// The same once `leaving` left, who are on nodes, and `coming` came.
+    pub(crate) fn once_conflicts_after<'a>(
+        &self,
+        wants: Wants<'_>,
+        leaving: impl Iterator<Item = (&'a Str, &'a PodSpec)> + Clone,
+        coming: impl Iterator<Item = (&'a Str, &'a PodSpec)> + Clone,
+    ) -> i64 {
+        let used = self.once_claims(wants).filter(|name| {
+            let uses = |(namespace, spec): &(&Str, &PodSpec)| {
+                *namespace == wants.namespace && claims(spec).any(|(n, e)| !e && n == *name)
+            };
+            let users = self.users.get(&(wants.namespace.clone(), (*name).clone()));
+            let users = users.map_or(0, |users| *users as usize);
+            users > leaving.clone().filter(uses).count() || coming.clone().any(|pod| uses(&pod))
         });
         i64::try_from(used.count()).expect("few claims")
     }
@@ -324,22 +339,6 @@ impl Storage {
                 self.claim(wants.namespace, name).is_some_and(|c| c.access.read_write_once_pod)
             },
         )
-    }
-
-    /// How many of the pod's `ReadWriteOncePod` claims would no longer be in use if `leaving` left: they are their last users.
-    pub(crate) fn once_freed<'a>(
-        &self,
-        wants: Wants<'_>,
-        leaving: impl Iterator<Item = (&'a Str, &'a PodSpec)> + Clone,
-    ) -> i64 {
-        let freed = self.once_claims(wants).filter(|name| {
-            let users = self.users.get(&(wants.namespace.clone(), (*name).clone())).copied();
-            let left = leaving.clone().filter(|(namespace, spec)| {
-                *namespace == wants.namespace && claims(spec).any(|(n, e)| !e && n == *name)
-            });
-            users.is_some_and(|users| left.count() >= users as usize)
-        });
-        i64::try_from(freed.count()).expect("few claims")
     }
 
     /// Whether VolumeRestrictions is left out for the whole cycle.

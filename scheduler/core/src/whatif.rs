@@ -196,10 +196,11 @@ impl<'a> Ground<'a> {
         let mut pods: Vec<PodIx> = here.filter(|pod| !change.off.contains(pod)).collect();
         pods.extend_from_slice(change.on);
         let off = change.off.iter().map(|pod| self.spec_of(*pod));
+        let on = change.on.iter().map(|pod| self.spec_of(*pod));
         let there = There {
             node: self.nodes.node(slot),
             pods: pods.iter().map(|pod| self.spec_of(*pod)),
-            once_conflicts: self.storage.once_conflicts(wants) - self.storage.once_freed(wants, off),
+            once_conflicts: self.storage.once_conflicts_after(wants, off, on),
         };
         let runs = |plugin| asking.profile.filters(plugin);
         self.storage.refusals(wants, &there, runs, |refusal| {
