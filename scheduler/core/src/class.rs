@@ -4,15 +4,21 @@
 //! A lane is local score and tie order in one word, 0 for a node that is out by itself. Each decision first mends the lanes of
 //! the nodes that changed since the class's last one (or recomputes all of them, when those are many), then looks at the best
 //! lane of each group.
+//!
+//! All that is kept of a node is one 64-bit cell, since with many classes each touch of one is a cache miss:
+//!
+//! ```text
+//!  63          32 31        8 7       0
+//! |     lane     |   group   | verdict |
+//! ```
 
 use crate::local::{self, At, LocalRules, Shape, Summary, single, whole_block};
 use crate::log::Log;
 use crate::nodes::{Nodes, Usage, split};
 use crate::sig::{NO_GROUP, PRE_FILTER, Sig, SigId};
-use crate::vector::Vector;
+use crate::vector::{Vector, dispatch};
 use crate::{BLOCK, Slot};
 use alloc::boxed::Box;
-use alloc::vec;
 use alloc::vec::Vec;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::pod::PreemptionPolicy;
@@ -80,6 +86,52 @@ type Verdict = u8;
 
 const ABSENT: Verdict = u8::MAX;
 
+/// The bits of a cell that say in which group a node is counted, and how.
+const PLACE: u64 = 0xffff_ffff;
+
+/// No group, in a cell: 24 bits.
+const NO_GROUP_HERE: u32 = (1 << 24) - 1;
+
+/// The cell of a free slot.
+const EMPTY: u64 = cell(0, NO_GROUP, ABSENT);
+
+const fn cell(lane: u32, group: u32, verdict: Verdict) -> u64 {
+    (lane as u64) << 32 | ((group & NO_GROUP_HERE) as u64) << 8 | verdict as u64
+}
+
+const fn with_group(cell: u64, group: u32) -> u64 {
+    cell & !(PLACE & !0xff) | ((group & NO_GROUP_HERE) as u64) << 8
+}
+
+const fn lane_of(cell: u64) -> u32 {
+    (cell >> 32) as u32
+}
+
+const fn group_of(cell: u64) -> u32 {
+    (cell >> 8) as u32 & NO_GROUP_HERE
+}
+
+const fn verdict_in(cell: u64) -> Verdict {
+    (cell & 0xff) as Verdict
+}
+
+/// The largest lane of one group in a block.
+#[inline(always)]
+fn best_in_cells(cells: &[u64; BLOCK], group: u32) -> u32 {
+    let wanted = u64::from(group) << 8;
+    let mut best = 0;
+    for cell in cells {
+        let lane = if *cell & PLACE & !0xff == wanted { *cell } else { 0 };
+        best = best.max(lane);
+    }
+    lane_of(best)
+}
+
+dispatch! {
+    /// The largest lane of one group in a block.
+    fn best_in(cells: &[u64; BLOCK], group: u32) -> u32 = best_in_cells;
+}
+
 const fn refused_by(plugin: Plugin) -> Verdict {
     plugin as u8 + 1
 }
@@ -106,9 +158,7 @@ struct Scan {
 /// Lanes of a class.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
-    lane: Vec<u32>,
-    verdict: Vec<Verdict>,
-    group: Vec<u32>,
+    cells: Vec<u64>,
     /// Nodes refused by themselves, by plugin.
     pub(crate) refused: [u32; Plugin::FILTERS],
     pub(crate) groups: Vec<GroupLanes>,
@@ -118,6 +168,8 @@ pub(crate) struct Lanes {
     sig_version: u32,
     cursor: u64,
     held: Held,
+    /// Group moves of the signature that were taken in.
+    moves: u64,
     /// The log's head at the last decision.
     last_use: Option<u64>,
     dirty: Vec<Slot>,
@@ -159,8 +211,16 @@ impl Inputs<'_> {
         verdict_of(self.sig.bits[slot as usize])
     }
 
-    /// Rules between the static ones and the fit, and after it; `lane` is 0 if the requests do not fit.
+    /// The verdict of all rules about single nodes; `lane` is 0 if the requests do not fit.
+    #[inline]
     fn verdict(&self, slot: Slot, lane: u32) -> Verdict {
+        if lane != 0 && self.sig.refusing == 0 && self.is_plain() {
+            return 0;
+        }
+        self.slow_verdict(slot, lane)
+    }
+
+    fn slow_verdict(&self, slot: Slot, lane: u32) -> Verdict {
         let fixed = self.static_verdict(slot);
         if fixed != 0 {
             return fixed;
@@ -216,6 +276,7 @@ impl Lanes {
             && self.sig_version == inputs.sig.version
             && inputs.log.reaches(self.cursor)
             && head - self.cursor <= few
+            && inputs.sig.moves_reach(self.moves)
             && (self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2);
         if current {
             self.mend_all(inputs);
@@ -244,6 +305,15 @@ impl Lanes {
     /// Mends the nodes that changed since the cursor.
     fn mend_all(&mut self, inputs: Inputs<'_>) {
         self.grow(inputs.nodes.slots());
+        for at in self.moves..inputs.sig.moves_head() {
+            let slot = inputs.sig.moved(at);
+            let moved = match inputs.sig.group_of[slot as usize] {
+                NO_GROUP => EMPTY,
+                group => with_group(self.cells[slot as usize], group),
+            };
+            self.place(slot, moved, inputs.vector);
+        }
+        self.moves = inputs.sig.moves_head();
         let mut dirty = core::mem::take(&mut self.dirty);
         dirty.clear();
         for position in self.cursor..inputs.log.head() {
@@ -264,12 +334,10 @@ impl Lanes {
     }
 
     fn grow(&mut self, slots: usize) {
-        if self.lane.len() >= slots {
+        if self.cells.len() >= slots {
             return;
         }
-        self.lane.resize(slots, 0);
-        self.verdict.resize(slots, ABSENT);
-        self.group.resize(slots, NO_GROUP);
+        self.cells.resize(slots, EMPTY);
         for group in self.groups.iter_mut().filter(|g| !g.blocks.is_empty()) {
             group.blocks.resize(slots / BLOCK, 0);
         }
@@ -277,34 +345,23 @@ impl Lanes {
 
     /// Takes a node out, as refused by this plugin, until it is mended.
     pub(crate) fn suppress(&mut self, slot: Slot, plugin: Plugin, vector: Vector) {
-        self.judge(slot, refused_by(plugin));
-        let group = self.group[slot as usize];
-        self.place(slot, 0, group, vector);
-    }
-
-    /// A node's verdict is now this.
-    fn judge(&mut self, slot: Slot, verdict: Verdict) {
-        let old = core::mem::replace(&mut self.verdict[slot as usize], verdict);
-        if old != verdict {
-            if old != 0 && old != ABSENT {
-                self.refused[usize::from(old) - 1] -= 1;
-            }
-            if verdict != 0 && verdict != ABSENT {
-                self.refused[usize::from(verdict) - 1] += 1;
-            }
-        }
+        let group = group_of(self.cells[slot as usize]);
+        self.place(slot, cell(0, group, refused_by(plugin)), vector);
     }
 
     /// Recomputes one node.
     pub(crate) fn mend(&mut self, slot: Slot, inputs: Inputs<'_>) {
         let lane = match inputs.nodes.get(slot) {
-            Some(_) => single(inputs.at(slot), inputs.nodes.tie[slot as usize], inputs.rules, inputs.shape),
+            Some(_) => {
+                let tie = inputs.nodes.tie[slot as usize];
+                single(inputs.at(slot), tie, inputs.rules, inputs.shape)
+            }
             None => 0,
         };
         self.set(slot, lane, inputs);
     }
 
-    /// A node's lane is now this, before static rules, ports, volumes and images.
+    /// A node's lane is now this, before static rules, ports, volumes and images. Its group is as it was.
     #[inline]
     fn set(&mut self, slot: Slot, lane: u32, inputs: Inputs<'_>) {
         let verdict = inputs.verdict(slot, lane);
@@ -313,45 +370,61 @@ impl Lanes {
             0 => lane + self.image_part(slot),
             _ => 0,
         };
-        self.judge(slot, verdict);
-        self.place(slot, lane, inputs.sig.group_of[slot as usize], inputs.vector);
+        let group = group_of(self.cells[slot as usize]);
+        self.place(slot, cell(lane, group, verdict), inputs.vector);
     }
 
-    /// A node's lane and group are now these.
-    fn place(&mut self, slot: Slot, lane: u32, group: u32, vector: Vector) {
+    /// A node's cell is now this.
+    #[inline]
+    fn place(&mut self, slot: Slot, new: u64, vector: Vector) {
         let at = slot as usize;
-        let old_lane = core::mem::replace(&mut self.lane[at], lane);
-        let old_group = core::mem::replace(&mut self.group[at], group);
-        let block = at / BLOCK;
-        if old_lane != 0 && (old_group != group || lane == 0) {
-            self.leave(old_group);
-        }
-        if lane != 0 {
-            if old_lane == 0 || old_group != group {
-                self.join(group);
-            }
+        let old = core::mem::replace(&mut self.cells[at], new);
+        let same_place = (old ^ new) & PLACE == 0;
+        if !same_place || self.wide {
+            self.move_members(old, new);
         }
         if self.wide {
             return;
         }
-        if old_lane != 0 && (old_group != group || lane < old_lane) {
-            self.lowered(old_group, block, old_lane, vector);
+        let (old_lane, new_lane, block) = (lane_of(old), lane_of(new), at / BLOCK);
+        if old_lane != 0 && (!same_place || new_lane < old_lane) {
+            self.lowered(group_of(old), block, old_lane, vector);
         }
-        if lane != 0 {
-            let group = &mut self.groups[group as usize];
-            if lane > group.blocks[block] {
-                group.blocks[block] = lane;
-                group.best = group.best.max(lane);
+        if new_lane != 0 {
+            let group = &mut self.groups[group_of(new) as usize];
+            if new_lane > group.blocks[block] {
+                group.blocks[block] = new_lane;
+                group.best = group.best.max(new_lane);
             }
         }
     }
 
+    /// Counts a node out of its old group and verdict, and into the new ones.
+    fn move_members(&mut self, old: u64, new: u64) {
+        let (was, is) = (verdict_in(old), verdict_in(new));
+        if was != is {
+            if was != 0 && was != ABSENT {
+                self.refused[usize::from(was) - 1] -= 1;
+            }
+            if is != 0 && is != ABSENT {
+                self.refused[usize::from(is) - 1] += 1;
+            }
+        }
+        if lane_of(old) != 0 && (lane_of(new) == 0 || group_of(old) != group_of(new)) {
+            self.leave(group_of(old));
+        }
+        if lane_of(new) != 0 && (lane_of(old) == 0 || group_of(old) != group_of(new)) {
+            self.join(group_of(new));
+        }
+    }
+
     fn join(&mut self, group: u32) {
+        debug_assert!(group < NO_GROUP_HERE, "a node that passes has a group");
         let at = group as usize;
         if self.groups.len() <= at {
             self.groups.resize_with(at + 1, GroupLanes::default);
         }
-        let blocks = if self.wide { 0 } else { self.lane.len() / BLOCK };
+        let blocks = if self.wide { 0 } else { self.cells.len() / BLOCK };
         let joined = &mut self.groups[at];
         if joined.members == 0 {
             joined.blocks.resize(blocks, 0);
@@ -380,9 +453,7 @@ impl Lanes {
         if self.groups[group as usize].blocks[block] != old {
             return;
         }
-        let first = block * BLOCK;
-        let (lanes, groups) = (lanes_at(&self.lane, first), lanes_at(&self.group, first));
-        let best = local::best_of_group(vector, lanes, groups, group);
+        let best = best_in(vector, cells_at(&self.cells, block * BLOCK), group);
         let lowered = &mut self.groups[group as usize];
         lowered.blocks[block] = best;
         if lowered.best == old {
@@ -405,22 +476,15 @@ impl Lanes {
         self.wide && self.held == Held::Lanes
     }
 
-    /// By slot; 0 for nodes that are out by themselves.
-    pub(crate) fn lanes(&self) -> &[u32] {
-        &self.lane
+    /// Lane and group of each slot; the lane is 0 for nodes that are out by themselves.
+    pub(crate) fn lanes(&self) -> impl Iterator<Item = (u32, u32)> {
+        self.cells.iter().map(|cell| (lane_of(*cell), group_of(*cell)))
     }
 
-    /// By slot.
-    pub(crate) fn group_of(&self) -> &[u32] {
-        &self.group
-    }
-
-    /// The first plugin that refuses a node by itself; `None` if it passes (or there is no node).
-    pub(crate) fn refusal(&self, slot: Slot) -> Option<Plugin> {
-        match self.verdict[slot as usize] {
-            0 | ABSENT => None,
-            code => Plugin::at(usize::from(code) - 1),
-        }
+    /// Lane and group of a slot.
+    pub(crate) fn lane(&self, slot: Slot) -> (u32, u32) {
+        let cell = self.cells.get(slot as usize).copied().unwrap_or(EMPTY);
+        (lane_of(cell), group_of(cell))
     }
 
     fn image_part(&self, slot: Slot) -> u32 {
@@ -495,30 +559,33 @@ impl Lanes {
                 group.blocks.clear();
             }
         }
-        self.lane.resize(slots, 0);
-        self.verdict.clear();
-        self.verdict.resize(slots, ABSENT);
-        self.group.clear();
-        self.group.extend_from_slice(&inputs.sig.group_of);
-        self.group.resize(slots, NO_GROUP);
+        self.cells.clear();
+        self.cells.resize(slots, EMPTY);
         for block in 0..slots / BLOCK {
             let first = block * BLOCK;
             let mut lanes = [0_u32; BLOCK];
             let mut verdicts = Some([0; BLOCK]);
             let found = self.block_of(block, inputs, &mut lanes, &mut verdicts);
-            if let Some(verdicts) = verdicts {
-                self.verdict[first..first + BLOCK].copy_from_slice(&verdicts);
+            let verdicts = verdicts.expect("asked for above");
+            let groups = lanes_at(&inputs.sig.group_of, first);
+            for i in 0..BLOCK {
+                self.cells[first + i] = cell(lanes[i], groups[i], verdicts[i]);
             }
-            self.lane[first..first + BLOCK].copy_from_slice(&lanes);
-            self.join_block(block, &lanes, found);
+            self.join_block(block, &lanes, groups, found);
         }
+        self.moves = inputs.sig.moves_head();
         self.sig_version = inputs.sig.version;
         self.held = Held::Lanes;
     }
 
     /// Takes the lanes of a block into the groups.
-    fn join_block(&mut self, block: usize, lanes: &[u32; BLOCK], found: Summary) {
-        let groups = *lanes_at(&self.group, block * BLOCK);
+    fn join_block(
+        &mut self,
+        block: usize,
+        lanes: &[u32; BLOCK],
+        groups: &[u32; BLOCK],
+        found: Summary,
+    ) {
         let one = groups[0];
         if one != NO_GROUP && groups.iter().all(|g| *g == one) {
             if found.fitting > 0 {
@@ -588,9 +655,7 @@ impl Lanes {
 
     /// Bytes held.
     pub(crate) fn resident(&self) -> usize {
-        self.lane.capacity() * 4
-            + self.verdict.capacity()
-            + self.group.capacity() * 4
+        self.cells.capacity() * 8
             + self.groups.iter().map(|g| size_of::<GroupLanes>() + g.blocks.capacity() * 4).sum::<usize>()
             + self.images.capacity() * 16
             + size_of::<Self>()
@@ -601,11 +666,15 @@ fn image_lane(score: i64) -> u32 {
     u32::try_from(score).expect("an image score is 0..=100 times its weight") << crate::ties::TIE_BITS
 }
 
+fn cells_at(cells: &[u64], first: usize) -> &[u64; BLOCK] {
+    cells[first..first + BLOCK].try_into().expect("slots come in whole blocks")
+}
+
 fn lanes_at(lanes: &[u32], first: usize) -> &[u32; BLOCK] {
     lanes[first..first + BLOCK].try_into().expect("slots come in whole blocks")
 }
 
 /// A table of nothing yet.
 pub(crate) fn fresh() -> Box<Lanes> {
-    Box::new(Lanes { lane: vec![], ..Lanes::default() })
+    Box::default()
 }

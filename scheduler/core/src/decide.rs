@@ -111,8 +111,7 @@ impl Decision {
 
     /// A node with its total, if it is feasible.
     pub(crate) fn on(&self, lanes: &Lanes, slot: Slot) -> Option<Choice> {
-        let lane = *lanes.lanes().get(slot as usize)?;
-        let group = lanes.group_of()[slot as usize];
+        let (lane, group) = lanes.lane(slot);
         let evaluated = self.groups.iter().find(|g| lane != 0 && g.group == group)?;
         Some(self.choice(i64::from(lane) + (evaluated.score << TIE_BITS)))
     }
@@ -256,13 +255,13 @@ impl Decision {
     fn best_of_all(&mut self, lanes: &Lanes) -> Option<Choice> {
         self.spread_scores();
         let mut best = 0;
-        for (lane, group) in lanes.lanes().iter().zip(lanes.group_of()) {
-            if *lane == 0 {
+        for (lane, group) in lanes.lanes() {
+            if lane == 0 {
                 continue;
             }
-            let score = self.by_group.get(*group as usize).copied().unwrap_or(0);
+            let score = self.by_group.get(group as usize).copied().unwrap_or(0);
             if score != 0 {
-                best = best.max(u64::from(*lane) + (u64::from(score - 1) << TIE_BITS));
+                best = best.max(u64::from(lane) + (u64::from(score - 1) << TIE_BITS));
             }
         }
         let best = i64::try_from(best).expect("totals are below 2^43");
@@ -283,11 +282,11 @@ impl Decision {
     /// Calls back with each feasible node (by slot) and its total.
     pub(crate) fn totals(&mut self, lanes: &Lanes, mut each: impl FnMut(Slot, i64)) {
         self.spread_scores();
-        for (slot, (lane, group)) in (0..).zip(lanes.lanes().iter().zip(lanes.group_of())) {
-            if *lane != 0
-                && let Some(score) = self.by_group.get(*group as usize).filter(|s| **s != 0)
+        for (slot, (lane, group)) in (0..).zip(lanes.lanes()) {
+            if lane != 0
+                && let Some(score) = self.by_group.get(group as usize).filter(|s| **s != 0)
             {
-                each(slot, crate::local::lane_score(*lane) + i64::from(*score) - 1);
+                each(slot, crate::local::lane_score(lane) + i64::from(*score) - 1);
             }
         }
     }

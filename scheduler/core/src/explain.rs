@@ -76,7 +76,7 @@ impl Engine {
             let mut feasible = Vec::new();
             decision.totals(found.lanes, |slot, total| feasible.push((slot, total)));
             for (slot, total) in feasible {
-                let group = groups[&found.lanes.group_of()[slot as usize]];
+                let group = groups[&found.lanes.lane(slot).1];
                 let scores = decision.scores(found.sig, &rules, &group);
                 let scores = [
                     (Plugin::TaintToleration, scores.taints),

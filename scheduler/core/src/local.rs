@@ -278,16 +278,6 @@ fn summarise(lanes: &[u32; BLOCK]) -> Summary {
     Summary { best, fitting }
 }
 
-/// The largest lane of one group in a block.
-#[inline(always)]
-fn best_in_group(lanes: &[u32; BLOCK], groups: &[u32; BLOCK], group: u32) -> u32 {
-    let mut best = 0;
-    for i in 0..BLOCK {
-        best = best.max(if groups[i] == group { lanes[i] } else { 0 });
-    }
-    best
-}
-
 #[inline(always)]
 fn largest_of(lanes: &[u32]) -> u32 {
     lanes.iter().copied().fold(0, u32::max)
@@ -302,10 +292,6 @@ dispatch! {
 dispatch! {
     /// The largest lane of a block, and how many are not 0.
     pub(crate) fn summary(lanes: &[u32; BLOCK]) -> Summary = summarise;
-}
-dispatch! {
-    /// The largest lane of one group in a block.
-    pub(crate) fn best_of_group(lanes: &[u32; BLOCK], groups: &[u32; BLOCK], group: u32) -> u32 = best_in_group;
 }
 dispatch! {
     /// The largest of some lanes.

@@ -17,6 +17,8 @@ pub(crate) struct Entry {
     pub(crate) peer: PeerId,
     /// How many came (negative: went).
     pub(crate) delta: i32,
+    /// How far back the previous entry of the same peer lies; 0: out of reach, or there is none.
+    back: u32,
 }
 
 /// The ring of changes. Positions count from the start of the run.
@@ -32,14 +34,16 @@ pub(crate) struct Log {
     last: Vec<u64>,
     /// By slot: position of its last entry that says its own fields changed, plus one.
     last_static: Vec<u64>,
+    /// By peer: position of its last entry, plus one.
+    last_of_peer: Vec<u64>,
 }
 
 const LENGTH: usize = 1 << 16;
 
 impl Log {
     pub(crate) fn new() -> Self {
-        let empty = Entry { slot: 0, peer: PeerId::NONE, delta: 0 };
-        Self { ring: vec![empty; LENGTH], head: 0, static_head: 0, terms_head: 0, last: Vec::new(), last_static: Vec::new() }
+        let empty = Entry { slot: 0, peer: PeerId::NONE, delta: 0, back: 0 };
+        Self { ring: vec![empty; LENGTH], head: 0, static_head: 0, terms_head: 0, last: Vec::new(), last_static: Vec::new(), last_of_peer: Vec::new() }
     }
 
     /// Makes room for slots below `slots`.
@@ -60,12 +64,39 @@ impl Log {
         let at = self.head;
         #[expect(clippy::cast_possible_truncation, reason = "masked to the ring's length")]
         let index = at as usize & (LENGTH - 1);
-        self.ring[index] = Entry { slot, peer, delta };
+        let back = self.link(peer, at);
+        self.ring[index] = Entry { slot, peer, delta, back };
         self.last[slot as usize] = at;
         self.head = at + 1;
         if terms {
             self.terms_head = self.head;
         }
+    }
+
+    /// Chains an entry of a peer to its previous one.
+    fn link(&mut self, peer: PeerId, at: u64) -> u32 {
+        if peer == PeerId::NONE {
+            return 0;
+        }
+        let peer = peer.0 as usize;
+        if self.last_of_peer.len() <= peer {
+            self.last_of_peer.resize(peer + 1, 0);
+        }
+        let previous = core::mem::replace(&mut self.last_of_peer[peer], at + 1);
+        if previous == 0 { 0 } else { u32::try_from(at + 1 - previous).unwrap_or(0) }
+    }
+
+    /// Entries of one peer from `cursor` on, the latest first. All of them must be within reach.
+    pub(crate) fn of_peer(&self, peer: PeerId, cursor: u64) -> impl Iterator<Item = Entry> {
+        let mut next = self.last_of_peer.get(peer.0 as usize).copied().unwrap_or(0);
+        core::iter::from_fn(move || {
+            if next <= cursor {
+                return None;
+            }
+            let entry = self.entry(next - 1);
+            next = if entry.back == 0 { 0 } else { next - u64::from(entry.back) };
+            Some(entry)
+        })
     }
 
     /// The node's own fields changed: labels, taints, capacity, presence.

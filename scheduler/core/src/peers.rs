@@ -75,6 +75,9 @@ pub(crate) struct Peers {
     recycled_at: u64,
     /// Live peers that have terms.
     with_terms: u32,
+    /// Peers made so far, and the last of them in a ring.
+    births: u64,
+    born: Vec<PeerId>,
 }
 
 /// So many freed ids are collected before all classes have to rebuild.
@@ -90,6 +93,8 @@ impl Peers {
             freed: Vec::new(),
             recycled_at: 0,
             with_terms: 0,
+            births: 0,
+            born: Vec::new(),
         }
     }
 
@@ -120,6 +125,7 @@ impl Peers {
                 PeerId(u32::try_from(self.peers.len() - 1).expect("fewer than 2^32 peers"))
             }
         };
+        self.note_birth(id);
         let (peers, hasher) = (&self.peers, &self.hasher);
         self.ids.insert_unique(hash, id, |id| {
             hasher.hash(&peers[id.0 as usize].as_ref().expect("listed peers are there").key)
@@ -146,6 +152,27 @@ impl Peers {
         }
         self.with_terms -= u32::from(peer.key.terms.is_some());
         self.freed.push(id);
+    }
+
+    fn note_birth(&mut self, id: PeerId) {
+        let at = self.births as usize % RECYCLE;
+        if self.born.len() <= at {
+            self.born.push(id);
+        } else {
+            self.born[at] = id;
+        }
+        self.births += 1;
+    }
+
+    /// Peers made so far: while it stays, there is none that a class has not seen.
+    pub(crate) fn births(&self) -> u64 {
+        self.births
+    }
+
+    /// The peers made since there were so many, some of them perhaps gone; `None`: too many to tell.
+    pub(crate) fn born_since(&self, births: u64) -> Option<impl Iterator<Item = PeerId>> {
+        let known = self.births - births <= RECYCLE as u64;
+        known.then(|| (births..self.births).map(|at| self.born[at as usize % RECYCLE]))
     }
 
     /// Live peers that have terms.

@@ -51,6 +51,14 @@ impl Engine {
         }
     }
 
+    /// A pod on a node has to go so that another gets its room (it counts as terminating), or need not go after all.
+    pub fn mark_preempted(&mut self, pod: PodIx, preempted: bool) {
+        let record = self.pods.get_mut(pod);
+        record.terminating = preempted;
+        record.preempted = preempted;
+        self.repeer(pod);
+    }
+
     /// Puts back what was decided before a restart about the claims of a pod that is on its node again.
     pub fn rebind_claims(&mut self, pod: PodIx, bindings: Vec<Binding>) {
         let record = self.pods.get(pod);

@@ -130,6 +130,12 @@ pub(crate) const NO_GROUP: u32 = u32::MAX;
 /// The bit that says a node is outside a PreFilter result.
 pub(crate) const PRE_FILTER: u16 = 1 << 15;
 
+/// With more peers than this that matter, the whole log is read.
+const INTERESTS_MAX: usize = 8;
+
+/// So many group moves are remembered.
+const MOVES: usize = 1 << 12;
+
 /// Bits of a free slot.
 pub(crate) const ABSENT: u16 = u16::MAX;
 
@@ -173,6 +179,13 @@ pub(crate) struct Sig {
     /// Matches of preferences on nodes with the key.
     pub(crate) prefer_hits: i64,
     cursor: u64,
+    /// Nodes that changed their group, in a ring.
+    moves: Vec<Slot>,
+    moves_head: u64,
+    /// Peers that change a count here, if they are few.
+    interests: Vec<PeerId>,
+    /// Peers made so far when all of them were last known here.
+    births: u64,
     /// Changes at each rebuild: who keeps groups by number starts over.
     pub(crate) version: u32,
     built: bool,
@@ -212,6 +225,10 @@ impl Sig {
             existing_total: 0,
             prefer_hits: 0,
             cursor: 0,
+            moves: Vec::new(),
+            moves_head: 0,
+            interests: Vec::new(),
+            births: 0,
             version: 0,
             built: false,
             namespace_epoch: 0,
@@ -371,29 +388,59 @@ impl Sig {
 
     /// Phase 1: pods that came and went. `false`: a new key came up, rebuild.
     fn replay(&mut self, from: u64, t: Tables<'_>, hasher: &Hasher) -> bool {
-        if self.effect_of.len() < t.peers.bound() {
-            self.effect_of.resize(t.peers.bound(), UNKNOWN);
+        if self.births != t.peers.births() && !self.meet(t, hasher) {
+            return false;
+        }
+        if self.interests.len() <= INTERESTS_MAX {
+            // The log's chains lead to the few entries that matter.
+            for at in 0..self.interests.len() {
+                let peer = self.interests[at];
+                let effect = self.effect_of[peer.0 as usize];
+                for entry in t.log.of_peer(peer, from) {
+                    self.apply(entry.slot, effect, i64::from(entry.delta), hasher);
+                }
+            }
+            return true;
         }
         for position in from..t.log.head() {
             let entry = t.log.entry(position);
             if entry.peer == PeerId::NONE {
                 continue;
             }
-            let mut effect = self.effect_of[entry.peer.0 as usize];
-            if effect == UNKNOWN {
-                let Some(peer) = t.peers.find(entry.peer) else {
-                    // It came and went since the cursor: all of it is skipped, its sum is zero.
-                    continue;
-                };
-                let Some(found) = self.effect(peer, t, hasher) else { return false };
-                effect = found;
-                self.effect_of[entry.peer.0 as usize] = effect;
-            }
+            let effect = self.effect_of[entry.peer.0 as usize];
+            debug_assert_ne!(effect, UNKNOWN, "every peer was met");
             if effect != NO_EFFECT {
                 self.apply(entry.slot, effect, i64::from(entry.delta), hasher);
             }
         }
         true
+    }
+
+    /// Looks at the peers that were made since the last time. `false`: one of them brings a new key up.
+    fn meet(&mut self, t: Tables<'_>, hasher: &Hasher) -> bool {
+        let Some(born) = t.peers.born_since(self.births) else { return false };
+        self.effect_of.resize(t.peers.bound(), UNKNOWN);
+        for id in born {
+            // One that is gone again came and went since the cursor: its sum is zero.
+            let effect = match t.peers.find(id) {
+                None => NO_EFFECT,
+                Some(_) if self.effect_of[id.0 as usize] != UNKNOWN => continue,
+                Some(peer) => match self.effect(peer, t, hasher) {
+                    None => return false,
+                    Some(effect) => effect,
+                },
+            };
+            self.learn(id, effect);
+        }
+        self.births = t.peers.births();
+        true
+    }
+
+    fn learn(&mut self, peer: PeerId, effect: u32) {
+        self.effect_of[peer.0 as usize] = effect;
+        if effect != NO_EFFECT && self.interests.len() <= INTERESTS_MAX {
+            self.interests.push(peer);
+        }
     }
 
     /// What one pod of a peer adds to the targets: index into the table of effects; `None`: to a key not yet used here.
@@ -478,9 +525,35 @@ impl Sig {
         }
         self.groups[new as usize].nodes += 1;
         self.group_of[slot as usize] = new;
+        self.note_move(slot);
         if old != NO_GROUP {
             self.leave_group(old, hasher);
         }
+    }
+
+    fn note_move(&mut self, slot: Slot) {
+        let at = self.moves_head as usize % MOVES;
+        if self.moves.len() <= at {
+            self.moves.push(slot);
+        } else {
+            self.moves[at] = slot;
+        }
+        self.moves_head += 1;
+    }
+
+    /// The number of group moves so far.
+    pub(crate) fn moves_head(&self) -> u64 {
+        self.moves_head
+    }
+
+    /// Whether group moves from that number on are still known.
+    pub(crate) fn moves_reach(&self, from: u64) -> bool {
+        self.moves_head - from <= MOVES as u64
+    }
+
+    /// The node of a group move.
+    pub(crate) fn moved(&self, at: u64) -> Slot {
+        self.moves[at as usize % MOVES]
     }
 
     fn leave_group(&mut self, group: u32, hasher: &Hasher) {
@@ -562,6 +635,7 @@ impl Sig {
         if new == NO_GROUP {
             let group = self.group_of[slot as usize];
             self.group_of[slot as usize] = NO_GROUP;
+            self.note_move(slot);
             if group != NO_GROUP {
                 self.leave_group(group, hasher);
             }
@@ -736,13 +810,14 @@ impl Sig {
         }
         for (id, peer) in t.peers.iter() {
             let effect = self.effect(peer, t, hasher).expect("all keys of all peers were added");
-            self.effect_of[id.0 as usize] = effect;
+            self.learn(id, effect);
             if effect != NO_EFFECT {
                 for pod in t.pods.of_peer(peer.first) {
                     self.apply(t.pods.get(pod).slot, effect, 1, hasher);
                 }
             }
         }
+        self.births = t.peers.births();
         self.cursor = t.log.head();
         self.built = true;
     }

@@ -29,6 +29,13 @@ impl EngineOracle {
         Self { engine: engine(seed, Profile::default()), seed }
     }
 
+    /// An empty engine that is set up like this.
+    #[must_use]
+    pub fn with_options(options: Options) -> Self {
+        let seed = options.seed;
+        Self { engine: Engine::new(options), seed }
+    }
+
     /// The engine itself.
     pub fn engine(&mut self) -> &mut Engine {
         &mut self.engine

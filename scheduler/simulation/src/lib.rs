@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Random clusters for the engine.
+//!
+//! A [`Scenario`] follows from a seed; a [`World`] makes it into steps; a [`Pair`] takes each step to the engine and to the
+//! naive scheduler and compares what they say; [`run`] does all of it and, where they differ, leaves only the steps that it takes.
+#![forbid(unsafe_code)]
+
+mod claims;
+mod nodes;
+mod pair;
+mod profiles;
+mod rng;
+mod run;
+mod scenario;
+mod specs;
+mod step;
+mod storage;
+mod terms;
+mod world;
+
+pub use pair::{Difference, Pair, Placed};
+pub use rng::Rng;
+pub use run::{Failure, Totals, replay, run};
+pub use scenario::{Feature, Scenario, Turn};
+pub use step::{Question, Step};
+pub use world::{PodClass, World};

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The engine and the naive scheduler side by side: told the same, asked the same.
+
+use crate::claims::{Claims, News};
+use crate::scenario::Scenario;
+use crate::step::{Question, Step};
+use berth_scheduler_core::{Options, Outcome, PodId, Refusal, tie_hash};
+use berth_scheduler_model::Str;
+use berth_scheduler_model::objects::Event;
+use berth_scheduler_model::pod::Pod;
+use berth_scheduler_model::rules::Plugin;
+use berth_scheduler_oracle::EngineOracle;
+use berth_scheduler_reference::Scheduler;
+use berth_scheduler_testkit::{Decision, Oracle, Rejection};
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Where both differ.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Difference {
+    /// In what.
+    pub what: String,
+    /// What the engine says.
+    pub engine: String,
+    /// What the naive scheduler says.
+    pub reference: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, engine, reference } = self;
+        write!(f, "{what}:\n  engine    {engine}\n  reference {reference}")
+    }
+}
+
+/// Both schedulers.
+#[derive(Debug)]
+pub struct Pair {
+    engine: EngineOracle,
+    /// One for each profile, by its name.
+    references: Vec<(Str, Scheduler)>,
+    seed: u64,
+    claims: Claims,
+    /// By uid of pods that wait: the node nominated for it.
+    nominated: BTreeMap<Str, Str>,
+    /// Comparisons so far.
+    pub compared: u64,
+    /// Pods placed so far.
+    pub placed: u64,
+    /// Pods refused so far.
+    pub refused: u64,
+}
+
+/// Where a pod went, and what this changed in the cluster besides.
+#[derive(Debug, Clone, Default)]
+pub struct Placed {
+    /// The node.
+    pub node: Option<Str>,
+}
+
+impl Pair {
+    /// Both, empty.
+    #[must_use]
+    pub fn new(scenario: &Scenario) -> Self {
+        let seed = scenario.seed;
+        let options = Options {
+            seed,
+            hash_seed: seed.rotate_left(17),
+            profiles: scenario.profiles.clone(),
+            class_bytes: scenario.class_bytes,
+            vector: berth_scheduler_host::vector(),
+            ..Options::default()
+        };
+        let references = scenario
+            .profiles
+            .iter()
+            .map(|profile| (profile.name.clone(), Scheduler::new(profile.clone())))
+            .collect();
+        Self {
+            engine: EngineOracle::with_options(options),
+            references,
+            seed,
+            claims: Claims::default(),
+            nominated: BTreeMap::new(),
+            compared: 0,
+            placed: 0,
+            refused: 0,
+        }
+    }
+
+    /// Takes a step, and compares what both say of it.
+    pub fn take(&mut self, step: &Step) -> Result<Placed, Difference> {
+        match step {
+            Step::Apply(event) => {
+                self.apply(event);
+                Ok(Placed::default())
+            }
+            Step::Place(pod) => self.place(pod),
+            Step::Settle => {
+                let news = self.claims.settle();
+                self.tell(news);
+                Ok(Placed::default())
+            }
+            Step::Ask(pod, question) => {
+                self.compared += 1;
+                match question {
+                    Question::Decision => self.compare_decision(pod)?,
+                    Question::Verdict => self.compare_verdict(pod)?,
+                    Question::Preemption => self.compare_preemption(pod)?,
+                }
+                Ok(Placed::default())
+            }
+        }
+    }
+
+    fn apply(&mut self, event: &Event) {
+        let news = self.claims.apply(event);
+        self.tell(news);
+        match event {
+            Event::PodGone { uid } => drop(self.nominated.remove(uid)),
+            Event::Pod(pod) => match &pod.nominated {
+                Some(node) if pod.node.is_none() => {
+                    self.nominated.insert(pod.uid.clone(), node.clone());
+                }
+                _ => drop(self.nominated.remove(&pod.uid)),
+            },
+            _ => {}
+        }
+        self.engine.apply(event.clone());
+        self.apply_to_references(event);
+    }
+
+    fn tell(&mut self, news: News) {
+        news.to_engine.into_iter().for_each(|event| self.engine.apply(event));
+        news.to_reference.iter().for_each(|event| self.apply_to_references(event));
+    }
+
+    fn apply_to_references(&mut self, event: &Event) {
+        for (_, reference) in &mut self.references {
+            reference.apply(event.clone());
+        }
+    }
+
+    fn reference(&mut self, pod: &Pod) -> &mut Scheduler {
+        let name = pod.spec.scheduler_name.as_deref().unwrap_or("default-scheduler");
+        let found = self.references.iter_mut().find(|(have, _)| **have == *name);
+        &mut found.expect("pods name profiles that are there").1
+    }
+
+    fn place(&mut self, pod: &Pod) -> Result<Placed, Difference> {
+        let decision = self.reference(pod).decide(pod);
+        let choice = choice(&decision, pod, self.seed);
+        let id = PodId { uid: &pod.uid, namespace: &pod.namespace, name: &pod.name };
+        let outcome = self.engine.engine().place(id, &pod.spec);
+        let told = |pair: &mut Self| match &outcome {
+            Outcome::Placed(placement) => {
+                let name = pair.engine.engine().node_name(placement.node).clone();
+                Ok((name, placement.total, placement.feasible as usize))
+            }
+            Outcome::Refused(refusal) => Err(counts(refusal)),
+            Outcome::Known(_) => Err(BTreeMap::new()),
+        };
+        let expected = match choice {
+            Some((node, total)) => Ok((node, total, decision.totals.len())),
+            None => Err(decision.rejected_by),
+        };
+        check(format_args!("the placement of {}", pod.uid), &told(self), &expected)?;
+        let Ok((node, ..)) = expected else {
+            self.refused += 1;
+            return Ok(Placed::default());
+        };
+        self.placed += 1;
+        let bound = Pod { node: Some(node.clone()), ..pod.clone() };
+        self.apply_to_references(&Event::Pod(Box::new(bound)));
+        if let Outcome::Placed(placement) = outcome {
+            let bindings = self.engine.engine().bindings(placement.pod).to_vec();
+            let told = self.claims.placed(pod, &node, &bindings);
+            for event in &told {
+                self.apply_to_references(event);
+            }
+        }
+        Ok(Placed { node: Some(node) })
+    }
+
+    fn compare_decision(&mut self, pod: &Pod) -> Result<(), Difference> {
+        let survey = self.engine.engine().survey(pod);
+        let engine = self.engine.engine();
+        let named = |slot: u32| engine.node_name(slot).clone();
+        let totals: BTreeMap<Str, i64> =
+            survey.totals.iter().map(|(slot, total)| (named(*slot), *total)).collect();
+        let chosen = survey.choice.map(|(slot, total)| (named(slot), total));
+        let decision = self.reference(pod).decide(pod);
+        check("the totals", &totals, &decision.totals)?;
+        check("the refusals", &counts(&survey.refusal), &decision.rejected_by)?;
+        check("the choice", &chosen, &choice(&decision, pod, self.seed))
+    }
+
+    fn compare_verdict(&mut self, pod: &Pod) -> Result<(), Difference> {
+        let got = self.engine.verdict(pod);
+        let want = self.reference(pod).verdict(pod);
+        check("the feasible nodes", &got.feasible, &want.feasible)?;
+        check("the scores", &got.scores, &want.scores)?;
+        check("the totals", &got.totals, &want.totals)?;
+        for (node, rejection) in &want.rejected {
+            let Some(told) = got.rejected.get(node) else { continue };
+            if self.nominated.values().any(|nominated| nominated == node) {
+                // Room kept for nominated pods: both tell it with different details.
+                let short = |r: &Rejection| (r.plugin, r.code, r.pre_filter);
+                check(format_args!("the rejection of {node}"), &short(told), &short(rejection))?;
+            } else {
+                check(format_args!("the rejection of {node}"), &sorted(told), &sorted(rejection))?;
+            }
+        }
+        check("the rejected nodes", &got.rejected.len(), &want.rejected.len())
+    }
+
+    fn compare_preemption(&mut self, pod: &Pod) -> Result<(), Difference> {
+        let got = self.engine.preempt(pod).unwrap_or_default();
+        let evicts = self.engine.evict(pod);
+        let want = self.reference(pod).preempt(pod).unwrap_or_default();
+        check("eligibility to preempt", &got.ineligible, &want.ineligible)?;
+        check("the filters before preemption", &got.filter, &want.filter)?;
+        check("the nodes where preemption fails", &got.failed, &want.failed)?;
+        check("the candidates of preemption", &got.candidates, &want.candidates)?;
+        check("the best candidates of preemption", &got.nominated, &want.nominated)?;
+        let order = |node: &&Str| (tie_hash(self.seed, node), (*node).clone());
+        let node = want.nominated.iter().min_by_key(order);
+        let expected = node.and_then(|n| Some((n.clone(), want.candidates.get(n)?.clone())));
+        check("the eviction", &evicts, &expected)
+    }
+}
+
+/// The node to take: the nominated one if it will do, else the best; of equals the first in the tie order.
+fn choice(decision: &Decision, pod: &Pod, seed: u64) -> Option<(Str, i64)> {
+    let named = |(node, total): (&Str, &i64)| (node.clone(), *total);
+    let nominated = pod.nominated.as_ref().and_then(|node| decision.totals.get_key_value(node));
+    let order =
+        |(node, total): &(&Str, &i64)| (**total, Reverse((tie_hash(seed, node), (*node).clone())));
+    nominated.or_else(|| decision.totals.iter().max_by_key(order)).map(named)
+}
+
+/// Upstream goes through extended resources in any order.
+fn sorted(rejection: &Rejection) -> Rejection {
+    let mut rejection = rejection.clone();
+    rejection.reasons.sort();
+    rejection
+}
+
+fn counts(refusal: &Refusal) -> BTreeMap<Plugin, usize> {
+    let all = Plugin::ALL.into_iter().zip(refusal.nodes);
+    all.filter(|(_, nodes)| *nodes > 0).map(|(plugin, nodes)| (plugin, nodes as usize)).collect()
+}
+
+fn check<T: PartialEq + fmt::Debug>(
+    what: impl fmt::Display,
+    engine: &T,
+    reference: &T,
+) -> Result<(), Difference> {
+    if engine == reference {
+        return Ok(());
+    }
+    let what = what.to_string();
+    Err(Difference { what, engine: format!("{engine:?}"), reference: format!("{reference:?}") })
+}

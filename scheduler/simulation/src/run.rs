@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A whole run of one seed; and, where it fails, the search for the few steps that matter.
+
+use crate::pair::{Difference, Pair};
+use crate::scenario::Scenario;
+use crate::step::Step;
+use crate::world::World;
+use std::cell::Cell;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Once;
+
+/// What runs came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Changes of the cluster, placements included.
+    pub events: u64,
+    /// Comparisons.
+    pub compared: u64,
+    /// Pods placed.
+    pub placed: u64,
+    /// Pods refused.
+    pub refused: u64,
+}
+
+impl Totals {
+    /// Adds another run's.
+    pub fn add(&mut self, other: Self) {
+        self.events += other.events;
+        self.compared += other.compared;
+        self.placed += other.placed;
+        self.refused += other.refused;
+    }
+}
+
+/// A run that failed.
+#[derive(Debug)]
+pub struct Failure {
+    /// The seed.
+    pub seed: u64,
+    /// At which step.
+    pub at: usize,
+    /// What was different.
+    pub difference: Difference,
+    /// Few steps that make the same happen.
+    pub steps: Vec<Step>,
+    /// What is different after those.
+    pub then: Difference,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "seed {} (BERTH_SIMULATION_SEED={}) fails at step {}:",
+            self.seed, self.seed, self.at
+        )?;
+        writeln!(f, "{}", self.difference)?;
+        writeln!(f, "{} steps that lead to it:", self.steps.len())?;
+        for step in &self.steps {
+            writeln!(f, "  {}", short(&format!("{step:?}")))?;
+        }
+        write!(f, "{}", self.then)
+    }
+}
+
+/// Leaves out what says nothing.
+fn short(text: &str) -> String {
+    const NOTHING: &[&str] = &[
+        "labels: Labels([])",
+        "controller: None",
+        "scheduler_name: None",
+        "priority: 0",
+        "preemption: PreemptLowerPriority",
+        "node_name: None",
+        "node_selector: Labels([])",
+        "node_required: None",
+        "node_preferred: []",
+        "affinity_required: []",
+        "affinity_preferred: []",
+        "anti_affinity_required: []",
+        "anti_affinity_preferred: []",
+        "tolerations: []",
+        "spread: []",
+        "host_ports: []",
+        "images: []",
+        "volumes: []",
+        "gates: []",
+        "needs_features: []",
+        "unsupported: []",
+        "scalars: []",
+        "taints: []",
+        "features: []",
+        "unschedulable: false",
+        "nominated: None",
+        "started: None",
+        "terminating: false",
+        "preempted: false",
+        "namespace_selector: None",
+        "min_domains: None",
+        "match_label_keys: []",
+        "fields: []",
+    ];
+    let mut text = text.to_owned();
+    for nothing in NOTHING {
+        text = text.replace(&format!("{nothing}, "), "").replace(&format!(", {nothing} }}"), " }");
+    }
+    text
+}
+
+/// Runs a seed.
+pub fn run(scenario: &Scenario) -> Result<Totals, Box<Failure>> {
+    let mut steps = Vec::new();
+    let outcome = catch_unwind(AssertUnwindSafe(|| attempt(scenario, &mut steps)));
+    let difference = match outcome {
+        Ok(Ok(totals)) => return Ok(totals),
+        Ok(Err(difference)) => difference,
+        Err(panic) => panicked(panic.as_ref()),
+    };
+    let at = steps.len() - 1;
+    let (steps, then) = shrink(scenario, steps, difference.clone());
+    Err(Box::new(Failure { seed: scenario.seed, at, difference, steps, then }))
+}
+
+fn attempt(scenario: &Scenario, steps: &mut Vec<Step>) -> Result<Totals, Difference> {
+    let mut world = World::new(scenario.clone());
+    let mut pair = Pair::new(scenario);
+    for event in world.start() {
+        steps.push(Step::Apply(event));
+        pair.take(&steps[steps.len() - 1])?;
+    }
+    let mut totals = Totals::default();
+    for _ in 0..scenario.events {
+        let step = world.turn();
+        steps.push(step.clone());
+        let placed = pair.take(&step)?;
+        if let (Step::Place(pod), Some(node)) = (step, placed.node) {
+            world.placed(pod, node);
+        }
+        steps.push(world.question());
+        pair.take(&steps[steps.len() - 1])?;
+        totals.events += 1;
+    }
+    (totals.compared, totals.placed, totals.refused) = (pair.compared, pair.placed, pair.refused);
+    Ok(totals)
+}
+
+/// Takes steps from the beginning; the first difference.
+pub fn replay(scenario: &Scenario, steps: &[Step]) -> Result<(), (usize, Difference)> {
+    let mut reached = 0;
+    let outcome = catch_unwind(AssertUnwindSafe(|| {
+        let mut pair = Pair::new(scenario);
+        for (at, step) in steps.iter().enumerate() {
+            reached = at;
+            pair.take(step)?;
+        }
+        Ok(())
+    }));
+    match outcome {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(difference)) => Err((reached, difference)),
+        Err(panic) => Err((reached, panicked(panic.as_ref()))),
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Difference {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+    Difference {
+        what: "one of them panicked".to_owned(),
+        engine: text.unwrap_or_default(),
+        reference: String::new(),
+    }
+}
+
+/// Leaves out steps, many at once and then fewer, as long as there is still a difference of the same kind.
+fn shrink(
+    scenario: &Scenario,
+    mut steps: Vec<Step>,
+    mut then: Difference,
+) -> (Vec<Step>, Difference) {
+    const REPLAYS: usize = 4_000;
+    let _quiet = Quiet::new();
+    let mut left = REPLAYS;
+    let mut chunk = steps.len().div_ceil(2);
+    while chunk > 0 && left > 0 {
+        let mut at = 0;
+        let mut removed = false;
+        while at < steps.len() && left > 0 {
+            left -= 1;
+            let mut fewer = steps.clone();
+            fewer.drain(at..(at + chunk).min(steps.len()));
+            match replay(scenario, &fewer) {
+                Err((reached, difference)) if difference.what == then.what => {
+                    fewer.truncate(reached + 1);
+                    steps = fewer;
+                    then = difference;
+                    removed = true;
+                }
+                _ => at += chunk,
+            }
+        }
+        if !removed || chunk > 1 {
+            chunk /= 2;
+        }
+    }
+    (steps, then)
+}
+
+thread_local! {
+    static QUIET: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While it lives, this thread's panics print nothing: the search for few steps meets many.
+struct Quiet;
+
+impl Quiet {
+    fn new() -> Self {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let usual = std::panic::take_hook();
+            std::panic::set_hook(Box::new(move |info| {
+                if !QUIET.get() {
+                    usual(info);
+                }
+            }));
+        });
+        QUIET.set(true);
+        Self
+    }
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        QUIET.set(false);
+    }
+}

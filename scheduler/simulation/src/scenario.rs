@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What a run is made of: how large the cluster is, what pods ask for, which events come, all drawn from the seed.
+//!
+//! Each seed leaves many features out and lets others come often (swarm testing: Groce et al. 2012), so that a feature is also
+//! met without all the others beside it.
+
+use crate::profiles;
+use crate::rng::Rng;
+use berth_scheduler_model::profile::Profile;
+
+/// Something that a pod spec may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Feature {
+    /// `nodeSelector`.
+    NodeSelector,
+    /// Required node affinity.
+    NodeRequired,
+    /// Preferred node affinity.
+    NodePreferred,
+    /// Required pod affinity.
+    Affinity,
+    /// Required pod anti-affinity.
+    AntiAffinity,
+    /// Preferred pod affinity or anti-affinity.
+    Preferences,
+    /// Terms that reach into other namespaces.
+    Namespaces,
+    /// Tolerations.
+    Tolerations,
+    /// Hard spread constraints.
+    SpreadHard,
+    /// Soft spread constraints.
+    SpreadSoft,
+    /// Host ports.
+    Ports,
+    /// Images.
+    Images,
+    /// Volumes.
+    Volumes,
+    /// Extended resources.
+    Extended,
+    /// Declared features of nodes.
+    Declared,
+    /// Controllers.
+    Owners,
+    /// Priorities.
+    Priorities,
+    /// Labels that are the pod's own.
+    OwnLabels,
+    /// `spec.nodeName`, match fields, resource claims.
+    Rare,
+}
+
+impl Feature {
+    /// Number of features.
+    pub const COUNT: usize = Self::Rare as usize + 1;
+}
+
+/// Something that may happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(usize)]
+pub enum Turn {
+    /// The scheduler places a pod.
+    Place,
+    /// Somebody else binds a pod.
+    Bind,
+    /// A pod is gone.
+    Release,
+    /// A node changes.
+    NodeChange,
+    /// A node is gone.
+    NodeGone,
+    /// A node is there (again).
+    NodeNew,
+    /// A pod gets other labels.
+    Relabel,
+    /// A pod is terminating, gets a start time, or moves.
+    PodChange,
+    /// Services and controllers.
+    Group,
+    /// Namespaces.
+    Namespace,
+    /// Volumes, claims and the like.
+    Storage,
+    /// Pending pods, nominated or not.
+    Pending,
+    /// Disruption budgets.
+    Budget,
+    /// A class of pods is replaced by another.
+    NewClass,
+}
+
+impl Turn {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
+        Self::Place,
+        Self::Bind,
+        Self::Release,
+        Self::NodeChange,
+        Self::NodeGone,
+        Self::NodeNew,
+        Self::Relabel,
+        Self::PodChange,
+        Self::Group,
+        Self::Namespace,
+        Self::Storage,
+        Self::Pending,
+        Self::Budget,
+        Self::NewClass,
+    ];
+}
+
+/// A run's frame.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// The seed of everything.
+    pub seed: u64,
+    /// Nodes at the start.
+    pub nodes: usize,
+    /// Nodes at most.
+    pub nodes_max: usize,
+    /// Pods at most, for each node.
+    pub pods_per_node: usize,
+    /// Classes of pods.
+    pub classes: usize,
+    /// Namespaces.
+    pub namespaces: usize,
+    /// Events.
+    pub events: usize,
+    /// Values of each label key, at most.
+    pub values: usize,
+    /// How likely a spec has each feature, in percent.
+    pub features: [usize; Feature::COUNT],
+    /// How likely each turn is.
+    pub turns: [usize; Turn::ALL.len()],
+    /// Node labels are often missing or shared where they should be a node's own.
+    pub untidy: usize,
+    /// How often everything is compared, not only the decision: in thousandths.
+    pub full: usize,
+    /// How often preemption is compared, in thousandths.
+    pub preempt: usize,
+    /// The profiles.
+    pub profiles: Vec<Profile>,
+    /// The engine's budget for what it keeps of classes.
+    pub class_bytes: usize,
+}
+
+impl Scenario {
+    /// A frame for steps that are written down: one default profile.
+    #[must_use]
+    pub fn plain() -> Self {
+        Self { profiles: vec![Profile::default()], class_bytes: 1 << 20, ..Self::new(0) }
+    }
+
+    /// The scenario of a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let nodes = match rng.below(100) {
+            0..60 => rng.between(2, 8),
+            60..90 => rng.between(5, 20),
+            90..98 => rng.between(20, 70),
+            _ => rng.between(100, 200),
+        };
+        let mut features = [0; Feature::COUNT];
+        // A few features carry the run; some more are seasoning.
+        let crowd = rng.between(1, 4);
+        for rate in &mut features {
+            *rate = match rng.below(10) {
+                at if at < crowd => rng.between(20, 80),
+                at if at < crowd + 2 => 8,
+                _ => 0,
+            };
+        }
+        let mut turns = [0; Turn::ALL.len()];
+        for (turn, weight) in Turn::ALL.iter().zip(&mut turns) {
+            let usual = match turn {
+                Turn::Place | Turn::Release => 20,
+                Turn::Bind => 12,
+                Turn::NodeChange => 10,
+                Turn::Budget => 1,
+                _ => 4,
+            };
+            *weight = match rng.below(8) {
+                0 => 0,
+                1 => usual * 4,
+                _ => usual,
+            };
+        }
+        turns[Turn::Place as usize] = turns[Turn::Place as usize].max(10);
+        turns[Turn::Release as usize] = turns[Turn::Release as usize].max(10);
+        let classes = match rng.below(10) {
+            0..3 => rng.between(1, 4),
+            3..8 => rng.between(3, 20),
+            _ => rng.between(20, 300),
+        };
+        Self {
+            seed,
+            nodes,
+            nodes_max: nodes + nodes / 3 + 2,
+            pods_per_node: if nodes > 20 { rng.between(1, 4) } else { rng.between(2, 10) },
+            classes,
+            namespaces: rng.between(1, 4),
+            events: if nodes > 70 {
+                60
+            } else if nodes > 20 {
+                150
+            } else {
+                rng.between(300, 900)
+            },
+            values: rng.between(1, 5),
+            features,
+            turns,
+            untidy: *rng.pick(&[0, 5, 20, 60]),
+            full: 60,
+            preempt: if features[Feature::Priorities as usize] > 0 { 60 } else { 2 },
+            profiles: profiles::draw(&mut rng),
+            class_bytes: *rng.pick(&[1 << 14, 1 << 16, 256 << 20, 256 << 20]),
+        }
+    }
+
+    /// Whether a spec is to have a feature.
+    pub fn has(&self, feature: Feature, rng: &mut Rng) -> bool {
+        rng.percent(self.features[feature as usize])
+    }
+}

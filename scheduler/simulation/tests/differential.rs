@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The engine says what the naive scheduler says, after each of many random events.
+//!
+//! `BERTH_SIMULATION_EVENTS=1000000` goes on for so many events; `BERTH_SIMULATION_SEED=…` runs that one seed.
+
+use berth_scheduler_simulation::{Scenario, Totals, run};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+const EVENTS: u64 = 100_000;
+const THREADS: usize = 2;
+
+fn variable(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(text.parse().expect("the variable is a number"))
+}
+
+#[test]
+fn the_engine_agrees_with_the_naive_scheduler_after_each_event() {
+    if let Some(seed) = variable("BERTH_SIMULATION_SEED") {
+        match run(&Scenario::new(seed)) {
+            Ok(totals) => println!("seed {seed}: {totals:?}"),
+            Err(failure) => panic!("{failure}"),
+        }
+        return;
+    }
+    let events = variable("BERTH_SIMULATION_EVENTS").unwrap_or(EVENTS);
+    let start = Instant::now();
+    let next = AtomicU64::new(variable("BERTH_SIMULATION_FIRST").unwrap_or(1));
+    let state: Mutex<(Totals, Vec<String>)> = Mutex::default();
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    let result = run(&Scenario::new(seed));
+                    let mut state = state.lock().unwrap();
+                    match result {
+                        Ok(totals) => {
+                            let before = state.0.events;
+                            state.0.add(totals);
+                            if before / 50_000 != state.0.events / 50_000 {
+                                eprintln!("seed {seed}, {:?}: {:?}", start.elapsed(), state.0);
+                            }
+                        }
+                        Err(failure) => state.1.push(failure.to_string()),
+                    }
+                    if state.0.events >= events || !state.1.is_empty() {
+                        break;
+                    }
+                }
+            });
+        }
+    });
+    let (totals, failures) = state.into_inner().unwrap();
+    println!("{totals:?} in {:?}", start.elapsed());
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
