@@ -96,7 +96,7 @@ fn claim(name: &str, once: bool) -> PersistentVolumeClaim {
 fn storage(once: bool) -> Vec<Step> {
     let class = StorageClass {
         name: text("sc"),
-        provisioner: text("driver"),
+        provisioner: text("kubernetes.io/no-provisioner"),
         wait_for_consumer: true,
         allowed_topologies: NodeSelector::default(),
     };
@@ -172,7 +172,7 @@ fn a_pod_that_changes_keeps_the_volume_assumed_for_its_claim() {
     steps.extend([there("n"), Step::Place(pod("p", uses("c")))]);
     steps.push(Step::Apply(Event::Pod(Box::new(changed))));
     steps.push(there("m"));
-    // One may be made for the other claim, but this volume is taken; and the claim has a node only where it is to be made.
+    // The other claim finds no volume now: this one is taken, and none can be made.
     steps.extend(ask(&uses("c")));
     steps.extend(ask(&uses("d")));
     agree(&steps);
