@@ -3,7 +3,7 @@
 
 use crate::nodes;
 use crate::specs::{
-    CPU, HOSTNAME, MEMORY, NAMESPACE, ZONE, group, in_zones, owned, plain, requests, spread, term,
+    CPU, HOSTNAME, MEMORY, NAMESPACE, ZONE, group, in_zones, owned, plain, requests, spread, term, term_of,
 };
 use berth_scheduler_model::Str;
 use berth_scheduler_model::node::Node;
@@ -239,6 +239,9 @@ fn resident(node: usize, namespace: &str, spec: &Arc<PodSpec>) -> Pod {
 /// Apps of one row all carry this label, and their terms select by it: each app's terms match all the others.
 const TOGETHER: (&str, &str) = ("tier", "web");
 
+/// Weight of preferred terms: as in kube-scheduler's own benchmark, all weigh alike.
+const WEIGHT: i32 = 100;
+
 fn mean_cpu(specs: &[Arc<PodSpec>]) -> i64 {
     let sum: i64 = specs.iter().map(|spec| spec.requests.plain.cpu).sum();
     sum / i64::try_from(specs.len()).expect("few")
@@ -247,7 +250,11 @@ fn mean_cpu(specs: &[Arc<PodSpec>]) -> i64 {
 fn specs(row: Row) -> Vec<Arc<PodSpec>> {
     let app = |i: usize| format!("app-{i}");
     let member = |i: usize| plain(&[("app", &app(i)), TOGETHER]);
-    let weight = |i: usize| i32::try_from(i % 100 + 1).expect("small");
+    // With many apps each has its own label, and each app's terms name all of them: no two are one class.
+    let others = |n: usize, key: &str| match n {
+        1 => term(key, TOGETHER),
+        n => term_of(key, "app", (0..n).map(app).chain(["founder".to_owned()])),
+    };
     let each = |n: usize, make: &dyn Fn(usize) -> PodSpec| (0..n).map(|i| Arc::new(make(i))).collect();
     match row {
         Row::Basic | Row::NeverSeenLabels | Row::NeverSeenRequests => {
@@ -264,19 +271,19 @@ fn specs(row: Row) -> Vec<Arc<PodSpec>> {
             ..plain(&[("app", "app-0")])
         }),
         Row::Affinity(n) => each(n, &|i| PodSpec {
-            affinity_required: vec![term(ZONE, TOGETHER)],
+            affinity_required: vec![others(n, ZONE)],
             ..member(i)
         }),
         Row::AntiAffinity(n) => each(n, &|i| PodSpec {
-            anti_affinity_required: vec![term(HOSTNAME, TOGETHER)],
+            anti_affinity_required: vec![others(n, HOSTNAME)],
             ..member(i)
         }),
         Row::PreferredAffinity(n) => each(n, &|i| PodSpec {
-            affinity_preferred: vec![(weight(i), term(HOSTNAME, TOGETHER))],
+            affinity_preferred: vec![(WEIGHT, others(n, HOSTNAME))],
             ..member(i)
         }),
         Row::PreferredAntiAffinity(n) => each(n, &|i| PodSpec {
-            anti_affinity_preferred: vec![(weight(i), term(HOSTNAME, TOGETHER))],
+            anti_affinity_preferred: vec![(WEIGHT, others(n, HOSTNAME))],
             ..member(i)
         }),
         Row::Classes(n) => each(n, &|i| {

@@ -116,3 +116,16 @@ pub fn term(key: &str, pair: (&str, &str)) -> PodAffinityTerm {
         topology_key: Str::from(key),
     }
 }
+
+/// An affinity term over the pods whose label has one of the values, in the pod's own namespace.
+#[must_use]
+pub fn term_of(key: &str, label: &str, values: impl Iterator<Item = String>) -> PodAffinityTerm {
+    let values: Vec<String> = values.collect();
+    let values: Vec<&str> = values.iter().map(String::as_str).collect();
+    PodAffinityTerm {
+        selector: Some(LabelSelector { requirements: vec![is_in(label, &values)] }),
+        namespaces: vec![Str::from(NAMESPACE)],
+        namespace_selector: None,
+        topology_key: Str::from(key),
+    }
+}
