@@ -45,6 +45,14 @@ pub enum Binding {
     },
 }
 
+impl Binding {
+    /// Name of the claim, in the pod's namespace.
+    pub fn claim(&self) -> &Str {
+        let (Self::Bind { claim, .. } | Self::Provision { claim }) = self;
+        claim
+    }
+}
+
 /// Everything about storage.
 #[derive(Debug)]
 pub(crate) struct Storage {
@@ -620,7 +628,10 @@ impl Storage {
             .filter_map(|(name, _)| self.claim(wants.namespace, name))
             .filter(|claim| !self.bound(claim) && self.waits(claim))
             .collect();
-        let bindings = self.bind(waiting, node).unwrap_or_default();
+        let mut bindings = self.bind(waiting, node).unwrap_or_default();
+        // A claim that the pod names twice was looked at twice, as upstream does; it gets one volume.
+        let mut seen = BTreeSet::new();
+        bindings.retain(|binding| seen.insert(binding.claim().clone()));
         for binding in &bindings {
             match binding {
                 Binding::Bind { claim, volume } => {
@@ -661,8 +672,7 @@ impl Storage {
     /// Takes back what was assumed for a pod's claims.
     pub(crate) fn forget(&mut self, namespace: &Str, bindings: &[Binding]) {
         for binding in bindings {
-            let (Binding::Bind { claim, .. } | Binding::Provision { claim }) = binding;
-            let key = (namespace.clone(), claim.clone());
+            let key = (namespace.clone(), binding.claim().clone());
             if let Some(Assumed::Volume(volume)) = self.assumed_claims.remove(&key) {
                 self.assumed_volumes.remove(&volume);
             }

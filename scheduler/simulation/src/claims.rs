@@ -92,8 +92,7 @@ impl Claims {
         };
         let mut told = Vec::new();
         for binding in bindings {
-            let (Binding::Bind { claim, .. } | Binding::Provision { claim }) = binding;
-            let key = (pod.namespace.clone(), claim.clone());
+            let key = (pod.namespace.clone(), binding.claim().clone());
             let Some(old) = self.present.get(&key).cloned() else { continue };
             unsettled.names.push(key);
             unsettled.back.push(Event::Claim(Box::new(old.clone())));

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod claims;
+mod coverage;
 mod nodes;
 mod pair;
 mod profiles;
@@ -18,9 +19,10 @@ mod storage;
 mod terms;
 mod world;
 
+pub use coverage::Coverage;
 pub use pair::{Difference, Pair, Placed};
 pub use rng::Rng;
-pub use run::{Failure, Totals, replay, run};
+pub use run::{Failure, replay, run};
 pub use scenario::{Feature, Scenario, Turn};
 pub use step::{Question, Step};
 pub use world::{PodClass, World};

@@ -8,6 +8,7 @@ use crate::terms::{self, HOSTNAME, NODE_KEYS, REGION, ZONE, text};
 use berth_scheduler_model::Str;
 use berth_scheduler_model::labels::Labels;
 use berth_scheduler_model::node::Node;
+use berth_scheduler_model::pod::Taint;
 use berth_scheduler_model::requests::Resources;
 
 /// A node of that name.
@@ -15,13 +16,11 @@ pub(crate) fn draw(scenario: &Scenario, rng: &mut Rng, name: &Str) -> Node {
     let mut node = Node {
         labels: labels(scenario, rng, name),
         allocatable: allocatable(scenario, rng),
-        pods: rng.amount(2, 12),
+        pods: pods(scenario, rng),
         ..Node::new(name)
     };
-    for _ in 0..*rng.pick(&[0, 0, 0, 1, 2]) {
-        node.taints.push(terms::taint(rng));
-    }
-    node.unschedulable = rng.percent(4);
+    node.taints = taints(scenario, rng);
+    node.unschedulable = rng.percent(2);
     node.images = images(scenario, rng);
     node.features = features(scenario, rng);
     node
@@ -39,12 +38,13 @@ pub(crate) fn change(scenario: &Scenario, rng: &mut Rng, node: &Node) -> Node {
             let pair = fresh.iter().filter(|(have, _)| **have == *key);
             node.labels = others.chain(pair).cloned().collect();
         }
-        7..9 if node.taints.is_empty() => node.taints.push(terms::taint(rng)),
-        7 => drop(node.taints.swap_remove(rng.below(node.taints.len()))),
-        8 => node.taints.push(terms::taint(rng)),
-        9 => node.unschedulable = !node.unschedulable,
+        7 => node.taints = taints(scenario, rng),
+        8 if !node.taints.is_empty() => {
+            node.taints.swap_remove(rng.below(node.taints.len()));
+        }
+        8 | 9 => node.unschedulable = !node.unschedulable && rng.percent(25),
         10 => node.allocatable = allocatable(scenario, rng),
-        11 => node.pods = rng.amount(0, 14),
+        11 => node.pods = pods(scenario, rng),
         12 => node.images = images(scenario, rng),
         13 => node.features = features(scenario, rng),
         14 => node = draw(scenario, rng, &node.name.clone()),
@@ -85,16 +85,30 @@ fn labels(scenario: &Scenario, rng: &mut Rng, name: &Str) -> Labels {
     pairs.into_iter().collect()
 }
 
+fn taints(scenario: &Scenario, rng: &mut Rng) -> Vec<Taint> {
+    let tolerated = scenario.features[Feature::Tolerations as usize] > 8;
+    let count = if rng.percent(if tolerated { 50 } else { 8 }) { rng.between(1, 2) } else { 0 };
+    (0..count).map(|_| terms::taint(rng)).collect()
+}
+
+fn pods(scenario: &Scenario, rng: &mut Rng) -> i64 {
+    if scenario.uniform && rng.percent(90) { 12 } else { rng.amount(0, 14) }
+}
+
 fn allocatable(scenario: &Scenario, rng: &mut Rng) -> Resources {
+    if scenario.uniform && rng.percent(95) {
+        let scalars = Vec::new();
+        return Resources { cpu: 8_000, memory: 4 << 30, ephemeral: 20 << 20, scalars };
+    }
     let mut all = Resources {
         cpu: *rng.pick(&[0, 1_000, 2_000, 2_500, 4_000, 8_000]),
-        memory: *rng.pick(&[0, 1, 2, 3, 4, 8]) << 29,
+        memory: *rng.pick(&[0, 1, 2, 3, 4, 8]) << 30,
         ephemeral: rng.amount(0, 20) << 20,
         scalars: Vec::new(),
     };
     if rng.percent(80) {
-        all.cpu = all.cpu.max(1_000);
-        all.memory = all.memory.max(1 << 30);
+        all.cpu = all.cpu.max(2_000);
+        all.memory = all.memory.max(2 << 30);
     }
     if scenario.features[Feature::Extended as usize] > 0 {
         for name in ["example.com/gpu", "other.io/widget", "hugepages-2Mi"] {

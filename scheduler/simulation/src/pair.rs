@@ -2,6 +2,7 @@
 //! The engine and the naive scheduler side by side: told the same, asked the same.
 
 use crate::claims::{Claims, News};
+use crate::coverage::Coverage;
 use crate::scenario::Scenario;
 use crate::step::{Question, Step};
 use berth_scheduler_core::{Options, Outcome, PodId, Refusal, tie_hash};
@@ -44,12 +45,8 @@ pub struct Pair {
     claims: Claims,
     /// By uid of pods that wait: the node nominated for it.
     nominated: BTreeMap<Str, Str>,
-    /// Comparisons so far.
-    pub compared: u64,
-    /// Pods placed so far.
-    pub placed: u64,
-    /// Pods refused so far.
-    pub refused: u64,
+    /// What was met so far.
+    pub coverage: Coverage,
 }
 
 /// Where a pod went, and what this changed in the cluster besides.
@@ -83,9 +80,7 @@ impl Pair {
             seed,
             claims: Claims::default(),
             nominated: BTreeMap::new(),
-            compared: 0,
-            placed: 0,
-            refused: 0,
+            coverage: Coverage::default(),
         }
     }
 
@@ -103,7 +98,6 @@ impl Pair {
                 Ok(Placed::default())
             }
             Step::Ask(pod, question) => {
-                self.compared += 1;
                 match question {
                     Question::Decision => self.compare_decision(pod)?,
                     Question::Verdict => self.compare_verdict(pod)?,
@@ -167,10 +161,10 @@ impl Pair {
         };
         check(format_args!("the placement of {}", pod.uid), &told(self), &expected)?;
         let Ok((node, ..)) = expected else {
-            self.refused += 1;
+            self.coverage.refused += 1;
             return Ok(Placed::default());
         };
-        self.placed += 1;
+        self.coverage.placed += 1;
         let bound = Pod { node: Some(node.clone()), ..pod.clone() };
         self.apply_to_references(&Event::Pod(Box::new(bound)));
         if let Outcome::Placed(placement) = outcome {
@@ -191,6 +185,7 @@ impl Pair {
             survey.totals.iter().map(|(slot, total)| (named(*slot), *total)).collect();
         let chosen = survey.choice.map(|(slot, total)| (named(slot), total));
         let decision = self.reference(pod).decide(pod);
+        self.coverage.decided(&decision);
         check("the totals", &totals, &decision.totals)?;
         check("the refusals", &counts(&survey.refusal), &decision.rejected_by)?;
         check("the choice", &chosen, &choice(&decision, pod, self.seed))
@@ -199,6 +194,7 @@ impl Pair {
     fn compare_verdict(&mut self, pod: &Pod) -> Result<(), Difference> {
         let got = self.engine.verdict(pod);
         let want = self.reference(pod).verdict(pod);
+        self.coverage.explained(&want);
         check("the feasible nodes", &got.feasible, &want.feasible)?;
         check("the scores", &got.scores, &want.scores)?;
         check("the totals", &got.totals, &want.totals)?;
@@ -219,6 +215,7 @@ impl Pair {
         let got = self.engine.preempt(pod).unwrap_or_default();
         let evicts = self.engine.evict(pod);
         let want = self.reference(pod).preempt(pod).unwrap_or_default();
+        self.coverage.preempted(&want);
         check("eligibility to preempt", &got.ineligible, &want.ineligible)?;
         check("the filters before preemption", &got.filter, &want.filter)?;
         check("the nodes where preemption fails", &got.failed, &want.failed)?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A whole run of one seed; and, where it fails, the search for the few steps that matter.
 
+use crate::coverage::Coverage;
 use crate::pair::{Difference, Pair};
 use crate::scenario::Scenario;
 use crate::step::Step;
@@ -9,29 +10,6 @@ use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
-
-/// What runs came to.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// Changes of the cluster, placements included.
-    pub events: u64,
-    /// Comparisons.
-    pub compared: u64,
-    /// Pods placed.
-    pub placed: u64,
-    /// Pods refused.
-    pub refused: u64,
-}
-
-impl Totals {
-    /// Adds another run's.
-    pub fn add(&mut self, other: Self) {
-        self.events += other.events;
-        self.compared += other.compared;
-        self.placed += other.placed;
-        self.refused += other.refused;
-    }
-}
 
 /// A run that failed.
 #[derive(Debug)]
@@ -109,11 +87,11 @@ fn short(text: &str) -> String {
 }
 
 /// Runs a seed.
-pub fn run(scenario: &Scenario) -> Result<Totals, Box<Failure>> {
+pub fn run(scenario: &Scenario) -> Result<Coverage, Box<Failure>> {
     let mut steps = Vec::new();
     let outcome = catch_unwind(AssertUnwindSafe(|| attempt(scenario, &mut steps)));
     let difference = match outcome {
-        Ok(Ok(totals)) => return Ok(totals),
+        Ok(Ok(coverage)) => return Ok(coverage),
         Ok(Err(difference)) => difference,
         Err(panic) => panicked(panic.as_ref()),
     };
@@ -122,14 +100,13 @@ pub fn run(scenario: &Scenario) -> Result<Totals, Box<Failure>> {
     Err(Box::new(Failure { seed: scenario.seed, at, difference, steps, then }))
 }
 
-fn attempt(scenario: &Scenario, steps: &mut Vec<Step>) -> Result<Totals, Difference> {
+fn attempt(scenario: &Scenario, steps: &mut Vec<Step>) -> Result<Coverage, Difference> {
     let mut world = World::new(scenario.clone());
     let mut pair = Pair::new(scenario);
     for event in world.start() {
         steps.push(Step::Apply(event));
         pair.take(&steps[steps.len() - 1])?;
     }
-    let mut totals = Totals::default();
     for _ in 0..scenario.events {
         let step = world.turn();
         steps.push(step.clone());
@@ -139,10 +116,9 @@ fn attempt(scenario: &Scenario, steps: &mut Vec<Step>) -> Result<Totals, Differe
         }
         steps.push(world.question());
         pair.take(&steps[steps.len() - 1])?;
-        totals.events += 1;
+        pair.coverage.events += 1;
     }
-    (totals.compared, totals.placed, totals.refused) = (pair.compared, pair.placed, pair.refused);
-    Ok(totals)
+    Ok(pair.coverage)
 }
 
 /// Takes steps from the beginning; the first difference.

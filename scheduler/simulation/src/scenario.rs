@@ -136,6 +136,8 @@ pub struct Scenario {
     pub turns: [usize; Turn::ALL.len()],
     /// Node labels are often missing or shared where they should be a node's own.
     pub untidy: usize,
+    /// Most nodes have the same capacity, so that totals are often equal.
+    pub uniform: bool,
     /// How often everything is compared, not only the decision: in thousandths.
     pub full: usize,
     /// How often preemption is compared, in thousandths.
@@ -173,6 +175,7 @@ impl Scenario {
                 _ => 0,
             };
         }
+        features[Feature::Rare as usize] = features[Feature::Rare as usize].min(6);
         let mut turns = [0; Turn::ALL.len()];
         for (turn, weight) in Turn::ALL.iter().zip(&mut turns) {
             let usual = match turn {
@@ -213,8 +216,9 @@ impl Scenario {
             features,
             turns,
             untidy: *rng.pick(&[0, 5, 20, 60]),
+            uniform: rng.percent(40),
             full: 60,
-            preempt: if features[Feature::Priorities as usize] > 0 { 60 } else { 2 },
+            preempt: if features[Feature::Priorities as usize] > 0 { 120 } else { 2 },
             profiles: profiles::draw(&mut rng),
             class_bytes: *rng.pick(&[1 << 14, 1 << 16, 256 << 20, 256 << 20]),
         }

@@ -51,7 +51,7 @@ pub(crate) fn draw(scenario: &Scenario, rng: &mut Rng, namespace: &Str) -> PodSp
     }
     affinity(scenario, rng, namespace, &mut spec);
     if has(Feature::Tolerations, rng) {
-        spec.tolerations = (0..rng.between(1, 3)).map(|_| terms::toleration(rng)).collect();
+        spec.tolerations = (0..rng.between(1, 4)).map(|_| terms::toleration(rng)).collect();
     }
     for (feature, hard) in [(Feature::SpreadHard, true), (Feature::SpreadSoft, false)] {
         if has(feature, rng) {
@@ -121,7 +121,7 @@ fn container(rng: &mut Rng, extended: bool) -> ContainerRequests {
     let has_memory = rng.percent(80);
     let mut resources = Resources::default();
     if has_cpu {
-        resources.cpu = *rng.pick(&[0, 50, 100, 200, 333, 500, 700, 1_000]);
+        resources.cpu = *rng.pick(&[0, 50, 100, 100, 200, 333, 500, 1_000]);
     }
     if has_memory {
         resources.memory = rng.amount(0, 16) * 37_000_003;

@@ -73,7 +73,7 @@ impl World {
             events.push(self.group());
         }
         if self.scenario.features[Feature::Volumes as usize] > 0 {
-            for _ in 0..30 {
+            for _ in 0..60 {
                 events.push(storage::event(&self.scenario, &mut self.rng));
             }
         }

@@ -93,15 +93,35 @@ fn claim(name: &str, once: bool) -> PersistentVolumeClaim {
     }
 }
 
-fn storage(once: bool) -> Vec<Step> {
+fn volume() -> Step {
+    let volume = PersistentVolume {
+        name: text("pv"),
+        labels: Labels::default(),
+        capacity: 1,
+        access: AccessModes::default(),
+        class: text("sc"),
+        claim: None,
+        node_affinity: None,
+        csi: None,
+        block: false,
+        available: true,
+        terminating: false,
+    };
+    Step::Apply(Event::Volume(Box::new(volume)))
+}
+
+fn storage(provisioner: &str, once: bool) -> Vec<Step> {
     let class = StorageClass {
         name: text("sc"),
-        provisioner: text("kubernetes.io/no-provisioner"),
+        provisioner: text(provisioner),
         wait_for_consumer: true,
         allowed_topologies: NodeSelector::default(),
     };
     [Event::Class(class), Event::Claim(Box::new(claim("c", once)))].map(Step::Apply).into()
 }
+
+/// Makes no volumes.
+const NOBODY: &str = "kubernetes.io/no-provisioner";
 
 fn uses(claim: &str) -> PodSpec {
     let volumes = vec![PodVolume::Claim { name: text(claim), ephemeral: false }];
@@ -152,23 +172,10 @@ fn a_nominated_pod_changes_what_preemption_may_do() {
 
 #[test]
 fn a_pod_that_changes_keeps_the_volume_assumed_for_its_claim() {
-    let volume = PersistentVolume {
-        name: text("pv"),
-        labels: Labels::default(),
-        capacity: 1,
-        access: AccessModes::default(),
-        class: text("sc"),
-        claim: None,
-        node_affinity: None,
-        csi: None,
-        block: false,
-        available: true,
-        terminating: false,
-    };
     let changed = Pod { node: Some(text("n")), terminating: true, ..pod("p", uses("c")) };
-    let mut steps = storage(false);
+    let mut steps = storage(NOBODY, false);
     steps.push(Step::Apply(Event::Claim(Box::new(claim("d", false)))));
-    steps.push(Step::Apply(Event::Volume(Box::new(volume))));
+    steps.push(volume());
     steps.extend([there("n"), Step::Place(pod("p", uses("c")))]);
     steps.push(Step::Apply(Event::Pod(Box::new(changed))));
     steps.push(there("m"));
@@ -182,8 +189,28 @@ fn a_pod_that_changes_keeps_the_volume_assumed_for_its_claim() {
 fn a_nominated_pod_is_a_user_of_its_claim_for_one_pod() {
     let disk = PodVolume::Disk(Disk::Ebs { id: text("disk") });
     let asks = PodSpec { volumes: vec![disk, uses("c").volumes[0].clone()], ..PodSpec::default() };
-    let mut steps = storage(true);
+    let mut steps = storage(NOBODY, true);
     steps.extend([nominated("p", "n", uses("c")), there("n")]);
     steps.extend(ask(&asks));
+    agree(&steps);
+}
+
+#[test]
+fn a_claim_that_a_pod_names_twice_gets_one_volume_and_gives_it_back() {
+    let mut twice = uses("c");
+    twice.volumes.push(twice.volumes[0].clone());
+    let mut steps = storage("driver", false);
+    steps.extend([volume(), there("n"), Step::Place(pod("p", twice))]);
+    steps.push(Step::Apply(Event::PodGone { uid: text("p") }));
+    let nobody = StorageClass {
+        name: text("sc"),
+        provisioner: text(NOBODY),
+        wait_for_consumer: true,
+        allowed_topologies: NodeSelector::default(),
+    };
+    steps.push(Step::Apply(Event::Class(nobody)));
+    steps.push(Step::Apply(Event::Claim(Box::new(claim("d", false)))));
+    steps.extend(ask(&uses("c")));
+    steps.extend(ask(&uses("d")));
     agree(&steps);
 }
