@@ -38,6 +38,9 @@ impl Engine {
     pub fn clear_nomination(&mut self, pod: PodIx) {
         self.nominate(pod, NO_SLOT);
         self.queue.hurry(pod);
+        if let Some(class) = self.queue.class_of(pod) {
+            self.queue.wake(class);
+        }
     }
 
     /// A pod of the queue is nominated to a node, as it was before a restart. `false`: no such node.

@@ -3,7 +3,8 @@
 //!
 //! Pods of equal signature meet the same static verdict on every node and the same counts of other pods. A signature keeps, per
 //! node, a *group*: nodes of one group have equal static facts (taints, node affinity, topology values) and, for keys whose
-//! values are unique to a node (host names), equal counts of their own. Rules about other pods and all normalised scores are
+//! values are unique to a node (host names), equal counts of their own. A pod that comes or leaves moves its node from one group
+//! to another, and that step is the same for all nodes of the group. Rules about other pods and all normalised scores are
 //! then decided once per group, not per node.
 //!
 //! Upkeep, from the log of changes: (1) pods that came and went are added to the counts under the static facts as this signature
@@ -122,13 +123,38 @@ pub(crate) struct Group {
     pub(crate) statics: u32,
     /// Nodes of this group, feasible or not.
     pub(crate) nodes: u32,
+    /// Changes when the number is given to another group.
+    generation: u32,
 }
+
+/// What a pod of a peer changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Effect {
+    /// Target and amount.
+    amounts: Vec<(u8, i64)>,
+    /// Some target is kept per node.
+    own: bool,
+    /// Some target, or a total, is kept for all nodes together.
+    shared: bool,
+}
+
+/// Where a node of a group goes when a pod comes or leaves; valid while the generation is the same.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    group: u32,
+    generation: u32,
+}
+
+const NO_STEP: Step = Step { group: NO_GROUP, generation: 0 };
 
 /// No group: the slot is free.
 pub(crate) const NO_GROUP: u32 = u32::MAX;
 
 /// The bit that says a node is outside a PreFilter result.
 pub(crate) const PRE_FILTER: u16 = 1 << 15;
+
+/// So many groups without nodes are kept beyond as many as there are others.
+const EMPTY_MAX: usize = 64;
 
 /// With more peers than this that matter, the whole log is read.
 const INTERESTS_MAX: usize = 8;
@@ -150,26 +176,28 @@ pub(crate) struct Sig {
     pub(crate) targets: Vec<Target>,
     /// By peer: 0 none, 1 unknown, else index of `effects` plus 2.
     effect_of: Vec<u32>,
-    effects: Vec<Vec<(u8, i64)>>,
+    effects: Vec<Effect>,
     /// By slot: a bit per static filter that refuses the node, by [`Plugin`], and [`PRE_FILTER`].
     pub(crate) bits: Vec<u16>,
     /// Nodes that a static filter refuses.
     pub(crate) refusing: u32,
     /// By slot.
-    statics_of: Vec<u32>,
-    /// By slot.
     pub(crate) group_of: Vec<u32>,
-    /// By slot and own target.
-    own: Vec<i64>,
+    /// Number of targets that are kept per node.
     owns: usize,
     pub(crate) statics: Vec<StaticGroup>,
     statics_ids: Table<u32>,
-    statics_free: Vec<u32>,
     pub(crate) groups: Vec<Group>,
     /// `owns` numbers for each group.
     own_keys: Vec<i64>,
     group_ids: Table<u32>,
     group_free: Vec<u32>,
+    /// Groups without nodes that are still known.
+    empty_groups: usize,
+    /// By group, effect and sign: the group that a node moves to.
+    steps: Vec<Step>,
+    /// Effects that `steps` has room for.
+    steps_width: usize,
     /// By hard constraint and value: nodes whose pods count (shared keys).
     pub(crate) domain_nodes: Vec<Vec<u32>>,
     /// Matches of required affinity on nodes with the key.
@@ -209,17 +237,17 @@ impl Sig {
             effects: Vec::new(),
             bits: Vec::new(),
             refusing: 0,
-            statics_of: Vec::new(),
             group_of: Vec::new(),
-            own: Vec::new(),
             owns: 0,
             statics: Vec::new(),
             statics_ids: Table::new(),
-            statics_free: Vec::new(),
             groups: Vec::new(),
             own_keys: Vec::new(),
             group_ids: Table::new(),
             group_free: Vec::new(),
+            empty_groups: 0,
+            steps: Vec::new(),
+            steps_width: 4,
             domain_nodes: Vec::new(),
             affinity_total: 0,
             existing_total: 0,
@@ -238,7 +266,7 @@ impl Sig {
         }
     }
 
-    /// The counts of a group's own nodes, by own target, as facts about the group (see [`Sig::own_fact`]).
+    /// The counts on each of a group's nodes, by own target, whether or not they count there.
     #[inline]
     pub(crate) fn own_key(&self, group: u32) -> &[i64] {
         let start = group as usize * self.owns;
@@ -285,20 +313,17 @@ impl Sig {
     /// A count as a group of nodes sees it.
     #[inline]
     pub(crate) fn count(&self, group: u32, target: &Target) -> i64 {
+        let facts = self.facts(group);
         match target.own {
-            Some(own) => self.own_key(group)[own],
-            None => target.sums[self.facts(group).values[target.column] as usize],
-        }
-    }
-
-    /// A count on one node, not made coarse.
-    pub(crate) fn raw_count(&self, slot: Slot, target: &Target) -> i64 {
-        let facts = self.facts(self.group_of[slot as usize]);
-        match target.own {
-            Some(own) if self.counts_here(target, facts) => self.own[slot as usize * self.owns + own],
+            Some(own) if self.counts_here(target, facts) => self.own_key(group)[own],
             Some(_) => 0,
             None => target.sums[facts.values[target.column] as usize],
         }
+    }
+
+    /// A count on one node.
+    pub(crate) fn count_on(&self, slot: Slot, target: &Target) -> i64 {
+        self.count(self.group_of[slot as usize], target)
     }
 
     /// Whether pods of a node with these facts count for a target.
@@ -317,8 +342,9 @@ impl Sig {
     /// Bytes held.
     pub(crate) fn resident(&self) -> usize {
         self.bits.capacity() * 2
-            + (self.statics_of.capacity() + self.group_of.capacity()) * 4
-            + self.own.capacity() * 8
+            + self.group_of.capacity() * 4
+            + self.steps.capacity() * size_of::<Step>()
+            + self.moves.capacity() * 4
             + self.own_keys.capacity() * 8
             + self.effect_of.capacity() * 4
             + self.groups.capacity() * size_of::<Group>()
@@ -378,6 +404,7 @@ impl Sig {
             || !t.log.reaches(self.cursor)
             || self.recycled_at != t.peers.recycled_at()
             || (self.namespace_epoch != t.namespaces.epoch && self.reads_namespaces(t))
+            || self.statics.len() > self.group_of.len() * 2 + 1_024
             || columns_changed_kind(&self.columns, columns)
     }
 
@@ -468,6 +495,11 @@ impl Sig {
         if effect.is_empty() {
             return Some(NO_EFFECT);
         }
+        let target = |(at, _): &(u8, i64)| &self.targets[usize::from(*at)];
+        let own = effect.iter().any(|e| target(e).own.is_some());
+        let total = |kind: Kind| matches!(kind, Kind::Affinity | Kind::Existing | Kind::Prefer);
+        let shared = effect.iter().any(|e| target(e).own.is_none() || total(target(e).kind));
+        let effect = Effect { amounts: effect, own, shared };
         let at = self.effects.iter().position(|e| *e == effect).unwrap_or_else(|| {
             self.effects.push(effect);
             self.effects.len() - 1
@@ -475,60 +507,122 @@ impl Sig {
         Some(u32::try_from(at).expect("few effects") + 2)
     }
 
-    /// Adds `count` pods of an effect on a node.
+    /// A pod of an effect came onto (`1`) or left (`-1`) a node. One that is not known here yet is counted when it is looked at.
     #[inline]
     fn apply(&mut self, slot: Slot, effect: u32, count: i64, hasher: &Hasher) {
-        let statics = self.statics_of[slot as usize];
-        let mut own_changed = false;
-        for (target, amount) in &self.effects[effect as usize - 2] {
-            let amount = amount * count;
+        let group = self.group_of[slot as usize];
+        if group == NO_GROUP {
+            return;
+        }
+        let at = effect as usize - 2;
+        if self.effects[at].shared {
+            self.apply_shared(group, at, count);
+        }
+        if self.effects[at].own {
+            let new = self.step(group, at, count, hasher);
+            self.move_to(slot, new, hasher);
+        }
+    }
+
+    fn apply_shared(&mut self, group: u32, effect: usize, count: i64) {
+        let facts = &self.statics[self.groups[group as usize].statics as usize].facts;
+        for (target, amount) in &self.effects[effect].amounts {
             let target = &mut self.targets[usize::from(*target)];
-            if let Some(own) = target.own {
-                self.own[slot as usize * self.owns + own] += amount;
-                own_changed = true;
-            }
-            if statics == NO_GROUP {
-                continue;
-            }
-            let facts = &self.statics[statics as usize].facts;
             let value = facts.values[target.column];
             match target.kind {
-                Kind::Affinity if value != 0 => self.affinity_total += amount,
-                Kind::Existing if value != 0 => self.existing_total += amount,
+                Kind::Affinity if value != 0 => self.affinity_total += amount * count,
+                Kind::Existing if value != 0 => self.existing_total += amount * count,
                 Kind::Prefer if value != 0 => self.prefer_hits += count,
                 _ => {}
             }
             if target.own.is_none() && counted(target.kind, value, facts) {
-                target.sums[value as usize] += amount;
+                target.sums[value as usize] += amount * count;
             }
-        }
-        if own_changed && statics != NO_GROUP {
-            self.regroup(slot, statics, hasher);
         }
     }
 
-    /// Puts a node into the group of its facts and own counts.
-    fn regroup(&mut self, slot: Slot, statics: u32, hasher: &Hasher) {
+    /// The group that a node of `group` moves to; worked out once.
+    #[inline]
+    fn step(&mut self, group: u32, effect: usize, count: i64, hasher: &Hasher) -> u32 {
+        let at = (group as usize * self.steps_width + effect) * 2 + usize::from(count > 0);
+        if effect < self.steps_width
+            && let Some(step) = self.steps.get(at)
+            && step.group != NO_GROUP
+            && self.groups[step.group as usize].generation == step.generation
+        {
+            return step.group;
+        }
+        self.first_step(group, effect, count, hasher)
+    }
+
+    fn first_step(&mut self, group: u32, effect: usize, count: i64, hasher: &Hasher) -> u32 {
         let mut own = core::mem::take(&mut self.scratch);
         own.clear();
-        let facts = &self.statics[statics as usize].facts;
-        for target in self.targets.iter().filter(|t| t.own.is_some()) {
-            let raw = self.own[slot as usize * self.owns + own.len()];
-            let per_node = self.is_per_node(target.kind);
-            own.push(own_fact(target.kind, per_node, facts.values[target.column], raw, facts));
+        own.extend_from_slice(self.own_key(group));
+        for (target, amount) in &self.effects[effect].amounts {
+            if let Some(place) = self.targets[usize::from(*target)].own {
+                own[place] += amount * count;
+            }
         }
-        let old = self.group_of[slot as usize];
+        let statics = self.groups[group as usize].statics;
         let new = self.group_with(statics, &own, hasher);
         self.scratch = own;
+        if effect >= self.steps_width {
+            self.steps_width = (effect + 1).next_power_of_two();
+            self.steps.clear();
+        }
+        let at = (group as usize * self.steps_width + effect) * 2 + usize::from(count > 0);
+        if self.steps.len() <= at {
+            self.steps.resize(self.groups.len() * self.steps_width * 2, NO_STEP);
+        }
+        let generation = self.groups[new as usize].generation;
+        self.steps[at] = Step { group: new, generation };
+        new
+    }
+
+    /// Puts a node into a group.
+    #[inline]
+    fn move_to(&mut self, slot: Slot, new: u32, hasher: &Hasher) {
+        let old = core::mem::replace(&mut self.group_of[slot as usize], new);
         if old == new {
             return;
         }
-        self.groups[new as usize].nodes += 1;
-        self.group_of[slot as usize] = new;
         self.note_move(slot);
-        if old != NO_GROUP {
-            self.leave_group(old, hasher);
+        if new != NO_GROUP {
+            let joined = &mut self.groups[new as usize];
+            self.empty_groups -= usize::from(joined.nodes == 0);
+            joined.nodes += 1;
         }
+        if old != NO_GROUP {
+            let left = &mut self.groups[old as usize];
+            left.nodes -= 1;
+            if left.nodes == 0 {
+                self.empty_groups += 1;
+                // Groups come and go; they are swept only when most of them are gone.
+                if self.empty_groups * 2 > self.groups.len() + EMPTY_MAX {
+                    self.sweep_groups(hasher);
+                }
+            }
+        }
+    }
+
+    /// Forgets the groups without nodes.
+    fn sweep_groups(&mut self, hasher: &Hasher) {
+        self.group_free.clear();
+        let groups = u32::try_from(self.groups.len()).expect("groups are at most nodes");
+        for group in (0..groups).rev() {
+            if self.groups[group as usize].nodes > 0 {
+                continue;
+            }
+            let hash = hasher.hash(&(self.groups[group as usize].statics, self.own_key(group)));
+            if let Ok(found) = self.group_ids.find_entry(hash, |g| *g == group) {
+                found.remove();
+                let swept = &mut self.groups[group as usize];
+                swept.generation = swept.generation.wrapping_add(1);
+            }
+            self.group_free.push(group);
+        }
+        self.empty_groups = 0;
     }
 
     fn note_move(&mut self, slot: Slot) {
@@ -556,40 +650,27 @@ impl Sig {
         self.moves[at as usize % MOVES]
     }
 
-    fn leave_group(&mut self, group: u32, hasher: &Hasher) {
-        let left = &mut self.groups[group as usize];
-        left.nodes -= 1;
-        let statics = left.statics;
-        if left.nodes == 0 {
-            let hash = self.group_hash(statics, self.own_key(group), hasher);
-            if let Ok(found) = self.group_ids.find_entry(hash, |g| *g == group) {
-                found.remove();
-            }
-            self.group_free.push(group);
-        }
-    }
-
-    fn group_hash(&self, statics: u32, own: &[i64], hasher: &Hasher) -> u64 {
-        hasher.hash(&(statics, own))
-    }
-
+    /// The group of these facts and counts, made without nodes if there is none.
     fn group_with(&mut self, statics: u32, own: &[i64], hasher: &Hasher) -> u32 {
-        let hash = self.group_hash(statics, own, hasher);
+        let hash = hasher.hash(&(statics, own));
         let found = self.group_ids.find(hash, |g| {
             self.groups[*g as usize].statics == statics && self.own_key(*g) == own
         });
         if let Some(group) = found {
             return *group;
         }
+        self.empty_groups += 1;
         let group = match self.group_free.pop() {
             Some(group) => {
-                self.groups[group as usize] = Group { statics, nodes: 0 };
+                let reused = &mut self.groups[group as usize];
+                reused.statics = statics;
                 let start = group as usize * self.owns;
                 self.own_keys[start..start + self.owns].copy_from_slice(own);
+                self.forget_steps(group);
                 group
             }
             None => {
-                self.groups.push(Group { statics, nodes: 0 });
+                self.groups.push(Group { statics, nodes: 0, generation: 1 });
                 self.own_keys.extend_from_slice(own);
                 u32::try_from(self.groups.len() - 1).expect("groups are at most nodes")
             }
@@ -602,66 +683,84 @@ impl Sig {
         group
     }
 
+    /// The steps from a group lead nowhere any more: its number was given to another.
+    fn forget_steps(&mut self, group: u32) {
+        let width = self.steps_width * 2;
+        let start = group as usize * width;
+        let end = (start + width).min(self.steps.len());
+        if start < end {
+            self.steps[start..end].fill(NO_STEP);
+        }
+    }
+
     /// Phase 2: a node's own fields changed.
     fn look_again(&mut self, slot: Slot, t: Tables<'_>, columns: &Columns, hasher: &Hasher) {
-        let old = self.statics_of[slot as usize];
+        let old_group = self.group_of[slot as usize];
+        let old = match old_group {
+            NO_GROUP => NO_GROUP,
+            group => self.groups[group as usize].statics,
+        };
         let new = self.examine(slot, t, columns, hasher);
         if old == new {
             return;
         }
-        self.statics_of[slot as usize] = new;
-        let changes = self.shared_counts(slot, t);
-        for sign in [-1, 1] {
-            let statics = if sign < 0 { old } else { new };
-            if statics == NO_GROUP {
-                continue;
-            }
-            self.count_domains(statics, sign);
-            for (target, amount, count) in changes.iter().copied() {
-                let facts = &self.statics[statics as usize].facts;
-                let target = &mut self.targets[target];
-                let value = facts.values[target.column];
-                match target.kind {
-                    Kind::Affinity if value != 0 => self.affinity_total += sign * amount,
-                    Kind::Existing if value != 0 => self.existing_total += sign * amount,
-                    Kind::Prefer if value != 0 => self.prefer_hits += sign * count,
-                    _ => {}
-                }
-                if target.own.is_none() && counted(target.kind, value, facts) {
-                    target.sums[value as usize] += sign * amount;
-                }
+        let changes = self.counts_of_pods(slot, t);
+        for (statics, sign) in [(old, -1), (new, 1)] {
+            if statics != NO_GROUP {
+                self.count_domains(statics, sign);
+                self.count_shared(statics, sign, &changes);
             }
         }
         if new == NO_GROUP {
-            let group = self.group_of[slot as usize];
-            self.group_of[slot as usize] = NO_GROUP;
-            self.note_move(slot);
-            if group != NO_GROUP {
-                self.leave_group(group, hasher);
-            }
+            self.move_to(slot, NO_GROUP, hasher);
         } else {
+            let mut own = core::mem::take(&mut self.scratch);
+            own.clear();
+            if old_group == NO_GROUP {
+                own.resize(self.owns, 0);
+                for (target, amount, _) in &changes {
+                    if let Some(place) = self.targets[*target].own {
+                        own[place] += amount;
+                    }
+                }
+            } else {
+                own.extend_from_slice(self.own_key(old_group));
+            }
+            let group = self.group_with(new, &own, hasher);
+            self.scratch = own;
             self.statics[new as usize].nodes += 1;
-            self.regroup(slot, new, hasher);
+            self.move_to(slot, group, hasher);
         }
         if old != NO_GROUP {
-            self.leave_statics(old, hasher);
+            self.leave_statics(old);
         }
     }
 
-    fn leave_statics(&mut self, statics: u32, hasher: &Hasher) {
-        let left = &mut self.statics[statics as usize];
-        left.nodes -= 1;
-        if left.nodes == 0 {
-            let hash = hasher.hash(&left.facts);
-            if let Ok(found) = self.statics_ids.find_entry(hash, |s| *s == statics) {
-                found.remove();
+    /// Adds what the pods of a node add up to, to what is kept for all nodes together.
+    fn count_shared(&mut self, statics: u32, sign: i64, changes: &[(usize, i64, i64)]) {
+        let facts = &self.statics[statics as usize].facts;
+        for (target, amount, count) in changes.iter().copied() {
+            let target = &mut self.targets[target];
+            let value = facts.values[target.column];
+            match target.kind {
+                Kind::Affinity if value != 0 => self.affinity_total += sign * amount,
+                Kind::Existing if value != 0 => self.existing_total += sign * amount,
+                Kind::Prefer if value != 0 => self.prefer_hits += sign * count,
+                _ => {}
             }
-            self.statics_free.push(statics);
+            if target.own.is_none() && counted(target.kind, value, facts) {
+                target.sums[value as usize] += sign * amount;
+            }
         }
+    }
+
+    /// One node fewer has these facts. They stay known: groups without nodes may still refer to them.
+    fn leave_statics(&mut self, statics: u32) {
+        self.statics[statics as usize].nodes -= 1;
     }
 
     /// What the pods of a node add up to: target, amount, number of pods' contributions.
-    fn shared_counts(&self, slot: Slot, t: Tables<'_>) -> Vec<(usize, i64, i64)> {
+    fn counts_of_pods(&self, slot: Slot, t: Tables<'_>) -> Vec<(usize, i64, i64)> {
         let mut sums: Vec<(usize, i64, i64)> = Vec::new();
         if self.targets.is_empty() {
             return sums;
@@ -673,7 +772,7 @@ impl Sig {
             if effect < 2 {
                 continue;
             }
-            for (target, amount) in &self.effects[effect as usize - 2] {
+            for (target, amount) in &self.effects[effect as usize - 2].amounts {
                 let target = usize::from(*target);
                 match sums.iter_mut().find(|(have, ..)| *have == target) {
                     Some((_, sum, count)) => {
@@ -753,16 +852,8 @@ impl Sig {
             return *found;
         }
         let group = StaticGroup { facts, nodes: 0 };
-        let id = match self.statics_free.pop() {
-            Some(id) => {
-                self.statics[id as usize] = group;
-                id
-            }
-            None => {
-                self.statics.push(group);
-                u32::try_from(self.statics.len() - 1).expect("at most one for each node")
-            }
-        };
+        self.statics.push(group);
+        let id = u32::try_from(self.statics.len() - 1).expect("rebuilt long before");
         let statics = &self.statics;
         self.statics_ids.insert_unique(hash, id, |s| hasher.hash(&statics[*s as usize].facts));
         id
@@ -771,9 +862,7 @@ impl Sig {
     fn grow(&mut self, slots: usize) {
         if self.bits.len() < slots {
             self.bits.resize(slots, ABSENT);
-            self.statics_of.resize(slots, NO_GROUP);
             self.group_of.resize(slots, NO_GROUP);
-            self.own.resize(slots * self.owns, 0);
         }
     }
 
@@ -801,12 +890,13 @@ impl Sig {
         self.domain_nodes = vec![Vec::new(); self.rules.hard.len()];
         self.grow(t.nodes.slots());
         self.effect_of = vec![UNKNOWN; t.peers.bound()];
+        let none = vec![0; self.owns];
         for (slot, _) in t.nodes.iter() {
             let statics = self.examine(slot, t, columns, hasher);
-            self.statics_of[slot as usize] = statics;
             self.statics[statics as usize].nodes += 1;
             self.count_domains(statics, 1);
-            self.regroup(slot, statics, hasher);
+            let group = self.group_with(statics, &none, hasher);
+            self.move_to(slot, group, hasher);
         }
         for (id, peer) in t.peers.iter() {
             let effect = self.effect(peer, t, hasher).expect("all keys of all peers were added");
@@ -856,18 +946,6 @@ fn counted(kind: Kind, value: Value, facts: &Facts) -> bool {
         Kind::Hard(i) => facts.hard & (1 << i) != 0,
         Kind::Soft(i) => facts.soft & (1 << i) != 0 && value != 0,
         Kind::Affinity | Kind::Anti | Kind::Existing | Kind::Prefer => value != 0,
-    }
-}
-
-/// An own count as a fact that nodes of a group share: as coarse as the rules allow.
-fn own_fact(kind: Kind, per_node: bool, value: Value, raw: i64, facts: &Facts) -> i64 {
-    match kind {
-        _ if value == 0 => 0,
-        Kind::Hard(i) if facts.hard & (1 << i) == 0 => 0,
-        Kind::Soft(i) if facts.soft & (1 << i) == 0 && !per_node => 0,
-        Kind::Hard(_) | Kind::Soft(_) => raw,
-        Kind::Affinity | Kind::Anti | Kind::Existing => i64::from(raw > 0),
-        Kind::Prefer => raw,
     }
 }
 

@@ -272,7 +272,7 @@ impl<'a> Ground<'a> {
                 .filter(|(peer, _)| counts && constraint.matches(&sig.key, peer))
                 .map(|(_, sign)| sign)
                 .sum();
-            let here = sig.raw_count(slot, target) + moved;
+            let here = sig.count_on(slot, target) + moved;
             let (others, domains) = least_elsewhere(sig, i, target, slot);
             let least = if counts { others.min(here) } else { others };
             let domains_enough = domains > 0 && domains >= constraint.min_domains;
@@ -313,7 +313,7 @@ impl<'a> Ground<'a> {
         for target in &sig.targets {
             let labels = facts.values[target.column] != 0;
             let count = || {
-                sig.raw_count(slot, target) + moved(target.kind, &sig.columns[target.column].key)
+                sig.count_on(slot, target) + moved(target.kind, &sig.columns[target.column].key)
             };
             match target.kind {
                 Kind::Affinity if !labels => labelled = false,
