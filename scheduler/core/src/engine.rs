@@ -207,7 +207,7 @@ pub struct Engine {
     /// Pods whose node is not there, by its name.
     pub(crate) ghosts: BTreeMap<Str, Vec<PodIx>>,
     /// Pods nominated to a node that is not there, by its name: they count when it comes.
-    awaiting: BTreeMap<Str, Vec<PodIx>>,
+    pub(crate) awaiting: BTreeMap<Str, Vec<PodIx>>,
     vector: Vector,
     /// Decisions so far.
     decisions: u64,

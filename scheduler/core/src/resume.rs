@@ -43,14 +43,14 @@ impl Engine {
         }
     }
 
-    /// A pod of the queue is nominated to a node, as it was before a restart. `false`: no such node.
-    pub fn renominate(&mut self, pod: PodIx, node: &str) -> bool {
+    /// A pod of the queue is nominated to a node, there or not, as it was before a restart.
+    pub fn renominate(&mut self, pod: PodIx, node: &Str) {
         match self.nodes.find(node) {
-            Some(slot) => {
-                self.nominate(pod, slot);
-                true
+            Some(slot) => self.nominate(pod, slot),
+            None => {
+                self.nominate(pod, NO_SLOT);
+                self.awaiting.entry(node.clone()).or_default().push(pod);
             }
-            None => false,
         }
     }
 
