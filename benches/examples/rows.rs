@@ -3,8 +3,9 @@
 
 use berth_benches::Bench;
 use berth_scheduler_workload::Row;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+#[expect(clippy::cast_precision_loss, reason = "prints rates to a few digits")]
 fn main() {
     let mut args = std::env::args().skip(1);
     let nodes: usize = args.next().and_then(|n| n.parse().ok()).unwrap_or(5_000);
@@ -14,22 +15,18 @@ fn main() {
             continue;
         }
         let start = Instant::now();
-        let percent = if row == Row::Unschedulable { 70 } else { 70 };
-        let mut bench = Bench::new(row, nodes, percent, 1);
+        let mut bench = Bench::new(row, nodes, 70, 1);
         let filled = start.elapsed();
         let (placed, fill_refused) = (bench.placed(), bench.refused);
         bench.refused = 0;
         let mut best = f64::MAX;
         let rounds = if nodes > 20_000 { 20_000 } else { 50_000 };
         for _ in 0..7 {
-            let start = Instant::now();
+            let start = on_cpu();
             for _ in 0..rounds {
-                bench.place();
-                if row != Row::Unschedulable {
-                    bench.release();
-                }
+                bench.turn();
             }
-            best = best.min(start.elapsed().as_secs_f64());
+            best = best.min(on_cpu().saturating_sub(start).as_secs_f64());
         }
         println!(
             "{:28} {:>10.0}/s  fill {placed} pods in {:.2}s ({:.0}/s, refused {fill_refused}) refused {}",
@@ -40,4 +37,11 @@ fn main() {
             bench.refused,
         );
     }
+}
+
+/// Time that this thread was on a processor: on a shared machine the clock on the wall tells more of the neighbours.
+fn on_cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = stat.split(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0);
+    Duration::from_nanos(nanos)
 }

@@ -216,7 +216,10 @@ mod tests {
             let words: Vec<&str> = command.split(' ').collect();
             test_filter(&words).map(str::to_owned)
         };
-        assert_eq!(filter("cargo test --release -p a --test b some_name"), Some("some_name".into()));
+        assert_eq!(
+            filter("cargo test --release -p a --test b some_name"),
+            Some("some_name".into())
+        );
         assert_eq!(filter("cargo test -p a --test b"), None);
     }
 

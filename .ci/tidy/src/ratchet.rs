@@ -54,7 +54,8 @@ mod tests {
         assert_eq!(check(850, 100), 0);
         assert_eq!(check(901, 101), 2);
         assert_eq!(ratchet.compare(&[("a.rs".to_owned(), 900)]).len(), 1, "b.rs is done");
-        let new = [("a.rs".to_owned(), 900), ("b.rs long".to_owned(), 100), ("c.rs".to_owned(), 801)];
+        let new =
+            [("a.rs".to_owned(), 900), ("b.rs long".to_owned(), 100), ("c.rs".to_owned(), 801)];
         assert_eq!(ratchet.compare(&new).len(), 1);
     }
 }

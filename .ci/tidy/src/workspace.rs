@@ -91,7 +91,7 @@ fn walk(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) -> io:
             }
             continue;
         }
-        let shell = folder.ends_with(".ci") && !name.contains('.');
+        let shell = folder == root.join(".ci") && !name.contains('.');
         if shell || TEXT.iter().any(|ending| has_ending(&name, ending)) {
             let from_root = path.strip_prefix(root).map_err(io::Error::other)?;
             let text = fs::read_to_string(&path)?;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every bench body on a small cluster: it refuses nothing, and decides the same whatever the machine can do.
+
+use berth_benches::{Bench, Budgets, Crowd, Preemption};
+use berth_scheduler_core::{Options, Vector};
+use berth_scheduler_workload::Row;
+
+const NODES: usize = 200;
+
+fn options(vector: Vector, hash_seed: u64) -> Options {
+    Options { seed: 7, hash_seed, vector, ..Options::default() }
+}
+
+/// The digest of a run, which must be the same with other vector instructions and other seeds of hash tables.
+fn digest(name: &str, run: impl Fn(Options) -> u64) -> u64 {
+    let digest = run(options(berth_scheduler_host::vector(), 0));
+    assert_eq!(digest, run(options(Vector::BASELINE, 0)), "{name}: without vector instructions");
+    assert_eq!(digest, run(options(Vector::BASELINE, 4_711)), "{name}: with another hash seed");
+    println!("{name:28} {digest:016x}");
+    digest
+}
+
+#[test]
+fn every_row_places_and_releases() {
+    for row in Row::ALL.into_iter().chain([Row::Unschedulable]) {
+        digest(&row.name(), |options| {
+            let mut bench = Bench::with(row, NODES, 70, options);
+            assert_eq!(bench.refused, 0, "{}: filling refuses nothing", row.name());
+            for _ in 0..2_000 {
+                bench.turn();
+            }
+            let wanted = if row == Row::Unschedulable { 2_000 } else { 0 };
+            assert_eq!(bench.refused, wanted, "{}", row.name());
+            bench.digest.value()
+        });
+    }
+}
+
+#[test]
+fn preemption_finds_victims_and_places() {
+    let run = |budgets: Budgets| {
+        move |options: Options| {
+            let mut preemption = Preemption::new(NODES, budgets, options);
+            for _ in 0..500 {
+                preemption.turn();
+            }
+            assert_eq!(preemption.refused, 0);
+            preemption.digest.value()
+        }
+    };
+    let without = digest("preempt without budgets", run(Budgets::None));
+    let with = digest("preempt with 10 budgets", run(Budgets::Ten));
+    assert_ne!(without, with, "budgets make a difference");
+}
+
+#[test]
+fn a_node_that_helps_places_its_class_and_no_other() {
+    let (pods, classes) = (2_000, 20);
+    let mut crowd = Crowd::new(NODES, pods, classes, 7);
+    assert_eq!(crowd.placed, 0);
+    assert_eq!(crowd.sizes().unschedulable, pods);
+    assert_eq!(crowd.refused, classes as u64, "one of each class is tried, not each pod");
+    for _ in 0..1_000 {
+        crowd.event();
+        crowd.bench.turn();
+    }
+    assert_eq!(crowd.placed, 0, "nothing that happens helps them");
+    crowd.settle();
+    crowd.help(i64::try_from(pods / classes).unwrap());
+    crowd.drain();
+    assert_eq!(crowd.placed, (pods / classes) as u64);
+    assert_eq!(crowd.bench.refused, 0);
+}
