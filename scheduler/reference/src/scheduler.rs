@@ -101,13 +101,12 @@ pub(crate) fn with_nominated(
     let info = &plain.snapshot().nodes[at];
     let pod = cycle.pod;
     let nominated = |other: &&Pod| {
-        other.node.is_none()
-            && other.nominated.as_ref() == Some(&info.node.name)
+        other.nominated.as_ref() == Some(&info.node.name)
             && other.spec.priority >= pod.spec.priority
             && other.uid != pod.uid
     };
     let mut pods = info.pods.clone();
-    pods.extend(cycle.snapshot.state.pods.values().filter(nominated));
+    pods.extend(cycle.snapshot.waiting.iter().copied().filter(nominated));
     if pods.len() > info.pods.len() {
         let what_if = plain.snapshot().with_pods(at, pods);
         if let Some(refusal) = cycle.filters(&what_if).first(at) {

@@ -6,6 +6,7 @@ use berth_scheduler_model::Str;
 use berth_scheduler_model::labels::Labels;
 use berth_scheduler_model::node::Node;
 use berth_scheduler_model::pod::Pod;
+use std::collections::BTreeMap;
 
 /// A node with the pods on it.
 #[derive(Debug, Clone)]
@@ -21,16 +22,25 @@ pub(crate) struct NodeInfo<'a> {
 pub(crate) struct Snapshot<'a> {
     pub(crate) state: &'a State,
     pub(crate) nodes: Vec<NodeInfo<'a>>,
+    /// Pods without a node.
+    pub(crate) waiting: Vec<&'a Pod>,
 }
 
 impl<'a> Snapshot<'a> {
     pub(crate) fn of(state: &'a State) -> Self {
+        let mut bound: BTreeMap<&Str, Vec<&Pod>> = BTreeMap::new();
+        let mut waiting = Vec::new();
+        for pod in state.pods.values() {
+            match &pod.node {
+                Some(node) => bound.entry(node).or_default().push(pod),
+                None => waiting.push(pod),
+            }
+        }
         let nodes = state.nodes.values().map(|node| {
-            let here = |pod: &&Pod| pod.node.as_ref() == Some(&node.name);
-            let pods: Vec<&Pod> = state.pods.values().filter(here).collect();
+            let pods = bound.remove(&node.name).unwrap_or_default();
             NodeInfo { node, original: pods.clone(), pods }
         });
-        Self { state, nodes: nodes.collect() }
+        Self { state, nodes: nodes.collect(), waiting }
     }
 
     /// The same with other pods on one node.

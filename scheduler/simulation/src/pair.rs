@@ -5,7 +5,7 @@ use crate::claims::{Claims, News};
 use crate::coverage::Coverage;
 use crate::scenario::Scenario;
 use crate::step::{Question, Step};
-use berth_scheduler_core::{Options, Outcome, PodId, Refusal, tie_hash};
+use berth_scheduler_core::{Options, Outcome, PodId, PodIx, Refusal, tie_hash};
 use berth_scheduler_model::Str;
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_model::pod::Pod;
@@ -100,6 +100,7 @@ impl Pair {
             Step::Ask(pod, question) => {
                 match question {
                     Question::Decision => self.compare_decision(pod)?,
+                    Question::Choice => self.compare_choice(pod)?,
                     Question::Verdict => self.compare_verdict(pod)?,
                     Question::Preemption => self.compare_preemption(pod)?,
                 }
@@ -144,6 +145,27 @@ impl Pair {
 
     fn place(&mut self, pod: &Pod) -> Result<Placed, Difference> {
         let decision = self.reference(pod).decide(pod);
+        let Some((node, placed)) = self.compare_placement(pod, decision)? else {
+            self.coverage.refused += 1;
+            return Ok(Placed::default());
+        };
+        self.coverage.placed += 1;
+        let bound = Pod { node: Some(node.clone()), ..pod.clone() };
+        self.apply_to_references(&Event::Pod(Box::new(bound)));
+        let bindings = self.engine.engine().bindings(placed).to_vec();
+        let told = self.claims.placed(pod, &node, &bindings);
+        for event in &told {
+            self.apply_to_references(event);
+        }
+        Ok(Placed { node: Some(node) })
+    }
+
+    /// Places a pod with the engine alone, which must choose as the naive scheduler decided.
+    fn compare_placement(
+        &mut self,
+        pod: &Pod,
+        decision: Decision,
+    ) -> Result<Option<(Str, PodIx)>, Difference> {
         let choice = choice(&decision, pod, self.seed);
         let id = PodId { uid: &pod.uid, namespace: &pod.namespace, name: &pod.name };
         let outcome = self.engine.engine().place(id, &pod.spec);
@@ -160,21 +182,10 @@ impl Pair {
             None => Err(decision.rejected_by),
         };
         check(format_args!("the placement of {}", pod.uid), &told(self), &expected)?;
-        let Ok((node, ..)) = expected else {
-            self.coverage.refused += 1;
-            return Ok(Placed::default());
-        };
-        self.coverage.placed += 1;
-        let bound = Pod { node: Some(node.clone()), ..pod.clone() };
-        self.apply_to_references(&Event::Pod(Box::new(bound)));
-        if let Outcome::Placed(placement) = outcome {
-            let bindings = self.engine.engine().bindings(placement.pod).to_vec();
-            let told = self.claims.placed(pod, &node, &bindings);
-            for event in &told {
-                self.apply_to_references(event);
-            }
-        }
-        Ok(Placed { node: Some(node) })
+        Ok(match (expected, outcome) {
+            (Ok((node, ..)), Outcome::Placed(placement)) => Some((node, placement.pod)),
+            _ => None,
+        })
     }
 
     fn compare_decision(&mut self, pod: &Pod) -> Result<(), Difference> {
@@ -189,6 +200,14 @@ impl Pair {
         check("the totals", &totals, &decision.totals)?;
         check("the refusals", &counts(&survey.refusal), &decision.rejected_by)?;
         check("the choice", &chosen, &choice(&decision, pod, self.seed))
+    }
+
+    fn compare_choice(&mut self, pod: &Pod) -> Result<(), Difference> {
+        let decision = self.reference(pod).decide(pod);
+        self.coverage.decided(&decision);
+        self.compare_placement(pod, decision)?;
+        self.engine.engine().release(&pod.uid);
+        Ok(())
     }
 
     fn compare_verdict(&mut self, pod: &Pod) -> Result<(), Difference> {

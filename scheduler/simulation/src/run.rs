@@ -107,12 +107,17 @@ fn attempt(scenario: &Scenario, steps: &mut Vec<Step>) -> Result<Coverage, Diffe
         steps.push(Step::Apply(event));
         pair.take(&steps[steps.len() - 1])?;
     }
-    for _ in 0..scenario.events {
+    let silence = scenario.events / 2;
+    for at in 0..scenario.events + scenario.silent {
         let step = world.turn();
         steps.push(step.clone());
         let placed = pair.take(&step)?;
         if let (Step::Place(pod), Some(node)) = (step, placed.node) {
             world.placed(pod, node);
+        }
+        let silent = (silence..silence + scenario.silent).contains(&at);
+        if silent || at % scenario.every != 0 {
+            continue;
         }
         steps.push(world.question());
         pair.take(&steps[steps.len() - 1])?;

@@ -144,6 +144,10 @@ pub struct Scenario {
     pub preempt: usize,
     /// The profiles.
     pub profiles: Vec<Profile>,
+    /// Something is asked after each so many turns.
+    pub every: usize,
+    /// Turns in a row after which nothing is asked.
+    pub silent: usize,
     /// The engine's budget for what it keeps of classes.
     pub class_bytes: usize,
 }
@@ -198,7 +202,7 @@ impl Scenario {
             3..8 => rng.between(3, 20),
             _ => rng.between(20, 300),
         };
-        Self {
+        let scenario = Self {
             seed,
             nodes,
             nodes_max: nodes + nodes / 3 + 2,
@@ -221,7 +225,55 @@ impl Scenario {
             preempt: if features[Feature::Priorities as usize] > 0 { 120 } else { 2 },
             profiles: profiles::draw(&mut rng),
             class_bytes: *rng.pick(&[1 << 14, 1 << 16, 256 << 20, 256 << 20]),
+            silent: 0,
+            every: 1,
+        };
+        match seed % 400 {
+            50 => scenario.long(&mut rng),
+            100 | 300 => scenario.silent(&mut rng),
+            150 | 350 => scenario.wide(&mut rng),
+            _ => scenario,
         }
+    }
+
+    /// Many pods with labels of their own, which selectors read: more kinds of pods than the engine remembers.
+    fn long(mut self, rng: &mut Rng) -> Self {
+        self.features[Feature::OwnLabels as usize] = 100;
+        self.features[Feature::SpreadSoft as usize] = 40;
+        self.features[Feature::AntiAffinity as usize] = 20;
+        self.features[Feature::Volumes as usize] = 0;
+        self.classes = rng.between(2, 10);
+        (self.nodes, self.nodes_max) = (5, 7);
+        // Each rule that the engine compiles looks at all these kinds, and takes the time that events could: few do.
+        self.every = 25;
+        self.turns[Turn::Namespace as usize] = 0;
+        self.turns[Turn::NewClass as usize] = 0;
+        self.turns[Turn::Place as usize] = 1;
+        self.turns[Turn::Bind as usize] = 30;
+        self.untidy = 0;
+        self.events = 25_000;
+        self
+    }
+
+    /// For a long time nobody asks: classes fall behind by more than is logged.
+    fn silent(mut self, rng: &mut Rng) -> Self {
+        self.silent = rng.between(5_000, 90_000);
+        self.classes = self.classes.min(10);
+        (self.nodes, self.nodes_max) = (6, 9);
+        self
+    }
+
+    /// Nearly each node is a group of its own.
+    fn wide(mut self, rng: &mut Rng) -> Self {
+        self.values = 150;
+        self.features[Feature::SpreadSoft as usize] = 60;
+        self.features[Feature::Preferences as usize] = 60;
+        self.untidy = 0;
+        self.classes = rng.between(2, 6);
+        (self.nodes, self.nodes_max) = (230, 260);
+        self.pods_per_node = 3;
+        self.events = 700;
+        self
     }
 
     /// Whether a spec is to have a feature.

@@ -22,6 +22,8 @@ pub enum Step {
 pub enum Question {
     /// Every total, the number of refusals by plugin, and the choice.
     Decision,
+    /// The choice as a placement makes it: the pod is placed, and gone again.
+    Choice,
     /// Every reason and every score besides.
     Verdict,
     /// Who would have to go.

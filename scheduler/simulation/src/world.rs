@@ -163,10 +163,13 @@ impl World {
             pod.nominated = Some(self.rng.pick(&self.nodes).name.clone());
         }
         let at = self.rng.below(1_000);
+        let choose = !waiting && pod.nominated.is_none() && self.rng.percent(40);
         let question = if at < self.scenario.full {
             Question::Verdict
         } else if at < self.scenario.full + self.scenario.preempt {
             Question::Preemption
+        } else if choose {
+            Question::Choice
         } else {
             Question::Decision
         };
