@@ -77,8 +77,40 @@ pub(crate) struct GroupLanes {
     stale: bool,
     /// Place in `Lanes::live`.
     live_at: u32,
-    /// The best lane of each block.
+    /// No lane of a block is better than this.
     blocks: Vec<u32>,
+    /// A bit for each block whose bound may be too high: it is worked out when it matters.
+    loose: Vec<u64>,
+}
+
+impl GroupLanes {
+    fn resize(&mut self, blocks: usize) {
+        self.blocks.resize(blocks, 0);
+        self.loose.resize(blocks.div_ceil(64), 0);
+    }
+
+    /// The best lane of a block is at least this.
+    #[inline]
+    fn raise(&mut self, block: usize, lane: u32) {
+        if lane > self.blocks[block] {
+            self.blocks[block] = lane;
+            self.loose[block / 64] &= !(1 << (block % 64));
+            self.best = self.best.max(lane);
+        }
+    }
+
+    fn resident(&self) -> usize {
+        size_of::<Self>() + self.blocks.capacity() * 4 + self.loose.capacity() * 8
+    }
+
+    /// A lane of a block was lowered or left from `old`.
+    #[inline]
+    fn lower(&mut self, block: usize, old: u32) {
+        if self.blocks[block] == old {
+            self.loose[block / 64] |= 1 << (block % 64);
+            self.stale |= self.best == old;
+        }
+    }
 }
 
 /// A verdict about a node by itself: 0 passes, else place of the first refusing plugin plus one.
@@ -307,11 +339,14 @@ impl Lanes {
         self.grow(inputs.nodes.slots());
         for at in self.moves..inputs.sig.moves_head() {
             let slot = inputs.sig.moved(at);
+            let old = self.cells[slot as usize];
             let moved = match inputs.sig.group_of[slot as usize] {
                 NO_GROUP => EMPTY,
-                group => with_group(self.cells[slot as usize], group),
+                group => with_group(old, group),
             };
-            self.place(slot, moved, inputs.vector);
+            if moved != old {
+                self.place(slot, moved);
+            }
         }
         self.moves = inputs.sig.moves_head();
         let mut dirty = core::mem::take(&mut self.dirty);
@@ -326,6 +361,7 @@ impl Lanes {
         lanes.clear();
         lanes.resize(dirty.len(), 0);
         local::gather(inputs.vector, inputs.nodes, inputs.rules, inputs.shape, &dirty, &mut lanes);
+        touch(&self.cells, dirty.iter().copied());
         for (slot, lane) in dirty.iter().zip(&lanes) {
             self.set(*slot, *lane, inputs);
         }
@@ -339,14 +375,14 @@ impl Lanes {
         }
         self.cells.resize(slots, EMPTY);
         for group in self.groups.iter_mut().filter(|g| !g.blocks.is_empty()) {
-            group.blocks.resize(slots / BLOCK, 0);
+            group.resize(slots / BLOCK);
         }
     }
 
     /// Takes a node out, as refused by this plugin, until it is mended.
-    pub(crate) fn suppress(&mut self, slot: Slot, plugin: Plugin, vector: Vector) {
+    pub(crate) fn suppress(&mut self, slot: Slot, plugin: Plugin) {
         let group = group_of(self.cells[slot as usize]);
-        self.place(slot, cell(0, group, refused_by(plugin)), vector);
+        self.place(slot, cell(0, group, refused_by(plugin)));
     }
 
     /// Recomputes one node.
@@ -371,12 +407,12 @@ impl Lanes {
             _ => 0,
         };
         let group = group_of(self.cells[slot as usize]);
-        self.place(slot, cell(lane, group, verdict), inputs.vector);
+        self.place(slot, cell(lane, group, verdict));
     }
 
     /// A node's cell is now this.
     #[inline]
-    fn place(&mut self, slot: Slot, new: u64, vector: Vector) {
+    fn place(&mut self, slot: Slot, new: u64) {
         let at = slot as usize;
         let old = core::mem::replace(&mut self.cells[at], new);
         let same_place = (old ^ new) & PLACE == 0;
@@ -388,14 +424,10 @@ impl Lanes {
         }
         let (old_lane, new_lane, block) = (lane_of(old), lane_of(new), at / BLOCK);
         if old_lane != 0 && (!same_place || new_lane < old_lane) {
-            self.lowered(group_of(old), block, old_lane, vector);
+            self.groups[group_of(old) as usize].lower(block, old_lane);
         }
         if new_lane != 0 {
-            let group = &mut self.groups[group_of(new) as usize];
-            if new_lane > group.blocks[block] {
-                group.blocks[block] = new_lane;
-                group.best = group.best.max(new_lane);
-            }
+            self.groups[group_of(new) as usize].raise(block, new_lane);
         }
     }
 
@@ -427,9 +459,10 @@ impl Lanes {
         let blocks = if self.wide { 0 } else { self.cells.len() / BLOCK };
         let joined = &mut self.groups[at];
         if joined.members == 0 {
-            joined.blocks.resize(blocks, 0);
+            joined.resize(blocks);
+            // Bounds of members that left may still stand.
             joined.best = 0;
-            joined.stale = false;
+            joined.stale = true;
             joined.live_at = u32::try_from(self.live.len()).expect("groups are at most nodes");
             self.live.push(group);
         }
@@ -448,27 +481,24 @@ impl Lanes {
         }
     }
 
-    /// A lane of a group's block was lowered or left from `old`.
-    fn lowered(&mut self, group: u32, block: usize, old: u32, vector: Vector) {
-        if self.groups[group as usize].blocks[block] != old {
-            return;
-        }
-        let best = best_in(vector, cells_at(&self.cells, block * BLOCK), group);
-        let lowered = &mut self.groups[group as usize];
-        lowered.blocks[block] = best;
-        if lowered.best == old {
-            lowered.stale = true;
-        }
-    }
-
     /// The best lane of a group.
     pub(crate) fn best(&mut self, group: u32, vector: Vector) -> u32 {
-        let group = &mut self.groups[group as usize];
-        if group.stale {
-            group.best = local::largest(vector, &group.blocks);
-            group.stale = false;
+        let lanes = &mut self.groups[group as usize];
+        if !lanes.stale {
+            return lanes.best;
         }
-        group.best
+        lanes.stale = false;
+        loop {
+            let bound = local::largest(vector, &lanes.blocks);
+            let block = lanes.blocks.iter().position(|b| *b == bound).unwrap_or(0);
+            let (word, bit) = (block / 64, 1 << (block % 64));
+            if bound == 0 || lanes.loose[word] & bit == 0 {
+                lanes.best = bound;
+                return bound;
+            }
+            lanes.loose[word] &= !bit;
+            lanes.blocks[block] = best_in(vector, cells_at(&self.cells, block * BLOCK), group);
+        }
     }
 
     /// Whether groups have no maxima of their own: the best node is found by a pass over all lanes.
@@ -555,8 +585,10 @@ impl Lanes {
             group.stale = false;
             if self.wide {
                 group.blocks = Vec::new();
+                group.loose = Vec::new();
             } else {
                 group.blocks.clear();
+                group.loose.clear();
             }
         }
         self.cells.clear();
@@ -593,8 +625,7 @@ impl Lanes {
                 let group = &mut self.groups[one as usize];
                 group.members += found.fitting - 1;
                 if !self.wide {
-                    group.blocks[block] = found.best;
-                    group.best = group.best.max(found.best);
+                    group.raise(block, found.best);
                 }
             }
             return;
@@ -605,9 +636,7 @@ impl Lanes {
             }
             self.join(groups[i]);
             if !self.wide {
-                let group = &mut self.groups[groups[i] as usize];
-                group.blocks[block] = group.blocks[block].max(lanes[i]);
-                group.best = group.best.max(lanes[i]);
+                self.groups[groups[i] as usize].raise(block, lanes[i]);
             }
         }
     }
@@ -656,10 +685,20 @@ impl Lanes {
     /// Bytes held.
     pub(crate) fn resident(&self) -> usize {
         self.cells.capacity() * 8
-            + self.groups.iter().map(|g| size_of::<GroupLanes>() + g.blocks.capacity() * 4).sum::<usize>()
+            + self.groups.iter().map(GroupLanes::resident).sum::<usize>()
             + self.images.capacity() * 16
             + size_of::<Self>()
     }
+}
+
+/// Reads places ahead of their use, all at once: each is likely a cache miss, and those then overlap.
+#[inline]
+pub(crate) fn touch<T: Copy + core::ops::BitXor<Output = T> + Default>(
+    table: &[T],
+    slots: impl Iterator<Item = Slot>,
+) {
+    let mixed = slots.fold(T::default(), |mixed, slot| mixed ^ table[slot as usize]);
+    core::hint::black_box(mixed);
 }
 
 fn image_lane(score: i64) -> u32 {

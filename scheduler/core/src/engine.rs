@@ -360,7 +360,16 @@ impl Engine {
                 self.bindings.insert(pod, bindings);
             }
         }
+        self.hold_claims(pod, true);
         self.put_on(pod, node, PodState::Assumed);
+    }
+
+    /// A pod has a node now, there or not (`false`: it is about to be forgotten): so long its claims keep what is assumed of them.
+    pub(crate) fn hold_claims(&mut self, pod: PodIx, held: bool) {
+        let entry = self.specs.get(self.pods.get(pod).spec);
+        if !entry.spec.volumes.is_empty() {
+            self.storage.hold(self.namespaces.ids.name(entry.namespace), &entry.spec, held);
+        }
     }
 
     /// The slot of the node that was chosen.
@@ -541,7 +550,7 @@ impl Engine {
                     continue;
                 }
                 if let Some((plugin, _)) = ground.refusal(asking, *slot, Change { off: &[], on: &on }) {
-                    lanes.suppress(*slot, plugin, vector);
+                    lanes.suppress(*slot, plugin);
                 }
             }
             let members = lanes.live.iter().map(|g| (*g, lanes.groups[*g as usize].members));
@@ -692,9 +701,9 @@ impl Engine {
         self.take_off(ix);
         self.nominate(ix, NO_SLOT);
         let spec = self.pods.get(ix).spec;
-        if let Some(bindings) = self.bindings.remove(&ix) {
-            let namespace = self.namespaces.ids.name(self.specs.get(spec).namespace);
-            self.storage.forget(namespace, &bindings);
+        self.bindings.remove(&ix);
+        if self.pods.get(ix).state != PodState::Pending {
+            self.hold_claims(ix, false);
         }
         self.pods.remove(ix);
         self.specs.release(spec);
@@ -780,21 +789,25 @@ impl Engine {
     }
 
     fn set_pod(&mut self, now: Tick, pod: &Pod) {
+        let namespace = self.namespaces.ids.intern_str(&pod.namespace);
         let mut bindings = None;
+        if pod.node.is_some() {
+            // Before the pod is forgotten as it was: what is assumed of its claims outlives that.
+            self.storage.hold(&pod.namespace, &pod.spec, true);
+        }
         if let Some(old) = self.pods.find(&pod.uid) {
             if self.confirms(old, pod) {
+                self.storage.hold(&pod.namespace, &pod.spec, false);
                 let record = self.pods.get_mut(old);
                 record.state = PodState::Bound;
                 record.started = pod.started.unwrap_or(crate::pods::NOT_STARTED);
                 return;
             }
-            // Its claims keep what was assumed for them while it is on a node.
             if pod.node.is_some() {
                 bindings = self.bindings.remove(&old);
             }
             self.forget(old);
         }
-        let namespace = self.namespaces.ids.intern_str(&pod.namespace);
         let spec = self.spec_of(namespace, &pod.spec);
         self.specs.retain(spec);
         let ix = self.pods.insert(&pod.uid, &pod.name, spec);

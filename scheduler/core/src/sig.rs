@@ -11,6 +11,7 @@
 //! knows them; (2) nodes whose own fields changed are looked at anew and, where a fact changed, the counts of all their present
 //! pods move from the old fact to the new. Counts are sums, so the order of the two does not matter to the result.
 
+use crate::class::touch;
 use crate::columns::{ColumnId, Columns, Value};
 use crate::hash::{Hasher, Table};
 use crate::log::Log;
@@ -429,11 +430,9 @@ impl Sig {
             }
             return true;
         }
-        for position in from..t.log.head() {
-            let entry = t.log.entry(position);
-            if entry.peer == PeerId::NONE {
-                continue;
-            }
+        let entries = (from..t.log.head()).map(|position| t.log.entry(position));
+        touch(&self.group_of, entries.clone().map(|entry| entry.slot));
+        for entry in entries.filter(|entry| entry.peer != PeerId::NONE) {
             let effect = self.effect_of[entry.peer.0 as usize];
             debug_assert_ne!(effect, UNKNOWN, "every peer was met");
             if effect != NO_EFFECT {

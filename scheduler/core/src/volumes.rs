@@ -69,6 +69,8 @@ pub(crate) struct Storage {
     assumed_claims: BTreeMap<ClaimKey, Assumed>,
     /// Pods on nodes that use a claim.
     users: BTreeMap<ClaimKey, u32>,
+    /// Pods that have a node, there or not, and name a claim.
+    holders: BTreeMap<ClaimKey, u32>,
     /// Changes with anything here.
     epoch: u64,
 }
@@ -128,6 +130,7 @@ impl Storage {
             assumed_volumes: BTreeMap::new(),
             assumed_claims: BTreeMap::new(),
             users: BTreeMap::new(),
+            holders: BTreeMap::new(),
             epoch: 1,
         }
     }
@@ -669,16 +672,27 @@ impl Storage {
         self.touch();
     }
 
-    /// Takes back what was assumed for a pod's claims.
-    pub(crate) fn forget(&mut self, namespace: &Str, bindings: &[Binding]) {
-        for binding in bindings {
-            let key = (namespace.clone(), binding.claim().clone());
-            if let Some(Assumed::Volume(volume)) = self.assumed_claims.remove(&key) {
-                self.assumed_volumes.remove(&volume);
+    /// A pod with these claims has a node, there or not (`false`: the pod is gone). What was assumed of a claim stands until the
+    /// last of its pods is gone.
+    pub(crate) fn hold(&mut self, namespace: &Str, spec: &PodSpec, held: bool) {
+        for (name, _) in claims(spec) {
+            let key = (namespace.clone(), name.clone());
+            let holders = self.holders.entry(key.clone()).or_insert(0);
+            if held {
+                *holders += 1;
+                continue;
             }
-        }
-        if !bindings.is_empty() {
-            self.touch();
+            *holders -= 1;
+            if *holders > 0 {
+                continue;
+            }
+            self.holders.remove(&key);
+            if let Some(assumed) = self.assumed_claims.remove(&key) {
+                if let Assumed::Volume(volume) = assumed {
+                    self.assumed_volumes.remove(&volume);
+                }
+                self.touch();
+            }
         }
     }
 }
