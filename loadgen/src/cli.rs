@@ -2,11 +2,14 @@
 //! The command line.
 
 pub mod oracle;
+pub mod schedule;
 
 use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = "\
 Start here:
+  berth-loadgen schedule
+        starts a scheduling service, loads it with one row after the other, prints what it does a second
   berth-loadgen oracle scheduler/testdata/oracle/*.jsonl.gz
         asks the engine for kube-scheduler's own recorded verdicts
 
@@ -27,6 +30,8 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Load a scheduling service over gRPC, and check every answer
+    Schedule(Box<schedule::ScheduleArgs>),
     /// Ask the engine for recorded verdicts of kube-scheduler, and count the agreements
     Oracle(oracle::OracleArgs),
 }

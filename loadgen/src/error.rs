@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why a run could not be made.
 
+use berth_proto::wire::WireError;
 use std::error::Error as _;
 use std::fmt::Write;
 use std::io;
@@ -20,12 +21,120 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    /// A file could not be read.
+    #[error("cannot read {}", .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder for journals could not be made.
+    #[error("cannot make a folder for the journal; name one with --data DIR")]
+    Folder(#[source] io::Error),
     /// The output could not be written.
     #[error("cannot write to the standard output")]
     Output(#[source] io::Error),
     /// Verdicts could not be read.
     #[error("cannot read the verdicts")]
     Verdicts(#[source] berth_scheduler_testkit::ReadError),
+    /// There is no such row.
+    #[error("there is no row {name:?}; --list-rows lists them")]
+    UnknownRow {
+        /// The name that was given.
+        name: String,
+    },
+    /// A flag says otherwise than the row.
+    #[error(
+        "row {row} fixes how its load travels, so {flag} cannot be given; use --row {workload} {flag} ..."
+    )]
+    FixedRow {
+        /// The row.
+        row: String,
+        /// The flag.
+        flag: &'static str,
+        /// The row's workload.
+        workload: String,
+    },
+    /// The runtime could not be started.
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    /// The timer does not work.
+    #[error("the timer fails")]
+    Timer(#[source] io::Error),
+    /// The service's process could not be started.
+    #[error("cannot start the service's process")]
+    Spawn(#[source] io::Error),
+    /// The service's process is gone, or did not start properly.
+    #[error("the service's process ended ({status}); what it printed is above")]
+    ServerGone {
+        /// How it ended.
+        status: String,
+    },
+    /// No connection to the service.
+    #[error("cannot connect to the service at {address}; is it running there?")]
+    Connect {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: tonic::transport::Error,
+    },
+    /// TLS is asked for, and the address says otherwise.
+    #[error("the --tls flags need an address that begins with https://, not {address}")]
+    TlsWithoutHttps {
+        /// The address.
+        address: String,
+    },
+    /// The service is in use.
+    #[error(
+        "the service already has {nodes} nodes and {pods} pods, and a load would mix with them; \
+         use an empty service, or --replace to remove what it has"
+    )]
+    Occupied {
+        /// Nodes it has.
+        nodes: u32,
+        /// Pods it has.
+        pods: u32,
+    },
+    /// A call failed as a whole.
+    #[error("{call} failed: {} ({:?})", .status.message(), .status.code())]
+    Call {
+        /// Which.
+        call: &'static str,
+        /// What the service said.
+        status: Box<tonic::Status>,
+    },
+    /// The service ended the stream.
+    #[error("the service ended the stream while answers were due")]
+    StreamEnded,
+    /// An answer is no message of the contract.
+    #[error("an answer cannot be read")]
+    Answer(#[source] WireError),
+    /// The cluster could not be registered.
+    #[error("the cluster could not be registered: {0}")]
+    Setup(String),
+}
+
+impl Error {
+    /// A call that failed.
+    pub fn call(call: &'static str) -> impl Fn(tonic::Status) -> Self {
+        move |status| Self::Call { call, status: Box::new(status) }
+    }
+
+    /// Whether the run itself is impossible, so that trying the next row has no sense either.
+    pub fn is_about_the_run(&self) -> bool {
+        let row = matches!(
+            self,
+            Self::ServerGone { .. }
+                | Self::Call { .. }
+                | Self::StreamEnded
+                | Self::Answer(_)
+                | Self::Setup(_)
+        );
+        !row
+    }
 }
 
 /// An error with what caused it, in one line.

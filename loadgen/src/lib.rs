@@ -2,17 +2,21 @@
 //! The load generator: what proves Berth's figures, on the user's own machine.
 //!
 //! - [`cli`]: the command line. Each subcommand has a module of the same name there, with its flags and its help.
+//! - [`books`]: the client's own books, against which every answer is checked.
 //! - [`oracle`]: recorded verdicts of kube-scheduler, asked of the engine.
+//! - [`schedule`]: load on a scheduling service.
 //! - [`report`]: what a run found out, as a table and as JSON.
 //!
 //! Not here: anything that decides. What the checks know of Kubernetes' rules is written apart from the engine, on purpose.
 #![forbid(unsafe_code)]
 
+pub mod books;
 pub mod cli;
 pub mod error;
 pub mod oracle;
 pub mod progress;
 pub mod report;
+pub mod schedule;
 
 pub use cli::Cli;
 pub use error::{Error, chain};
@@ -44,9 +48,11 @@ impl Verdict {
     }
 }
 
-/// Runs a command.
-pub fn run(cli: Cli) -> Result<Verdict, Error> {
+/// Runs a command; `line` is the command line as given, for the records.
+pub fn run(cli: Cli, line: &str) -> Result<Verdict, Error> {
+    let out = &mut std::io::stdout();
     match cli.command {
-        cli::Command::Oracle(args) => oracle::run(&args, &mut std::io::stdout().lock()),
+        cli::Command::Schedule(args) => schedule::run(&args, line, out),
+        cli::Command::Oracle(args) => oracle::run(&args, line, out),
     }
 }

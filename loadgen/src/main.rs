@@ -9,7 +9,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = berth_loadgen::Cli::parse();
-    match berth_loadgen::run(cli) {
+    let line: Vec<String> = std::env::args().skip(1).collect();
+    match berth_loadgen::run(cli, &line.join(" ")) {
         Ok(verdict) => verdict.exit_code(),
         Err(error) => {
             eprintln!("error: {}", berth_loadgen::chain(&error));

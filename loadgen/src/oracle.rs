@@ -21,7 +21,7 @@ struct Tally {
 }
 
 /// Evaluates the files and prints what agrees.
-pub fn run(args: &OracleArgs, out: &mut dyn Write) -> Result<Verdict, Error> {
+pub fn run(args: &OracleArgs, line: &str, out: &mut dyn Write) -> Result<Verdict, Error> {
     let (mut total, mut agreed) = (0, 0);
     let mut figures = Vec::new();
     for file in &args.files {
@@ -39,7 +39,7 @@ pub fn run(args: &OracleArgs, out: &mut dyn Write) -> Result<Verdict, Error> {
         writeln!(out, "all files: {agreed} / {total} agree").map_err(Error::Output)?;
     }
     if let Some(path) = &args.json {
-        json::write(path, "oracle", &figures)?;
+        json::write(path, line, &figures)?;
     }
     Ok(Verdict::failed_if(agreed < total))
 }

@@ -2,6 +2,8 @@
 //! What a run found out: figures by row, for people and for machines.
 
 pub mod json;
+pub mod row;
+pub mod table;
 
 /// One figure.
 #[derive(Debug, Clone, PartialEq)]

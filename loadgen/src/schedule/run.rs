@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One row: a service, a cluster on it, a load, and what came of it.
+
+use super::load::{Load, Tally};
+use super::measure::Measure;
+use super::phase::{Phase, Shape, Until};
+use super::rows::{BATCH, Mode, Scenario, SpecForm, WINDOW};
+use super::server::{Server, Usage, own_usage};
+use super::target::{Client, Tls, connect};
+use super::{session, stream, unary};
+use crate::cli::schedule::TargetArgs;
+use crate::error::Error;
+use crate::report::row::{Latency, RowReport};
+use crate::report::{count, table};
+use berth_scheduler_workload::{Row, Workload};
+use indicatif::ProgressBar;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tempfile::TempDir;
+
+/// What is to be run.
+#[derive(Debug)]
+pub struct Plan<'a> {
+    /// The row.
+    pub scenario: &'a Scenario,
+    /// How the load travels.
+    pub mode: Mode,
+    /// Nodes of the cluster.
+    pub nodes: usize,
+    /// Percent of it that are filled first.
+    pub fill: usize,
+    /// Decides which pods come and go.
+    pub seed: u64,
+    /// How long it runs before it is measured.
+    pub warm_up: Duration,
+    /// How long it is measured.
+    pub until: Until,
+    /// Which service.
+    pub target: &'a TargetArgs,
+    /// Where journals are kept.
+    pub data: Option<&'a Path>,
+    /// Whether the engine is also run alone.
+    pub in_process: bool,
+}
+
+/// Reasons of refusals that are printed.
+const REASONS_SHOWN: usize = 3;
+
+/// Runs a row.
+pub async fn row(plan: &Plan<'_>, bar: &ProgressBar) -> Result<RowReport, Error> {
+    let place = Place::new(plan)?;
+    let mut client = Box::pin(connect(place.address(plan), &tls(plan.target))).await?;
+    make_empty(&mut client, plan.target).await?;
+    let workload = Workload::new(plan.scenario.row, plan.nodes, plan.fill);
+    let mut load = Load::new(workload, plan.seed, run_number());
+    session::register(&mut client, &load).await?;
+    if plan.mode.spec == SpecForm::Template {
+        Box::pin(session::register_templates(&mut client, &mut load)).await?;
+    }
+    let fill = fill(&mut client, &mut load, bar).await?;
+    let (before, mut report) = (load.tally.clone(), begin(plan, &load, &fill));
+    let measured = measure(&mut client, &mut load, plan, &place, bar).await?;
+    session::compare(&mut client, &mut load).await?;
+    finish(&mut report, &load, &before, &measured);
+    if let Some(server) = &place.server {
+        report.resident_mib = server.usage().map(|usage| usage.resident_mib);
+    } else {
+        session::unregister(&mut client, &load).await?;
+    }
+    drop(client);
+    place.leave()?;
+    Ok(report)
+}
+
+/// Where the service is, and what is to be cleaned up after it.
+#[derive(Debug)]
+struct Place {
+    server: Option<Server>,
+    /// Removed when dropped.
+    _folder: Option<TempDir>,
+}
+
+impl Place {
+    fn new(plan: &Plan<'_>) -> Result<Self, Error> {
+        if plan.target.connect.is_some() {
+            return Ok(Self { server: None, _folder: None });
+        }
+        let mut folder = None;
+        let mut data: Option<PathBuf> = None;
+        if plan.mode.durable {
+            data = Some(match plan.data {
+                Some(data) => data.join(&plan.scenario.name),
+                None => folder.insert(TempDir::new().map_err(Error::Folder)?).path().to_owned(),
+            });
+        }
+        let server = Server::start(data.as_deref())?;
+        Ok(Self { server: Some(server), _folder: folder })
+    }
+
+    fn address<'a>(&'a self, plan: &'a Plan<'_>) -> &'a str {
+        match (&self.server, &plan.target.connect) {
+            (Some(server), _) => server.address(),
+            (None, connect) => connect.as_deref().unwrap_or_default(),
+        }
+    }
+
+    fn usage(&self) -> Option<(Usage, Usage)> {
+        self.server.as_ref().and_then(Server::usage).zip(own_usage())
+    }
+
+    fn leave(self) -> Result<(), Error> {
+        self.server.map_or(Ok(()), Server::stop)
+    }
+}
+
+fn tls(target: &TargetArgs) -> Tls {
+    Tls {
+        authority: target.tls_ca.clone(),
+        identity: target.tls_cert.clone().zip(target.tls_key.clone()),
+        name: target.tls_name.clone(),
+    }
+}
+
+/// A row begins on an empty service: what is there would be neither ours to judge nor ours to remove.
+async fn make_empty(client: &mut Client, target: &TargetArgs) -> Result<(), Error> {
+    let (nodes, pods) = session::occupants(client).await?;
+    if (nodes, pods) == (0, 0) {
+        return Ok(());
+    }
+    if target.replace {
+        return session::clear(client).await;
+    }
+    Err(Error::Occupied { nodes, pods })
+}
+
+/// Tells this run's uids from those of an earlier one on the same service.
+fn run_number() -> u32 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    now.subsec_nanos() ^ std::process::id()
+}
+
+/// Fills the cluster, in large messages whatever the row's own shape.
+async fn fill(client: &mut Client, load: &mut Load, bar: &ProgressBar) -> Result<Measure, Error> {
+    let pods = load.workload().fill as u64;
+    let shape = Shape::Stream { batch: BATCH, window: WINDOW };
+    let phase = Phase { shape, rate: None, paired: false, until: Until::Pods(pods) };
+    stream::run(client, load, &phase, (BATCH, WINDOW), bar).await
+}
+
+/// What was measured, and what it took of the service's and of this process's CPU.
+struct Measured {
+    measure: Measure,
+    tally: Tally,
+    cpu_seconds: Option<(f64, f64)>,
+}
+
+async fn measure(
+    client: &mut Client,
+    load: &mut Load,
+    plan: &Plan<'_>,
+    place: &Place,
+    bar: &ProgressBar,
+) -> Result<Measured, Error> {
+    let paired = plan.scenario.row != Row::Unschedulable;
+    let Mode { shape, rate, .. } = plan.mode;
+    let mut phase = Phase { shape, rate, paired, until: Until::Time(plan.warm_up) };
+    run_phase(client, load, &phase, bar).await?;
+    phase.until = plan.until;
+    let (tally, before) = (load.tally.clone(), place.usage());
+    let measure = run_phase(client, load, &phase, bar).await?;
+    let cpu_seconds = before.zip(place.usage()).map(|(before, after)| {
+        let spent = |before: Usage, after: Usage| after.cpu_seconds - before.cpu_seconds;
+        (spent(before.0, after.0), spent(before.1, after.1))
+    });
+    Ok(Measured { measure, tally, cpu_seconds })
+}
+
+async fn run_phase(
+    client: &mut Client,
+    load: &mut Load,
+    phase: &Phase,
+    bar: &ProgressBar,
+) -> Result<Measure, Error> {
+    match phase.shape {
+        Shape::Stream { batch, window } => {
+            stream::run(client, load, phase, (batch, window), bar).await
+        }
+        Shape::Unary { in_flight, release_batch } => {
+            unary::run(client, load, phase, (in_flight, release_batch), bar).await
+        }
+    }
+}
+
+/// What is known before the measurement.
+fn begin(plan: &Plan<'_>, load: &Load, fill: &Measure) -> RowReport {
+    RowReport {
+        name: plan.scenario.name.clone(),
+        about: plan.scenario.about.to_owned(),
+        way: way(&plan.mode),
+        nodes: plan.nodes,
+        filled: load.tally.placed,
+        fill_per_second: fill.per_second(load.tally.placed),
+        refusals_wanted: plan.scenario.row == Row::Unschedulable,
+        ..RowReport::default()
+    }
+}
+
+fn way(mode: &Mode) -> String {
+    let mut text = match mode.shape {
+        Shape::Stream { batch, window } => {
+            format!("stream, {batch} a message, {window} on their way")
+        }
+        Shape::Unary { in_flight, .. } if mode.rate.is_none() => {
+            format!("unary, {in_flight} at a time")
+        }
+        Shape::Unary { .. } => "unary".to_owned(),
+    };
+    text.push_str(match mode.spec {
+        SpecForm::Full => ", whole specs",
+        SpecForm::Template => ", templates",
+    });
+    if let Some(rate) = mode.rate {
+        let _ = write!(text, ", {} a second", table::whole(rate));
+    }
+    if mode.durable {
+        text.push_str(", with a journal");
+    }
+    text
+}
+
+/// Writes down what came of the row.
+fn finish(report: &mut RowReport, load: &Load, fill: &Tally, measured: &Measured) {
+    let Measured { measure, tally: before, cpu_seconds } = measured;
+    let after = &load.tally;
+    report.seconds = measure.elapsed().as_secs_f64();
+    report.answers = measure.count();
+    report.placed = after.placed - before.placed;
+    // A pod that was refused while the cluster was filled leaves it emptier than promised.
+    report.refused = after.refused;
+    report.not_accepted = after.not_accepted;
+    report.violations = load.books.violations().total();
+    report.latency = Latency {
+        p50: measure.latency_us(0.5),
+        p99: measure.latency_us(0.99),
+        p999: measure.latency_us(0.999),
+        max: measure.latency_us(1.0),
+    };
+    report.curve = measure.curve();
+    report.timeline = measure.timeline();
+    report.spec_bytes = load.spec_bytes();
+    let answers = count(measure.count().max(1));
+    let each = |seconds: f64| seconds * 1e6 / answers;
+    report.cpu_us = cpu_seconds.map(|(service, client)| (each(service), each(client)));
+    if report.refusals_wanted {
+        // Only those while it was filled were not wanted.
+        report.refused -= fill.refused;
+        if fill.refused > 0 {
+            report.violations += fill.refused;
+            report.notes.push(format!("{} pods were refused while it was filled", fill.refused));
+        }
+    }
+    tell(report, load);
+}
+
+/// Says what went wrong, for people.
+fn tell(report: &mut RowReport, load: &Load) {
+    let mut reasons: Vec<(&String, &u64)> = load.tally.reasons.iter().collect();
+    reasons.sort_by_key(|(_, times)| std::cmp::Reverse(**times));
+    for (reason, times) in reasons.iter().take(REASONS_SHOWN) {
+        report.notes.push(format!("refused {} times: {reason}", table::thousands(**times)));
+    }
+    let violations = load.books.violations();
+    for (rule, times) in violations.by_rule() {
+        report.notes.push(format!("violated {} times: {rule}", table::thousands(*times)));
+    }
+    report.notes.extend(violations.told().iter().map(|text| format!("  {text}")));
+}
