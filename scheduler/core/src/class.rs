@@ -17,6 +17,7 @@ use crate::log::Log;
 use crate::nodes::{Nodes, Usage, split};
 use crate::sig::{NO_GROUP, PRE_FILTER, Sig, SigId};
 use crate::vector::{Vector, dispatch};
+use crate::victims::Costs;
 use crate::{BLOCK, Slot};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -62,6 +63,8 @@ pub(crate) struct Class {
     /// When it was last used, in decisions of the engine.
     pub(crate) last_used: u64,
     pub(crate) lanes: Option<Box<Lanes>>,
+    /// What preemption would cost on each node.
+    pub(crate) costs: Option<Box<Costs>>,
 }
 
 /// More groups than this, and no maxima per block are kept for them.

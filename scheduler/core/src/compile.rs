@@ -236,7 +236,7 @@ impl Engine {
             .copied()
             .collect();
         let shape = Shape::new(key.usage.clone(), filtered, &profile.local);
-        let class = Class { key, shape, refs: 1, uses: 0, last_used: 0, lanes: None };
+        let class = Class { key, shape, refs: 1, uses: 0, last_used: 0, lanes: None, costs: None };
         let id = match self.free_classes.pop() {
             Some(id) => {
                 self.classes[id.0 as usize] = Some(class);

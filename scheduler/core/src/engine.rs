@@ -14,6 +14,7 @@ use crate::nodes::{Nodes, Usage};
 use crate::peers::{PeerId, Peers};
 use crate::pods::{NO_SLOT, PodIx, PodState, Pods};
 use crate::queue::{Backoff, Hint, Queue, Tick};
+use crate::preempt::Lower;
 use crate::rules::ProfileRules;
 use crate::sig::{Sig, SigId, Tables};
 use crate::specs::{SpecIx, Specs};
@@ -190,6 +191,10 @@ pub struct Engine {
     pub(crate) images: Images,
     pub(crate) storage: Storage,
     pub(crate) budgets: BTreeMap<(Str, Str), DisruptionBudget>,
+    /// Changes when a budget may make another pod's eviction a violation, or no violation.
+    pub(crate) budget_epoch: u64,
+    /// Room for the pods of a node, reused.
+    pub(crate) lower_pods: Vec<Lower>,
     pub(crate) strict_budgets: bool,
     /// Pods on nodes by priority.
     pub(crate) priorities: BTreeMap<i32, u32>,
@@ -250,6 +255,8 @@ impl Engine {
             images: Images::new(hasher.clone()),
             storage: Storage::new(),
             budgets: BTreeMap::new(),
+            budget_epoch: 1,
+            lower_pods: Vec::new(),
             strict_budgets: options.strict_budgets,
             priorities: BTreeMap::new(),
             bindings: BTreeMap::new(),
@@ -305,11 +312,11 @@ impl Engine {
                     self.label_keys.remove_selector(old.as_ref());
                 }
             }
-            Event::Budget(budget) => {
-                self.budgets.insert((budget.namespace.clone(), budget.name.clone()), budget);
-            }
+            Event::Budget(budget) => self.set_budget(budget),
             Event::BudgetGone { namespace, name } => {
-                self.budgets.remove(&(namespace, name));
+                if self.budgets.remove(&(namespace, name)).is_some() {
+                    self.budget_epoch += 1;
+                }
             }
             Event::Volume(_)
             | Event::VolumeGone(_)
@@ -360,16 +367,7 @@ impl Engine {
                 self.bindings.insert(pod, bindings);
             }
         }
-        self.hold_claims(pod, true);
         self.put_on(pod, node, PodState::Assumed);
-    }
-
-    /// A pod has a node now, there or not (`false`: it is about to be forgotten): so long its claims keep what is assumed of them.
-    pub(crate) fn hold_claims(&mut self, pod: PodIx, held: bool) {
-        let entry = self.specs.get(self.pods.get(pod).spec);
-        if !entry.spec.volumes.is_empty() {
-            self.storage.hold(self.namespaces.ids.name(entry.namespace), &entry.spec, held);
-        }
     }
 
     /// The slot of the node that was chosen.
@@ -663,6 +661,27 @@ impl Engine {
         }
     }
 
+    /// A budget is there, or changed. So many evictions as no node has pods make no difference to any candidate.
+    fn set_budget(&mut self, budget: DisruptionBudget) {
+        let most = self.nodes.iter().map(|(slot, _)| self.nodes.entry(slot).pods).max().unwrap_or(0);
+        let most = i32::try_from(most).unwrap_or(i32::MAX);
+        let key = (budget.namespace.clone(), budget.name.clone());
+        let same = self.budgets.get(&key).is_some_and(|old| {
+            old.selector == budget.selector
+                && old.disrupted == budget.disrupted
+                && old.allowed.min(most) == budget.allowed.min(most)
+        });
+        if !same {
+            self.budget_epoch += 1;
+        }
+        self.budgets.insert(key, budget);
+    }
+
+    /// Nodes that pods are nominated to.
+    pub(crate) fn nominated_nodes(&self) -> &[Slot] {
+        &self.nominated_nodes
+    }
+
     /// A pending pod is nominated to a node (`NO_SLOT`: to none).
     pub(crate) fn nominate(&mut self, pod: PodIx, slot: Slot) {
         drop_from(&mut self.awaiting, pod);
@@ -701,9 +720,9 @@ impl Engine {
         self.take_off(ix);
         self.nominate(ix, NO_SLOT);
         let spec = self.pods.get(ix).spec;
-        self.bindings.remove(&ix);
-        if self.pods.get(ix).state != PodState::Pending {
-            self.hold_claims(ix, false);
+        if let Some(bindings) = self.bindings.remove(&ix) {
+            let namespace = self.namespaces.ids.name(self.specs.get(spec).namespace);
+            self.storage.let_go(namespace, &bindings, self.pods.uid(ix));
         }
         self.pods.remove(ix);
         self.specs.release(spec);
@@ -791,18 +810,19 @@ impl Engine {
     fn set_pod(&mut self, now: Tick, pod: &Pod) {
         let namespace = self.namespaces.ids.intern_str(&pod.namespace);
         let mut bindings = None;
-        if pod.node.is_some() {
-            // Before the pod is forgotten as it was: what is assumed of its claims outlives that.
-            self.storage.hold(&pod.namespace, &pod.spec, true);
-        }
         if let Some(old) = self.pods.find(&pod.uid) {
             if self.confirms(old, pod) {
-                self.storage.hold(&pod.namespace, &pod.spec, false);
                 let record = self.pods.get_mut(old);
                 record.state = PodState::Bound;
-                record.started = pod.started.unwrap_or(crate::pods::NOT_STARTED);
+                let started = pod.started.unwrap_or(crate::pods::NOT_STARTED);
+                let slot = record.slot;
+                if core::mem::replace(&mut record.started, started) != started {
+                    // Whom preemption would choose may change.
+                    self.log.push(slot, PeerId::NONE, 0, false);
+                }
                 return;
             }
+            // Its claims keep what was assumed for them while it has a node.
             if pod.node.is_some() {
                 bindings = self.bindings.remove(&old);
             }

@@ -81,7 +81,6 @@ impl Engine {
         let ix = self.intern(id.namespace, spec);
         let pod = self.pods.insert(id.uid, id.name, ix);
         self.specs.retain(ix);
-        self.hold_claims(pod, true);
         self.put_on(pod, node, state);
         Ok(pod)
     }

@@ -41,6 +41,7 @@ mod terms;
 mod text;
 mod ties;
 mod vector;
+mod victims;
 mod volumes;
 mod whatif;
 

@@ -59,6 +59,21 @@ impl Asking<'_> {
     }
 }
 
+/// A pod of lower priority on a node.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lower {
+    priority: i32,
+    started: i64,
+    pod: PodIx,
+    violates: bool,
+}
+
+/// What is thought to be taken off a node.
+#[derive(Debug, Default)]
+struct Room {
+    delta: crate::local::Delta,
+}
+
 impl Engine {
     /// Whom to evict for a pod that was just refused, if that helps.
     pub(crate) fn eviction(&mut self, ix: SpecIx, subject: Subject<'_>) -> Option<Eviction> {
@@ -73,19 +88,143 @@ impl Engine {
         if asking.pre_filter(ground).is_some() || self.ineligible(asking, ground, subject).is_some() {
             return None;
         }
+        if self.is_simple(asking) {
+            return self.cheapest(class, subject);
+        }
+        let slots: Vec<Slot> = self.nodes.iter().map(|(slot, _)| slot).collect();
+        self.cheapest_of(asking, &slots).map(|(_, _, eviction)| eviction)
+    }
+
+    /// Whether nothing but static rules and requests can keep the pod from a node.
+    fn is_simple(&self, asking: Asking<'_>) -> bool {
+        let spec = &asking.sig.key.spec;
+        asking.sig.is_trivial()
+            && spec.volumes.is_empty()
+            && asking.class.shape.usage.ports.is_empty()
+            && asking.profile.filters(Plugin::NodeResourcesFit)
+    }
+
+    /// The cheapest of some nodes, each tried anew.
+    fn cheapest_of(&self, asking: Asking<'_>, slots: &[Slot]) -> Option<(Cost, u32, Eviction)> {
         let mut best: Option<(Cost, u32, Eviction)> = None;
-        let slots = self.nodes.iter().map(|(slot, _)| slot);
         for slot in slots {
-            let Ok(Some(eviction)) = self.candidate(asking, ground, slot) else { continue };
+            let Ok(Some(eviction)) = self.candidate(asking, self.ground(), *slot) else { continue };
             if self.strict_budgets && eviction.violations > 0 {
                 continue;
             }
-            let rank = (self.cost(&eviction), self.nodes.tie[slot as usize]);
+            let rank = (self.cost(&eviction), self.nodes.tie[*slot as usize]);
             if best.as_ref().is_none_or(|(cost, tie, _)| rank < (*cost, *tie)) {
                 best = Some((rank.0, rank.1, eviction));
             }
         }
-        best.map(|(_, _, eviction)| eviction)
+        best
+    }
+
+    /// The cheapest node for a simple pod, by the costs that its class keeps.
+    fn cheapest(&mut self, id: crate::class::ClassId, subject: Subject<'_>) -> Option<Eviction> {
+        let mut costs = self.class_mut(id).costs.take().unwrap_or_default();
+        let mut scratch = core::mem::take(&mut self.lower_pods);
+        let asking = self.asking(id, subject.uid);
+        let (slots, epoch) = (self.nodes.slots(), self.budget_epoch);
+        costs.catch_up(&self.log, slots, epoch, |slot| {
+            self.simple_cost(asking, slot, &mut scratch).map(|cost| (cost, self.nodes.tie[slot as usize]))
+        });
+        let nominated = self.nominated_nodes();
+        let kept = costs.best(nominated);
+        let tried = self.cheapest_of(asking, nominated);
+        let eviction = match (kept, tried) {
+            (Some((cost, tie, _)), Some((other, other_tie, eviction)))
+                if (other, other_tie) < (cost, tie) =>
+            {
+                Some(eviction)
+            }
+            (Some((cost, _, slot)), _) => {
+                let eviction = self.candidate(asking, self.ground(), slot).ok().flatten();
+                debug_assert_eq!(eviction.as_ref().map(|e| self.cost(e)), Some(cost), "costs are right");
+                eviction
+            }
+            (None, tried) => tried.map(|(_, _, eviction)| eviction),
+        };
+        self.lower_pods = scratch;
+        self.class_mut(id).costs = Some(costs);
+        eviction
+    }
+
+    /// The cost of preemption on a node for a simple pod; `None` where it does not help (or, with strict budgets, may not).
+    fn simple_cost(&self, asking: Asking<'_>, slot: Slot, lower: &mut Vec<Lower>) -> Option<Cost> {
+        if asking.sig.bits[slot as usize] != 0 {
+            return None;
+        }
+        let shape = &asking.class.shape;
+        let at = self.at(slot);
+        let mut room = Room::default();
+        let (mut short, mut beyond) = (false, false);
+        crate::local::shortages(at, shape, &room.delta, |shortage| {
+            short = true;
+            beyond |= shortage.beyond_capacity;
+        });
+        if !short || beyond {
+            return None;
+        }
+        let priority = asking.class.key.priority;
+        lower.clear();
+        for pod in self.pods.on_node(self.nodes.entry(slot).first_pod) {
+            let record = self.pods.get(pod);
+            let entry = self.specs.get(record.spec);
+            if entry.spec.priority < priority {
+                let started = self.started(pod);
+                lower.push(Lower { priority: entry.spec.priority, started, pod, violates: false });
+                room.delta.add(&entry.usage, -1);
+            }
+        }
+        let fits = |room: &Room| {
+            let mut fits = true;
+            crate::local::shortages(at, shape, &room.delta, |_| fits = false);
+            fits
+        };
+        if lower.is_empty() || !fits(&room) {
+            return None;
+        }
+        lower.sort_by(|a, b| {
+            let rank = |l: &Lower| (Reverse(l.priority), l.started);
+            rank(a).cmp(&rank(b)).then_with(|| self.pods.uid(a.pod).cmp(self.pods.uid(b.pod)))
+        });
+        self.mark_violations(lower);
+        let mut cost: Cost = (0, i32::MIN, 0, 0, Reverse(i64::MAX));
+        for violates in [true, false] {
+            for pod in lower.iter().filter(|l| l.violates == violates) {
+                let usage = &self.specs.get(self.pods.get(pod.pod).spec).usage;
+                room.delta.add(usage, 1);
+                if fits(&room) {
+                    continue;
+                }
+                room.delta.add(usage, -1);
+                cost.0 += u32::from(violates);
+                let earliest = if pod.priority == cost.1 { cost.4.0.min(pod.started) } else { pod.started };
+                if pod.priority >= cost.1 {
+                    (cost.1, cost.4) = (pod.priority, Reverse(earliest));
+                }
+                cost.2 += i64::from(pod.priority) + (1 << 31);
+                cost.3 += 1;
+            }
+        }
+        (!self.strict_budgets || cost.0 == 0).then_some(cost)
+    }
+
+    /// Marks the pods whose eviction violates a budget, given that those before them are evicted too.
+    fn mark_violations(&self, pods: &mut [Lower]) {
+        if self.budgets.is_empty() {
+            return;
+        }
+        for budget in self.budgets.values() {
+            let mut left = i64::from(budget.allowed);
+            for pod in pods.iter_mut() {
+                if self.covers(budget, pod.pod) {
+                    left -= 1;
+                    pod.violates |= left < 0;
+                }
+            }
+        }
     }
 
     /// Says everything about preemption for a pod. Nothing changes.

@@ -70,7 +70,7 @@ impl Engine {
         }
         let namespace = self.namespaces.ids.name(self.specs.get(record.spec).namespace);
         let node = &self.nodes.node(record.slot).name;
-        self.storage.assume_again(namespace, node, &bindings);
+        self.storage.assume_again(namespace, node, &bindings, self.pods.uid(pod));
         self.bindings.insert(pod, bindings);
     }
 }

@@ -66,13 +66,18 @@ pub(crate) struct Storage {
     /// Volumes given to claims that the cluster does not show yet.
     assumed_volumes: BTreeMap<Str, ClaimKey>,
     /// The same by claim; without a volume: one is being made for this node.
-    assumed_claims: BTreeMap<ClaimKey, Assumed>,
+    assumed_claims: BTreeMap<ClaimKey, Assumption>,
     /// Pods on nodes that use a claim.
     users: BTreeMap<ClaimKey, u32>,
-    /// Pods that have a node, there or not, and name a claim.
-    holders: BTreeMap<ClaimKey, u32>,
     /// Changes with anything here.
     epoch: u64,
+}
+
+/// What is assumed of a claim, and the uids of the pods for which it is.
+#[derive(Debug)]
+struct Assumption {
+    what: Assumed,
+    pods: Vec<Str>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,7 +135,6 @@ impl Storage {
             assumed_volumes: BTreeMap::new(),
             assumed_claims: BTreeMap::new(),
             users: BTreeMap::new(),
-            holders: BTreeMap::new(),
             epoch: 1,
         }
     }
@@ -196,13 +200,13 @@ impl Storage {
     /// A claim is there, or changed: what was assumed of it and is now so is no longer assumed.
     pub(crate) fn set_claim(&mut self, claim: PersistentVolumeClaim) {
         let key = (claim.namespace.clone(), claim.name.clone());
-        let settled = match self.assumed_claims.get(&key) {
+        let settled = match self.assumed_of(&claim) {
             Some(Assumed::Volume(_)) => is_bound(&claim),
             Some(Assumed::Node(_)) => claim.volume.is_some(),
             None => false,
         };
-        if settled && let Some(Assumed::Volume(volume)) = self.assumed_claims.remove(&key) {
-            self.assumed_volumes.remove(&volume);
+        if settled {
+            self.end(&key);
         }
         self.claims.insert(key, claim);
         self.touch();
@@ -247,7 +251,8 @@ impl Storage {
         if self.assumed_claims.is_empty() {
             return None;
         }
-        self.assumed_claims.get(&(claim.namespace.clone(), claim.name.clone()))
+        let key = (claim.namespace.clone(), claim.name.clone());
+        self.assumed_claims.get(&key).map(|assumption| &assumption.what)
     }
 
     fn volume_of(&self, claim: &PersistentVolumeClaim) -> Option<&PersistentVolume> {
@@ -635,64 +640,60 @@ impl Storage {
         // A claim that the pod names twice was looked at twice, as upstream does; it gets one volume.
         let mut seen = BTreeSet::new();
         bindings.retain(|binding| seen.insert(binding.claim().clone()));
-        for binding in &bindings {
-            match binding {
-                Binding::Bind { claim, volume } => {
-                    let key = (wants.namespace.clone(), claim.clone());
+        // What was assumed for another pod holds for this one as well, and outlives the other.
+        let shared = claims(wants.spec).filter_map(|(name, _)| {
+            match &self.assumed_claims.get(&(wants.namespace.clone(), name.clone()))?.what {
+                Assumed::Volume(volume) => {
+                    Some(Binding::Bind { claim: name.clone(), volume: volume.clone() })
+                }
+                Assumed::Node(_) => None,
+            }
+        });
+        bindings.extend(shared.filter(|binding| seen.insert(binding.claim().clone())));
+        self.assume_again(wants.namespace, &node.name, &bindings, wants.uid);
+        bindings
+    }
+
+    /// Assumes what was decided about claims of this namespace, for a pod on the node of this name.
+    pub(crate) fn assume_again(&mut self, namespace: &Str, node: &Str, bindings: &[Binding], uid: &str) {
+        for binding in bindings {
+            let key = (namespace.clone(), binding.claim().clone());
+            let what = match binding {
+                Binding::Bind { volume, .. } => Assumed::Volume(volume.clone()),
+                Binding::Provision { .. } => Assumed::Node(node.clone()),
+            };
+            if self.assumed_claims.get(&key).is_none_or(|assumption| assumption.what != what) {
+                self.end(&key);
+                if let Assumed::Volume(volume) = &what {
                     self.assumed_volumes.insert(volume.clone(), key.clone());
-                    self.assumed_claims.insert(key, Assumed::Volume(volume.clone()));
                 }
-                Binding::Provision { claim } => {
-                    let key = (wants.namespace.clone(), claim.clone());
-                    self.assumed_claims.insert(key, Assumed::Node(node.name.clone()));
-                }
+                self.assumed_claims.insert(key.clone(), Assumption { what, pods: Vec::new() });
+            }
+            if let Some(assumption) = self.assumed_claims.get_mut(&key) {
+                assumption.pods.push(Str::from(uid));
             }
         }
         if !bindings.is_empty() {
             self.touch();
         }
-        bindings
     }
 
-    /// Assumes again what was decided before a restart about claims of this namespace, for a pod on the node of this name.
-    pub(crate) fn assume_again(&mut self, namespace: &Str, node: &Str, bindings: &[Binding]) {
+    /// A pod with these decisions about its claims is gone: what was assumed of a claim ends with the last of its pods.
+    pub(crate) fn let_go(&mut self, namespace: &Str, bindings: &[Binding], uid: &str) {
         for binding in bindings {
-            match binding {
-                Binding::Bind { claim, volume } => {
-                    let key = (namespace.clone(), claim.clone());
-                    self.assumed_volumes.insert(volume.clone(), key.clone());
-                    self.assumed_claims.insert(key, Assumed::Volume(volume.clone()));
-                }
-                Binding::Provision { claim } => {
-                    let key = (namespace.clone(), claim.clone());
-                    self.assumed_claims.insert(key, Assumed::Node(node.clone()));
-                }
-            }
-        }
-        self.touch();
-    }
-
-    /// A pod with these claims has a node, there or not (`false`: the pod is gone). What was assumed of a claim stands until the
-    /// last of its pods is gone.
-    pub(crate) fn hold(&mut self, namespace: &Str, spec: &PodSpec, held: bool) {
-        for (name, _) in claims(spec) {
-            let key = (namespace.clone(), name.clone());
-            let holders = self.holders.entry(key.clone()).or_insert(0);
-            if held {
-                *holders += 1;
-                continue;
-            }
-            *holders -= 1;
-            if *holders > 0 {
-                continue;
-            }
-            self.holders.remove(&key);
-            if let Some(assumed) = self.assumed_claims.remove(&key) {
-                if let Assumed::Volume(volume) = assumed {
-                    self.assumed_volumes.remove(&volume);
-                }
+            let key = (namespace.clone(), binding.claim().clone());
+            let Some(assumption) = self.assumed_claims.get_mut(&key) else { continue };
+            assumption.pods.retain(|pod| **pod != *uid);
+            if assumption.pods.is_empty() {
+                self.end(&key);
                 self.touch();
             }
+        }
+    }
+
+    fn end(&mut self, key: &ClaimKey) {
+        if let Some(Assumption { what: Assumed::Volume(volume), .. }) = self.assumed_claims.remove(key) {
+            self.assumed_volumes.remove(&volume);
         }
     }
 }
