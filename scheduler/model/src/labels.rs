@@ -3,11 +3,12 @@
 //!
 //! Semantics: k8s.io/apimachinery `labels.Requirement.Matches` and component-helpers `nodeaffinity`.
 
+use serde::{Deserialize, Serialize};
 use crate::Str;
 use alloc::vec::Vec;
 
 /// Labels of one object, sorted by key, keys unique.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Labels(Vec<(Str, Str)>);
 
 impl Labels {
@@ -52,7 +53,7 @@ impl FromIterator<(Str, Str)> for Labels {
 }
 
 /// How a requirement compares.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Operator {
     /// The label is there with one of the values.
     In,
@@ -69,7 +70,7 @@ pub enum Operator {
 }
 
 /// One requirement on one label.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Requirement {
     /// The label's key.
     pub key: Str,
@@ -104,7 +105,7 @@ impl Requirement {
 ///
 /// Where Kubernetes tells an absent selector (matches nothing) from an empty one (matches everything), the type here is
 /// `Option<LabelSelector>`.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LabelSelector {
     /// All must hold.
     pub requirements: Vec<Requirement>,
@@ -123,7 +124,7 @@ impl LabelSelector {
 }
 
 /// One term of a node selector: all of its requirements must hold; one without requirements matches no node.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeSelectorTerm {
     /// Over the node's labels.
     pub expressions: Vec<Requirement>,
@@ -146,7 +147,7 @@ impl NodeSelectorTerm {
 }
 
 /// A node selector: one of the terms must hold; without terms it matches no node.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct NodeSelector {
     /// One of them must hold.
     pub terms: Vec<NodeSelectorTerm>,

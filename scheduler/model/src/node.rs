@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the scheduler knows of a node.
 
+use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::Labels;
 use crate::pod::Taint;
@@ -8,7 +9,7 @@ use crate::requests::Resources;
 use alloc::vec::Vec;
 
 /// A node.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Name: its identity.
     pub name: Str,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything else the scheduler watches, and [`Event`]: one change of the cluster's state.
 
+use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::{LabelSelector, Labels};
 use crate::node::Node;
@@ -13,7 +14,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 /// A namespace with its labels.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// Name.
     pub name: Str,
@@ -22,7 +23,7 @@ pub struct Namespace {
 }
 
 /// A Service or a controller, as far as it says which pods belong together (the default topology spread).
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Group {
     /// Which kind.
     pub kind: GroupKind,
@@ -35,7 +36,7 @@ pub struct Group {
 }
 
 /// Kinds of [`Group`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum GroupKind {
     /// `v1 Service`; the selector is a map, so all requirements are `In` with one value.
     Service,
@@ -48,7 +49,7 @@ pub enum GroupKind {
 }
 
 /// `policy/v1 PodDisruptionBudget`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DisruptionBudget {
     /// Namespace.
     pub namespace: Str,
@@ -63,7 +64,7 @@ pub struct DisruptionBudget {
 }
 
 /// One change of the cluster's state. Upserts carry the whole object, which replaces the one of the same identity.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Event {
     /// A node is there, or changed.
     Node(Box<Node>),

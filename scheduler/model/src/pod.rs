@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the scheduler knows of a pod: its identity, what replicas share ([`PodSpec`]), and where it stands.
 
+use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::{LabelSelector, Labels, NodeSelector, NodeSelectorTerm};
 use crate::requests::Requests;
@@ -9,7 +10,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 /// A pod: pending, bound or terminating. Pods that succeeded or failed are deleted from the scheduler's view.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// Identity over time: a pod of the same name with another uid is another pod.
     pub uid: Str,
@@ -32,7 +33,7 @@ pub struct Pod {
 }
 
 /// What replicas of one controller share, labels included.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct PodSpec {
     /// `metadata.labels`.
     pub labels: Labels,
@@ -83,7 +84,7 @@ pub struct PodSpec {
 }
 
 /// The controller that owns a pod.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OwnerRef {
     /// `apps/v1`, `v1`.
     pub api_version: Str,
@@ -94,7 +95,7 @@ pub struct OwnerRef {
 }
 
 /// Whether a pod may preempt others.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum PreemptionPolicy {
     /// It may.
     #[default]
@@ -104,7 +105,7 @@ pub enum PreemptionPolicy {
 }
 
 /// One term of pod affinity or anti-affinity.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PodAffinityTerm {
     /// Which pods; `None` matches none. matchLabelKeys and mismatchLabelKeys are already merged in (as an API server does).
     pub selector: Option<LabelSelector>,
@@ -118,7 +119,7 @@ pub struct PodAffinityTerm {
 }
 
 /// Compares a taint with what a pod tolerates.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Toleration {
     /// The taint's key; `None` (with `Exists`) means any.
     pub key: Option<Str>,
@@ -138,7 +139,7 @@ impl Toleration {
 }
 
 /// What a taint does to pods that do not tolerate it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TaintEffect {
     /// They are not placed here.
     NoSchedule,
@@ -149,7 +150,7 @@ pub enum TaintEffect {
 }
 
 /// A mark on a node that keeps pods away.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Taint {
     /// Key.
     pub key: Str,
@@ -160,7 +161,7 @@ pub struct Taint {
 }
 
 /// One topology spread constraint.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SpreadConstraint {
     /// Largest allowed difference to the least loaded domain, at least 1.
     pub max_skew: i32,
@@ -181,7 +182,7 @@ pub struct SpreadConstraint {
 }
 
 /// A port on the host.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct HostPort {
     /// Host address; `0.0.0.0` stands for all of them and for none given.
     pub ip: Str,
@@ -202,7 +203,7 @@ impl HostPort {
 }
 
 /// Transport protocol of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Protocol {
     /// TCP.
     #[default]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A scheduling profile: which plugins are on, with which weights and arguments. Defaults are those of kube-scheduler v1.36.
 
+use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::{NodeSelector, NodeSelectorTerm};
 use crate::pod::SpreadConstraint;
@@ -9,7 +10,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 /// A profile, chosen by a pod's `schedulerName`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// The `schedulerName` it serves.
     pub name: Str,
@@ -40,7 +41,7 @@ pub struct Profile {
 }
 
 /// Where default spread constraints come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DefaultSpread {
     /// Hostname with skew 3 and zone with skew 5, both soft, nodes without the labels not ignored.
     System,
@@ -49,7 +50,7 @@ pub enum DefaultSpread {
 }
 
 /// How NodeResourcesFit scores: per resource by name with its weight.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FitStrategy {
     /// The emptier, the better.
     LeastAllocated(Vec<(Str, i64)>),

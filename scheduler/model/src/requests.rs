@@ -4,6 +4,7 @@
 //! Source: component-helpers `resource.PodRequests` (KEP-753 sidecars, KEP-2837 pod-level resources, KEP-1287 in-place resize)
 //! and the scheduler's "non-zero" defaults.
 
+use serde::{Deserialize, Serialize};
 use crate::Str;
 use alloc::vec::Vec;
 
@@ -13,7 +14,7 @@ pub const DEFAULT_MILLI_CPU: i64 = 100;
 pub const DEFAULT_MEMORY: i64 = 200 * 1024 * 1024;
 
 /// Amounts per resource; a resource that is absent counts as zero.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Resources {
     /// Milli-CPU.
     pub cpu: i64,
@@ -72,7 +73,7 @@ impl Resources {
 }
 
 /// A pod's requests: what filters compare, and what scoring assumes.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Requests {
     /// What the pod requests in all.
     pub plain: Resources,
@@ -89,7 +90,7 @@ pub struct Requests {
 }
 
 /// What one container requests.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct ContainerRequests {
     /// Its requests.
     pub resources: Resources,
@@ -115,7 +116,7 @@ impl ContainerRequests {
 }
 
 /// Requests set for the pod as a whole (KEP-2837): they replace the containers' sum.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PodLevelRequests {
     /// Milli-CPU, if named.
     pub cpu: Option<i64>,
@@ -126,7 +127,7 @@ pub struct PodLevelRequests {
 }
 
 /// Everything of a pod that makes up its requests.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct PodResources {
     /// In order.
     pub init_containers: Vec<ContainerRequests>,

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names and words of the rules: the plugins of kube-scheduler v1.36 in their filter order, their reasons, and status codes.
 
+use serde::{Deserialize, Serialize};
 use crate::Str;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
 
 /// A plugin that filters or scores. The order is the order in which filters run; `as usize` indexes tables of [`Plugin::COUNT`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum Plugin {
     /// Refuses nodes marked unschedulable.
@@ -111,7 +112,7 @@ impl fmt::Display for Plugin {
 }
 
 /// Whether preemption may change a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Code {
     /// It may.
     Unschedulable,
@@ -130,7 +131,7 @@ impl Code {
 }
 
 /// Why a rule refuses a node, or the whole pod. [`Reason::text`] gives Kubernetes' words.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Reason {
     /// The node is marked unschedulable.
     NodeUnschedulable,

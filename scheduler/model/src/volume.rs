@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Volumes, claims and storage: what VolumeRestrictions, NodeVolumeLimits, VolumeBinding and VolumeZone read.
 
+use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::{LabelSelector, Labels, NodeSelector};
 use alloc::vec::Vec;
 
 /// A volume of a pod that matters for placement.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PodVolume {
     /// A claim in the pod's namespace.
     Claim {
@@ -25,7 +26,7 @@ pub enum PodVolume {
 }
 
 /// A disk that not every two pods of a node can share (VolumeRestrictions).
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Disk {
     /// GCE persistent disk: shared only if both read only.
     Gce {
@@ -82,7 +83,7 @@ impl Disk {
 }
 
 /// How often and where a volume may be mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccessModes {
     /// `ReadWriteOnce`.
     pub read_write_once: bool,
@@ -105,7 +106,7 @@ impl AccessModes {
 }
 
 /// `v1.PersistentVolume`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersistentVolume {
     /// Name.
     pub name: Str,
@@ -132,7 +133,7 @@ pub struct PersistentVolume {
 }
 
 /// What a volume says of its claim.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClaimRef {
     /// Namespace.
     pub namespace: Str,
@@ -143,7 +144,7 @@ pub struct ClaimRef {
 }
 
 /// `v1.PersistentVolumeClaim`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PersistentVolumeClaim {
     /// Namespace.
     pub namespace: Str,
@@ -176,7 +177,7 @@ pub struct PersistentVolumeClaim {
 }
 
 /// `storage.k8s.io/v1 StorageClass`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StorageClass {
     /// Name.
     pub name: Str,
@@ -189,7 +190,7 @@ pub struct StorageClass {
 }
 
 /// `storage.k8s.io/v1 CSINode`: how many volumes of each driver a node takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CsiNode {
     /// The node's name.
     pub name: Str,
@@ -200,7 +201,7 @@ pub struct CsiNode {
 }
 
 /// `storage.k8s.io/v1 CSIDriver`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CsiDriver {
     /// Name.
     pub name: Str,
@@ -209,7 +210,7 @@ pub struct CsiDriver {
 }
 
 /// `storage.k8s.io/v1 CSIStorageCapacity`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CsiCapacity {
     /// Namespace and name: its identity.
     pub key: (Str, Str),
@@ -224,7 +225,7 @@ pub struct CsiCapacity {
 }
 
 /// `storage.k8s.io/v1 VolumeAttachment`: a volume that is attached though no pod of the node uses it may still take a place.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeAttachment {
     /// Name.
     pub name: Str,
