@@ -27,7 +27,7 @@ use berth_scheduler_model::rules::Plugin;
 
 /// Index of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ClassId(pub(crate) u32);
+pub(crate) struct ClassId(pub(crate) u32);
 
 impl ClassId {
     /// No class.
@@ -142,6 +142,7 @@ const fn lane_of(cell: u64) -> u32 {
     (cell >> 32) as u32
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "24 bits")]
 const fn group_of(cell: u64) -> u32 {
     (cell >> 8) as u32 & NO_GROUP_HERE
 }
@@ -216,6 +217,7 @@ pub(crate) struct Lanes {
     pub(crate) volume_epoch: u64,
     /// Bytes counted against the engine's budget.
     pub(crate) accounted: usize,
+    rebuilt: bool,
     /// The class they were last computed for.
     pub(crate) owner: ClassId,
 }
@@ -274,7 +276,8 @@ impl Inputs<'_> {
 
     /// Whether nothing but static rules and requests can refuse a node by itself.
     fn is_plain(&self) -> bool {
-        self.volumes.is_none() && !(self.filters_ports && !self.shape.usage.ports.is_empty())
+        let ports = self.filters_ports && !self.shape.usage.ports.is_empty();
+        self.volumes.is_none() && !ports
     }
 
     fn port_taken(&self, slot: Slot) -> bool {
@@ -321,6 +324,11 @@ impl Lanes {
             self.scan(inputs);
         }
         self.cursor = head;
+    }
+
+    /// Whether everything was recomputed since the last time this was asked.
+    pub(crate) fn take_rebuilt(&mut self) -> bool {
+        core::mem::take(&mut self.rebuilt)
     }
 
     /// The next use recomputes everything.
@@ -610,6 +618,7 @@ impl Lanes {
         }
         self.moves = inputs.sig.moves_head();
         self.sig_version = inputs.sig.version;
+        self.rebuilt = true;
         self.held = Held::Lanes;
     }
 
@@ -690,6 +699,7 @@ impl Lanes {
         self.cells.capacity() * 8
             + self.groups.iter().map(GroupLanes::resident).sum::<usize>()
             + self.images.capacity() * 16
+            + (self.dirty.capacity() + self.mended.capacity()) * 4
             + size_of::<Self>()
     }
 }
@@ -705,7 +715,8 @@ pub(crate) fn touch<T: Copy + core::ops::BitXor<Output = T> + Default>(
 }
 
 fn image_lane(score: i64) -> u32 {
-    u32::try_from(score).expect("an image score is 0..=100 times its weight") << crate::ties::TIE_BITS
+    u32::try_from(score).expect("an image score is 0..=100 times its weight")
+        << crate::ties::TIE_BITS
 }
 
 fn cells_at(cells: &[u64], first: usize) -> &[u64; BLOCK] {

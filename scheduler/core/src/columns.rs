@@ -27,6 +27,8 @@ pub(crate) struct Column {
     ids: Table<Value>,
     /// Number of values that more than one node has.
     shared: u32,
+    /// Changes when values get other numbers.
+    epoch: u32,
 }
 
 impl Column {
@@ -34,11 +36,6 @@ impl Column {
     #[inline]
     pub(crate) fn value(&self, slot: Slot) -> Value {
         self.values[slot as usize]
-    }
-
-    /// By slot.
-    pub(crate) fn values(&self) -> &[Value] {
-        &self.values
     }
 
     /// One more than the highest value ever given out.
@@ -49,16 +46,6 @@ impl Column {
     /// Whether no two nodes share a value, as with host names.
     pub(crate) fn unique(&self) -> bool {
         self.shared == 0
-    }
-
-    /// The key.
-    pub(crate) fn key(&self) -> &Str {
-        &self.key
-    }
-
-    /// The text of a value.
-    pub(crate) fn name(&self, value: Value) -> &Str {
-        &self.names[value as usize].0
     }
 
     fn set(&mut self, hasher: &Hasher, slot: Slot, text: Option<&Str>) {
@@ -80,6 +67,29 @@ impl Column {
             *nodes += 1;
             if *nodes == 2 {
                 self.shared += 1;
+            }
+        }
+    }
+
+    /// See the field.
+    pub(crate) fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Values that no node has any more are forgotten when they are most of them; the others get new numbers.
+    fn compact(&mut self, hasher: &Hasher) {
+        if self.names.len() <= self.values.len() * 2 + 1_024 {
+            return;
+        }
+        let names = core::mem::replace(&mut self.names, vec![(Str::from(""), 0)]);
+        self.ids.clear();
+        self.shared = 0;
+        self.epoch += 1;
+        for at in 0..self.values.len() {
+            let old = core::mem::take(&mut self.values[at]);
+            if old != 0 {
+                let slot = u32::try_from(at).expect("slots are below NODES_MAX");
+                self.set(hasher, slot, Some(&names[old as usize].0));
             }
         }
     }
@@ -136,6 +146,7 @@ impl Columns {
             names: vec![(Str::from(""), 0)],
             ids: Table::new(),
             shared: 0,
+            epoch: 0,
         };
         for (slot, labels) in labels {
             column.set(&self.hasher, slot, labels.get(key));
@@ -176,6 +187,7 @@ impl Columns {
             if column.refs > 0 {
                 let text = labels.and_then(|labels| labels.get(&column.key));
                 column.set(&self.hasher, slot, text);
+                column.compact(&self.hasher);
             }
         }
     }

@@ -159,7 +159,12 @@ impl Engine {
         Some(u32::try_from(at).expect("few profiles"))
     }
 
-    fn default_selector(&self, profile: u32, namespace: u32, spec: &PodSpec) -> Option<LabelSelector> {
+    fn default_selector(
+        &self,
+        profile: u32,
+        namespace: u32,
+        spec: &PodSpec,
+    ) -> Option<LabelSelector> {
         let profile = &self.profiles[profile as usize].profile;
         let none = matches!(&profile.default_spread, DefaultSpread::List(list) if list.is_empty());
         if none || !spec.spread.is_empty() {
@@ -171,9 +176,9 @@ impl Engine {
     fn sig_with(&mut self, key: SigKey) -> SigId {
         let hash = self.hasher.hash(&key);
         let sigs = &self.sigs;
-        let found = self.sig_ids.find(hash, |id| {
-            sigs[id.0 as usize].as_ref().is_some_and(|sig| *sig.key == key)
-        });
+        let found = self
+            .sig_ids
+            .find(hash, |id| sigs[id.0 as usize].as_ref().is_some_and(|sig| *sig.key == key));
         if let Some(id) = found {
             let id = *id;
             self.sig_mut(id).refs += 1;
@@ -206,6 +211,7 @@ impl Engine {
             return;
         }
         let mut sig = self.sigs[id.0 as usize].take().expect("a released signature is there");
+        self.class_bytes -= sig.accounted;
         sig.drop_state(&mut self.columns);
         let hash = self.hasher.hash(&*sig.key);
         if let Ok(found) = self.sig_ids.find_entry(hash, |other| *other == id) {
@@ -217,9 +223,9 @@ impl Engine {
     fn class_with(&mut self, key: ClassKey) -> ClassId {
         let hash = self.hasher.hash(&key);
         let classes = &self.classes;
-        let found = self.class_ids.find(hash, |id| {
-            classes[id.0 as usize].as_ref().is_some_and(|class| class.key == key)
-        });
+        let found = self
+            .class_ids
+            .find(hash, |id| classes[id.0 as usize].as_ref().is_some_and(|class| class.key == key));
         if let Some(id) = found {
             let id = *id;
             // The class has its own reference to the signature.

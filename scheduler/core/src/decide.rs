@@ -173,14 +173,13 @@ impl Decision {
             0 => 100,
             max => 100 - 100 * i64::from(facts.taints) / max,
         });
-        let prefers_nodes = !sig.key.spec.node_preferred.is_empty()
-            || !rules.profile.added_preferred.is_empty();
-        let affinity = (on(Plugin::NodeAffinity) && prefers_nodes).then(|| {
-            match i64::from(b.affinity_max) {
+        let prefers_nodes =
+            !sig.key.spec.node_preferred.is_empty() || !rules.profile.added_preferred.is_empty();
+        let affinity =
+            (on(Plugin::NodeAffinity) && prefers_nodes).then(|| match i64::from(b.affinity_max) {
                 0 => 0,
                 max => 100 * i64::from(facts.affinity) / max,
-            }
-        });
+            });
         let spread = (!sig.rules.soft.is_empty()).then(|| match b.spread_max {
             _ if facts.ignored => 0,
             0 => 100,
@@ -194,12 +193,8 @@ impl Decision {
     fn measure_domains(&mut self, sig: &Sig) {
         self.sizes.clear();
         for (i, constraint) in sig.rules.soft.iter().enumerate() {
-            let counted: u32 = self
-                .groups
-                .iter()
-                .filter(|g| !sig.facts(g.group).ignored)
-                .map(|g| g.members)
-                .sum();
+            let counted: u32 =
+                self.groups.iter().filter(|g| !sig.facts(g.group).ignored).map(|g| g.members).sum();
             let size = if constraint.per_node { counted } else { self.count_values(sig, i) };
             self.sizes.push(ln(f64::from(size) + 2.0));
         }

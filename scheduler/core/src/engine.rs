@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The engine: the tables, the events that change them, and the decisions made on them.
 
+use crate::Slot;
 use crate::class::{Class, ClassId, Inputs, Lanes, fresh};
 use crate::columns::Columns;
 use crate::decide::{Choice, Decision};
@@ -10,11 +11,11 @@ use crate::images::Images;
 use crate::intern::Interner;
 use crate::labels::LabelKeys;
 use crate::log::Log;
-use crate::nodes::{Nodes, Usage};
+use crate::nodes::Nodes;
 use crate::peers::{PeerId, Peers};
 use crate::pods::{NO_SLOT, PodIx, PodState, Pods};
-use crate::queue::{Backoff, Hint, Queue, Tick};
 use crate::preempt::Lower;
+use crate::queue::{Backoff, Hint, Queue, Tick};
 use crate::rules::ProfileRules;
 use crate::sig::{Sig, SigId, Tables};
 use crate::specs::{SpecIx, Specs};
@@ -23,7 +24,6 @@ use crate::ties::{TIE_MAX, Ties};
 use crate::vector::Vector;
 use crate::volumes::{Binding, Storage};
 use crate::whatif::{Asking, Change, Ground};
-use crate::Slot;
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
@@ -347,7 +347,12 @@ impl Engine {
                 let pod = self.pods.insert(id.uid, id.name, ix);
                 self.specs.retain(ix);
                 self.assume(pod, node);
-                Outcome::Placed(Placement { pod, node, total: choice.total, feasible: choice.feasible })
+                Outcome::Placed(Placement {
+                    pod,
+                    node,
+                    total: choice.total,
+                    feasible: choice.feasible,
+                })
             }
             Err(refusal) => Outcome::Refused(refusal),
         }
@@ -500,7 +505,9 @@ impl Engine {
             let weight = profile.local.image_weight;
             let found = &mut self.image_scores;
             self.images.scores(&class.key.images, class.key.containers, self.nodes.live(), found);
-            found.iter_mut().for_each(|(_, score)| *score *= weight);
+            for (_, score) in found.iter_mut() {
+                *score *= weight;
+            }
             found.retain(|(_, score)| *score != 0);
             if *found != lanes.images {
                 lanes.images.clone_from(found);
@@ -547,7 +554,9 @@ impl Engine {
                 if on.is_empty() {
                     continue;
                 }
-                if let Some((plugin, _)) = ground.refusal(asking, *slot, Change { off: &[], on: &on }) {
+                if let Some((plugin, _)) =
+                    ground.refusal(asking, *slot, Change { off: &[], on: &on })
+                {
                     lanes.suppress(*slot, plugin);
                 }
             }
@@ -561,6 +570,7 @@ impl Engine {
             }
             result
         };
+        self.account_sig(&mut sig);
         self.sigs[sig_id.0 as usize] = Some(sig);
         if keep {
             self.keep_lanes(id, lanes);
@@ -570,31 +580,53 @@ impl Engine {
         result
     }
 
-    fn keep_lanes(&mut self, id: ClassId, mut lanes: Box<Lanes>) {
-        let first = lanes.accounted == 0;
-        if first {
-            lanes.accounted = lanes.resident();
-            self.class_bytes += lanes.accounted;
-        }
-        self.class_mut(id).lanes = Some(lanes);
-        if first && self.class_bytes > self.class_budget {
-            self.drop_lanes();
+    /// Bytes of a signature that was rebuilt are counted anew.
+    fn account_sig(&mut self, sig: &mut Sig) {
+        if sig.accounted_version != sig.version {
+            sig.accounted_version = sig.version;
+            let resident = sig.resident();
+            self.class_bytes += resident;
+            self.class_bytes -= core::mem::replace(&mut sig.accounted, resident);
         }
     }
 
-    /// Drops the least recently used half of all lanes.
-    fn drop_lanes(&mut self) {
+    fn keep_lanes(&mut self, id: ClassId, mut lanes: Box<Lanes>) {
+        if lanes.take_rebuilt() || lanes.accounted == 0 {
+            let resident = lanes.resident();
+            self.class_bytes += resident;
+            self.class_bytes -= core::mem::replace(&mut lanes.accounted, resident);
+        }
+        self.class_mut(id).lanes = Some(lanes);
+        if self.class_bytes > self.class_budget {
+            self.drop_lanes(id);
+        }
+    }
+
+    /// Drops the lanes of the least recently used half of the classes, and what their signatures hold, but not of `keep`.
+    fn drop_lanes(&mut self, keep: ClassId) {
         let mut used: Vec<(u64, ClassId)> = (0..)
             .zip(&self.classes)
             .filter_map(|(id, class)| {
                 let class = class.as_ref()?;
-                class.lanes.as_ref().map(|_| (class.last_used, ClassId(id)))
+                let holds = class.lanes.is_some() || self.sig(class.key.sig).is_built();
+                (holds && ClassId(id) != keep).then_some((class.last_used, ClassId(id)))
             })
             .collect();
         used.sort_unstable();
-        for (_, id) in &used[..used.len() / 2] {
-            if let Some(lanes) = self.class_mut(*id).lanes.take() {
+        let kept_sig = self.class(keep).key.sig;
+        for (_, id) in &used[..used.len().div_ceil(2)] {
+            let class = self.class_mut(*id);
+            class.costs = None;
+            let sig = class.key.sig;
+            if let Some(lanes) = class.lanes.take() {
                 self.class_bytes -= lanes.accounted;
+            }
+            if sig != kept_sig
+                && let Some(mut sig_state) = self.sigs[sig.0 as usize].take()
+            {
+                self.class_bytes -= sig_state.accounted;
+                sig_state.drop_state(&mut self.columns);
+                self.sigs[sig.0 as usize] = Some(sig_state);
             }
         }
     }
@@ -663,7 +695,8 @@ impl Engine {
 
     /// A budget is there, or changed. So many evictions as no node has pods make no difference to any candidate.
     fn set_budget(&mut self, budget: DisruptionBudget) {
-        let most = self.nodes.iter().map(|(slot, _)| self.nodes.entry(slot).pods).max().unwrap_or(0);
+        let most =
+            self.nodes.iter().map(|(slot, _)| self.nodes.entry(slot).pods).max().unwrap_or(0);
         let most = i32::try_from(most).unwrap_or(i32::MAX);
         let key = (budget.namespace.clone(), budget.name.clone());
         let same = self.budgets.get(&key).is_some_and(|old| {
@@ -870,10 +903,5 @@ impl Engine {
 
     pub(crate) fn sig_mut(&mut self, id: SigId) -> &mut Sig {
         self.sigs[id.0 as usize].as_mut().expect("a referenced signature is there")
-    }
-
-    /// A spec's usage.
-    pub(crate) fn usage(&self, spec: SpecIx) -> &Usage {
-        &self.specs.get(spec).usage
     }
 }

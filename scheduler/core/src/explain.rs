@@ -61,7 +61,8 @@ impl Engine {
         let spec = &pod.spec;
         let ix = self.intern(&pod.namespace, spec);
         let Some(class) = self.class_of(ix) else {
-            let name = spec.scheduler_name.clone().unwrap_or_else(|| Str::from("default-scheduler"));
+            let name =
+                spec.scheduler_name.clone().unwrap_or_else(|| Str::from("default-scheduler"));
             return Explanation { nodes: Vec::new(), unsupported: vec![Reason::Unsupported(name)] };
         };
         let mut totals: BTreeMap<Slot, (i64, Vec<(Plugin, i64)>)> = BTreeMap::new();
@@ -100,7 +101,13 @@ impl Engine {
                 Some((total, mut scores)) => {
                     scores.extend(self.local_scores(class, slot));
                     scores.sort_unstable();
-                    NodeVerdict { node: slot, objections: Vec::new(), pre_filter: false, scores, total }
+                    NodeVerdict {
+                        node: slot,
+                        objections: Vec::new(),
+                        pre_filter: false,
+                        scores,
+                        total,
+                    }
                 }
                 None => self.refusal_of(class, asking, slot, &least),
             });
@@ -125,7 +132,12 @@ impl Engine {
         }
         if on(Plugin::ImageLocality) {
             let mut images = Vec::new();
-            self.images.scores(&class.key.images, class.key.containers, self.nodes.live(), &mut images);
+            self.images.scores(
+                &class.key.images,
+                class.key.containers,
+                self.nodes.live(),
+                &mut images,
+            );
             let score = images.iter().find(|(s, _)| *s == slot).map_or(0, |(_, score)| *score);
             scores.push((Plugin::ImageLocality, score));
         }
@@ -140,20 +152,38 @@ impl Engine {
     }
 
     /// Every objection to a node. The signature must be up to date.
-    fn refusal_of(&self, class: ClassId, asking: Asking<'_>, slot: Slot, least: &[i64]) -> NodeVerdict {
+    fn refusal_of(
+        &self,
+        class: ClassId,
+        asking: Asking<'_>,
+        slot: Slot,
+        least: &[i64],
+    ) -> NodeVerdict {
         let sig = asking.sig;
         if sig.bits[slot as usize] & PRE_FILTER != 0 {
             let all_conflict = sig.rules.names.as_ref().is_some_and(Vec::is_empty);
-            let reason =
-                if all_conflict { Reason::ConflictingNodeNames } else { Reason::PreFilterNodeAffinity };
+            let reason = if all_conflict {
+                Reason::ConflictingNodeNames
+            } else {
+                Reason::PreFilterNodeAffinity
+            };
             return early(slot, Plugin::NodeAffinity, reason);
         }
         let mut objections = self.static_objections(sig, slot);
         objections.extend(self.booked_objections(class, slot));
         let volumes = self.ground().volume_refusals(asking, slot, Change::default());
-        objections.extend(volumes.into_iter().map(|(plugin, reasons, code)| Objection { plugin, reasons, code }));
+        objections.extend(volumes.into_iter().map(|(plugin, reasons, code)| Objection {
+            plugin,
+            reasons,
+            code,
+        }));
         let group = sig.group_of[slot as usize];
-        objections.extend(group_objections(sig, &self.profiles[sig.key.profile as usize], group, least));
+        objections.extend(group_objections(
+            sig,
+            &self.profiles[sig.key.profile as usize],
+            group,
+            least,
+        ));
         if sig.facts(group).features {
             let node = self.nodes.node(slot);
             let missing: Vec<&str> = sig
@@ -180,12 +210,17 @@ impl Engine {
         if on.is_empty() {
             return;
         }
-        if let Some((plugin, code)) = self.ground().refusal(asking, slot, Change { off: &[], on: &on }) {
+        if let Some((plugin, code)) =
+            self.ground().refusal(asking, slot, Change { off: &[], on: &on })
+        {
             let known = objections.iter().position(|o| o.plugin == plugin);
             // The same plugin may refuse for another reason without them, which preemption may change or not.
             let plain = known.map(|at| objections.remove(at)).filter(|plain| plain.code == code);
-            let objection =
-                plain.unwrap_or_else(|| Objection { plugin, reasons: vec![Reason::Nominated], code });
+            let objection = plain.unwrap_or_else(|| Objection {
+                plugin,
+                reasons: vec![Reason::Nominated],
+                code,
+            });
             objections.insert(0, objection);
         }
     }
@@ -201,7 +236,10 @@ impl Engine {
                 let node = self.nodes.node(slot);
                 // Upstream looks at the added affinity first.
                 if matches_added(rules, node) {
-                    debug_assert!(bits & (1 << Plugin::NodeAffinity as u16) == 0 || !matches_affinity(&sig.key.spec, node));
+                    debug_assert!(
+                        bits & (1 << Plugin::NodeAffinity as u16) == 0
+                            || !matches_affinity(&sig.key.spec, node)
+                    );
                     Reason::NodeAffinity
                 } else {
                     Reason::EnforcedNodeAffinity
@@ -246,7 +284,9 @@ impl Engine {
                 }
                 reasons.push(match shortage.resource {
                     ShortOf::Places => Reason::TooManyPods,
-                    ShortOf::Resource(resource) => Reason::Insufficient(self.resource_name(resource)),
+                    ShortOf::Resource(resource) => {
+                        Reason::Insufficient(self.resource_name(resource))
+                    }
                 });
             });
         }
@@ -287,7 +327,9 @@ fn group_objections(
             GroupReason::Spread => (Reason::Spread, Code::Unschedulable),
             GroupReason::Affinity => (Reason::Affinity, Code::UnschedulableAndUnresolvable),
             GroupReason::AntiAffinity => (Reason::AntiAffinity, Code::Unschedulable),
-            GroupReason::ExistingAntiAffinity => (Reason::ExistingAntiAffinity, Code::Unschedulable),
+            GroupReason::ExistingAntiAffinity => {
+                (Reason::ExistingAntiAffinity, Code::Unschedulable)
+            }
             GroupReason::Features => {
                 (Reason::MissingFeatures(Str::from("")), Code::UnschedulableAndUnresolvable)
             }
@@ -300,5 +342,11 @@ fn group_objections(
 fn early(node: Slot, plugin: Plugin, reason: Reason) -> NodeVerdict {
     let code = Code::UnschedulableAndUnresolvable;
     let objection = Objection { plugin, reasons: vec![reason], code };
-    NodeVerdict { node, objections: vec![objection], pre_filter: true, scores: Vec::new(), total: 0 }
+    NodeVerdict {
+        node,
+        objections: vec![objection],
+        pre_filter: true,
+        scores: Vec::new(),
+        total: 0,
+    }
 }

@@ -67,15 +67,18 @@ impl Groups {
     pub(crate) fn default_selector(&self, namespace: u32, spec: &PodSpec) -> Option<LabelSelector> {
         let mut set: BTreeMap<Str, Str> = BTreeMap::new();
         let first = (namespace, GroupKind::Service, Str::from(""));
-        let services = self.groups.range(first..).take_while(|((ns, kind, _), _)| {
-            *ns == namespace && *kind == GroupKind::Service
-        });
-        for selector in services.filter_map(|(_, s)| s.as_ref()).filter(|s| s.matches(&spec.labels)) {
+        let services = self
+            .groups
+            .range(first..)
+            .take_while(|((ns, kind, _), _)| *ns == namespace && *kind == GroupKind::Service);
+        for selector in services.filter_map(|(_, s)| s.as_ref()).filter(|s| s.matches(&spec.labels))
+        {
             add_pairs(&mut set, selector);
         }
         let mut more: Vec<Requirement> = Vec::new();
         if let Some((kind, name)) = spec.controller.as_ref().and_then(group_of) {
-            let selector = self.groups.get(&(namespace, kind, name.clone())).and_then(Option::as_ref);
+            let selector =
+                self.groups.get(&(namespace, kind, name.clone())).and_then(Option::as_ref);
             match (kind, selector) {
                 (GroupKind::ReplicationController, Some(selector)) => add_pairs(&mut set, selector),
                 (_, Some(selector)) => more.extend(selector.requirements.iter().cloned()),
@@ -88,11 +91,6 @@ impl Groups {
             .collect();
         requirements.extend(more);
         (!requirements.is_empty()).then_some(LabelSelector { requirements })
-    }
-
-    /// Whether a spec's default selector may change with its namespace's groups at all.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&(u32, GroupKind, Str), &Option<LabelSelector>)> {
-        self.groups.iter()
     }
 }
 

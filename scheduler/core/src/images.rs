@@ -80,7 +80,13 @@ impl Images {
     }
 
     /// The score of each node where it is not zero, by slot: 0..=100, before its weight.
-    pub(crate) fn scores(&self, names: &[Str], containers: u32, total: u32, scores: &mut Vec<(Slot, i64)>) {
+    pub(crate) fn scores(
+        &self,
+        names: &[Str],
+        containers: u32,
+        total: u32,
+        scores: &mut Vec<(Slot, i64)>,
+    ) {
         scores.clear();
         for name in names {
             let hash = self.hasher.hash(&**name);
@@ -108,7 +114,11 @@ fn fraction(nodes: usize, total: u32) -> f64 {
     nodes as f64 / f64::from(total)
 }
 
-#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "as upstream computes it")]
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "as upstream computes it"
+)]
 fn share(size: i64, spread: f64) -> i64 {
     (size as f64 * spread) as i64
 }

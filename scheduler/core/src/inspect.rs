@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Looking at the engine's state, and putting it back after a restart.
 
+use crate::Slot;
 use crate::engine::{Engine, PodId};
 use crate::pods::{NO_SLOT, NOT_STARTED, PodIx, PodState};
 use crate::specs::SpecIx;
-use crate::Slot;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use berth_scheduler_model::Str;
@@ -175,6 +175,15 @@ impl Engine {
                 bytes: class.lanes.as_ref().map_or(0, |lanes| lanes.accounted),
             })
         })
+    }
+
+    /// Bytes held by the tables: nodes, pods, label columns.
+    pub fn table_bytes(&self) -> usize {
+        let costs = self.classes.iter().flatten().filter_map(|class| class.costs.as_ref());
+        self.nodes.resident()
+            + self.pods.resident()
+            + self.columns.resident()
+            + costs.map(|costs| costs.resident()).sum::<usize>()
     }
 
     /// Bytes that lanes of classes and counts of signatures take now.

@@ -48,9 +48,4 @@ impl Interner {
     pub(crate) fn name(&self, id: u32) -> &Str {
         &self.names[id as usize]
     }
-
-    /// Number of names.
-    pub(crate) fn len(&self) -> usize {
-        self.names.len()
-    }
 }

@@ -101,9 +101,7 @@ impl LabelKeys {
     }
 
     fn is_read(&self, key: &Str) -> bool {
-        self.keys
-            .find(self.hasher.hash(&**key), |k| k.key == *key)
-            .is_some_and(|k| k.readers > 0)
+        self.keys.find(self.hasher.hash(&**key), |k| k.key == *key).is_some_and(|k| k.readers > 0)
     }
 
     fn key(&mut self, key: &Str) -> &mut Key {

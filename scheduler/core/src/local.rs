@@ -93,7 +93,10 @@ pub(crate) fn lane_score(lane: u32) -> i64 {
 }
 
 impl Shape {
-    #[expect(clippy::cast_precision_loss, reason = "requests are at most CAPACITY_MAX, weights small")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "requests are at most CAPACITY_MAX, weights small"
+    )]
     pub(crate) fn new(usage: Usage, filtered_scalars: Vec<(u32, i64)>, rules: &LocalRules) -> Self {
         let requests = |r: &Resource| match r {
             Resource::Cpu => usage.cpu,
@@ -104,10 +107,8 @@ impl Shape {
         let no_balance = rules.balanced.iter().all(|r| requests(r) == 0);
         let need = |amount: i64| if amount > 0 { amount as f64 } else { f64::NEG_INFINITY };
         let (weight_cpu, weight_memory) = rules.kernel.unwrap_or((1, 1));
-        let nothing = usage.cpu == 0
-            && usage.memory == 0
-            && usage.ephemeral == 0
-            && usage.scalars.is_empty();
+        let nothing =
+            usage.cpu == 0 && usage.memory == 0 && usage.ephemeral == 0 && usage.scalars.is_empty();
         let narrow = |weight: i64| i32::try_from(weight).expect("limited by LOCAL_WEIGHT_MAX");
         let balanced_weight = if no_balance { 0 } else { narrow(rules.balanced_weight) };
         let fit_weight = narrow(rules.fit_weight);
@@ -126,8 +127,7 @@ impl Shape {
             most: rules.fit == Fit::Most,
             plain: (weight_cpu, weight_memory, fit_weight, balanced_weight) == (1, 1, 1, 1),
         };
-        let special =
-            rules.kernel.is_none() || usage.ephemeral > 0 || !filtered_scalars.is_empty();
+        let special = rules.kernel.is_none() || usage.ephemeral > 0 || !filtered_scalars.is_empty();
         Self { usage, filtered_scalars, nothing, no_balance, params, special }
     }
 }
@@ -171,8 +171,7 @@ fn balance_pair<const N: usize>(block: &Columns<N>, i: usize, cpu: f64, memory: 
 
 #[inline(always)]
 fn level<const MOST: bool>(capacity: f64, requested: f64) -> i32 {
-    let part =
-        if MOST { at_most(requested, capacity) } else { at_least_0(capacity - requested) };
+    let part = if MOST { at_most(requested, capacity) } else { at_least_0(capacity - requested) };
     whole(part * 100.0 / capacity)
 }
 
@@ -184,6 +183,8 @@ fn lane_of<const MOST: bool, const PLAIN: bool, const N: usize>(
     tie: u32,
     p: &Params,
 ) -> u32 {
+    // Not `&&`: branches would keep this from becoming vector code.
+    #[expect(clippy::needless_bitwise_bool, reason = "see above")]
     let fits = (block.cpu_used[i] + p.need_cpu <= block.cpu[i])
         & (block.memory_used[i] + p.need_memory <= block.memory[i])
         & (block.places[i] >= 1);
@@ -220,13 +221,23 @@ pub(crate) struct Summary {
 }
 
 #[inline(always)]
-fn block_lanes(block: &Block, ties: &[u32; BLOCK], p: &Params, lanes: &mut [u32; BLOCK]) -> Summary {
+fn block_lanes(
+    block: &Block,
+    ties: &[u32; BLOCK],
+    p: &Params,
+    lanes: &mut [u32; BLOCK],
+) -> Summary {
     some_lanes::<BLOCK>(block, ties, p, lanes);
     summarise(lanes)
 }
 
 #[inline(always)]
-fn some_lanes<const N: usize>(columns: &Columns<N>, ties: &[u32; N], p: &Params, lanes: &mut [u32; N]) {
+fn some_lanes<const N: usize>(
+    columns: &Columns<N>,
+    ties: &[u32; N],
+    p: &Params,
+    lanes: &mut [u32; N],
+) {
     match (p.most, p.plain) {
         (false, true) => all_lanes::<false, true, N>(columns, ties, p, lanes),
         (false, false) => all_lanes::<false, false, N>(columns, ties, p, lanes),
@@ -319,9 +330,7 @@ impl At<'_> {
             Resource::Memory => {
                 (self.allocatable().memory, self.block.memory_used[self.lane] as i64)
             }
-            Resource::Ephemeral => {
-                (self.allocatable().ephemeral, self.entry.ephemeral_used)
-            }
+            Resource::Ephemeral => (self.allocatable().ephemeral, self.entry.ephemeral_used),
             Resource::Scalar(id) => {
                 let scalar = scalar_of(self.entry, id);
                 (scalar.capacity, scalar.used)
@@ -407,12 +416,6 @@ impl Delta {
                 None => self.scalars.push((*id, sign * amount)),
             }
         }
-    }
-
-    /// Nothing taken off or put on.
-    pub(crate) fn clear(&mut self) {
-        self.scalars.clear();
-        (self.pods, self.cpu, self.memory, self.ephemeral) = (0, 0, 0, 0);
     }
 
     fn scalar(&self, id: u32) -> i64 {

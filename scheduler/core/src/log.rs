@@ -43,7 +43,15 @@ const LENGTH: usize = 1 << 16;
 impl Log {
     pub(crate) fn new() -> Self {
         let empty = Entry { slot: 0, peer: PeerId::NONE, delta: 0, back: 0 };
-        Self { ring: vec![empty; LENGTH], head: 0, static_head: 0, terms_head: 0, last: Vec::new(), last_static: Vec::new(), last_of_peer: Vec::new() }
+        Self {
+            ring: vec![empty; LENGTH],
+            head: 0,
+            static_head: 0,
+            terms_head: 0,
+            last: Vec::new(),
+            last_static: Vec::new(),
+            last_of_peer: Vec::new(),
+        }
     }
 
     /// Makes room for slots below `slots`.

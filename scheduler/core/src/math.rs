@@ -5,7 +5,10 @@
 //! the same bits; Rust never contracts `a * b + c` into one rounding on its own.
 
 /// `int64(math.Round(x))` of Go: half away from zero.
-#[expect(clippy::cast_possible_truncation, reason = "Go's conversion: sums of counts are far below 2^63")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "Go's conversion: sums of counts are far below 2^63"
+)]
 pub(crate) fn round(x: f64) -> i64 {
     let whole = x as i64;
     #[expect(clippy::cast_precision_loss, reason = "below 2^53, and exact there")]
@@ -21,6 +24,7 @@ pub(crate) fn round(x: f64) -> i64 {
 
 /// Natural logarithm of a positive, normal number with the algorithm and the order of operations of Go's `math.Log`
 /// (after FreeBSD's e_log.c): other libraries differ in the last bit.
+#[expect(clippy::excessive_precision, reason = "the digits as Go has them")]
 pub(crate) fn ln(x: f64) -> f64 {
     const LN2_HI: f64 = 6.931_471_803_691_238_164_90e-01;
     const LN2_LO: f64 = 1.908_214_929_270_587_700_02e-10;
@@ -33,7 +37,6 @@ pub(crate) fn ln(x: f64) -> f64 {
     const L7: f64 = 1.479_819_860_511_658_591e-01;
     debug_assert!(x.is_normal() && x > 0.0, "ln of {x}");
     let bits = x.to_bits();
-    #[expect(clippy::cast_possible_wrap, reason = "eleven bits")]
     let mut exponent = ((bits >> 52) & 0x7ff) as i32 - 1022;
     let mut fraction = f64::from_bits((bits & !(0x7ff << 52)) | (1022 << 52));
     if fraction < core::f64::consts::SQRT_2 / 2.0 {
@@ -77,7 +80,15 @@ mod tests {
 
     #[test]
     fn rounding_is_half_away_from_zero() {
-        for (x, want) in [(0.5, 1), (1.5, 2), (2.5, 3), (-0.5, -1), (-2.5, -3), (0.49999999999999994, 0), (2.4, 2)] {
+        for (x, want) in [
+            (0.5, 1),
+            (1.5, 2),
+            (2.5, 3),
+            (-0.5, -1),
+            (-2.5, -3),
+            (0.499_999_999_999_999_94, 0),
+            (2.4, 2),
+        ] {
             assert_eq!(round(x), want, "{x}");
         }
     }
@@ -87,7 +98,10 @@ mod tests {
         for i in 1..5_000_u32 {
             let x = f64::from(i);
             let (ours, theirs) = (ln(x), x.ln());
-            assert!((ours - theirs).abs() <= f64::EPSILON * theirs.abs().max(1.0), "{x}: {ours} {theirs}");
+            assert!(
+                (ours - theirs).abs() <= f64::EPSILON * theirs.abs().max(1.0),
+                "{x}: {ours} {theirs}"
+            );
         }
         assert_eq!(ln(1.0), 0.0);
     }

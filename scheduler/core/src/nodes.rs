@@ -10,7 +10,6 @@ use crate::pods::PodIx;
 use crate::{BLOCK, Slot};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use berth_scheduler_model::Str;
 use berth_scheduler_model::node::Node;
 use berth_scheduler_model::pod::{HostPort, Taint};
 use berth_scheduler_model::requests::Requests;
@@ -236,11 +235,6 @@ impl Nodes {
     /// A set of taints.
     pub(crate) fn taint_set(&self, id: u32) -> &TaintSet {
         &self.taint_sets[id as usize]
-    }
-
-    /// Number of sets of taints seen so far.
-    pub(crate) fn taint_sets(&self) -> usize {
-        self.taint_sets.len()
     }
 
     /// The tie order's hash of a node name.
@@ -471,9 +465,4 @@ impl Usage {
             ports: Vec::new(),
         }
     }
-}
-
-/// A shared name of a node.
-pub(crate) fn node_name(node: &Node) -> &Str {
-    &node.name
 }

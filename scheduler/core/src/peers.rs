@@ -80,6 +80,10 @@ pub(crate) struct Peers {
     born: Vec<PeerId>,
 }
 
+fn born_at(birth: u64) -> usize {
+    usize::try_from(birth % RECYCLE as u64).expect("below RECYCLE")
+}
+
 /// So many freed ids are collected before all classes have to rebuild.
 const RECYCLE: usize = 4_096;
 
@@ -155,7 +159,7 @@ impl Peers {
     }
 
     fn note_birth(&mut self, id: PeerId) {
-        let at = self.births as usize % RECYCLE;
+        let at = born_at(self.births);
         if self.born.len() <= at {
             self.born.push(id);
         } else {
@@ -172,7 +176,7 @@ impl Peers {
     /// The peers made since there were so many, some of them perhaps gone; `None`: too many to tell.
     pub(crate) fn born_since(&self, births: u64) -> Option<impl Iterator<Item = PeerId>> {
         let known = self.births - births <= RECYCLE as u64;
-        known.then(|| (births..self.births).map(|at| self.born[at as usize % RECYCLE]))
+        known.then(|| (births..self.births).map(|at| self.born[born_at(at)]))
     }
 
     /// Live peers that have terms.

@@ -31,7 +31,12 @@ pub enum Decided {
 
 impl Engine {
     /// Puts a pod into the queue. A pod with scheduling gates waits until an update removes them.
-    pub fn enqueue(&mut self, now: Tick, id: PodId<'_>, spec: &Arc<PodSpec>) -> Result<PodIx, PodIx> {
+    pub fn enqueue(
+        &mut self,
+        now: Tick,
+        id: PodId<'_>,
+        spec: &Arc<PodSpec>,
+    ) -> Result<PodIx, PodIx> {
         if let Some(known) = self.pods.find(id.uid) {
             return Err(known);
         }

@@ -248,7 +248,8 @@ impl Pods {
     /// Takes a pod out of its peer's list.
     pub(crate) fn unlink_peer(&mut self, ix: PodIx, peers: &mut Peers) {
         let record = self.get(ix);
-        let (next, prev, peer) = (record.next_of_peer, record.prev_of_peer, peers.get_mut(record.peer));
+        let (next, prev, peer) =
+            (record.next_of_peer, record.prev_of_peer, peers.get_mut(record.peer));
         peer.pods -= 1;
         if next.is_some() {
             self.get_mut(next).prev_of_peer = prev;
@@ -272,6 +273,8 @@ impl Pods {
 
     /// Bytes held.
     pub(crate) fn resident(&self) -> usize {
-        self.records.capacity() * size_of::<PodRecord>() + self.texts.resident() + self.by_uid.allocation_size()
+        self.records.capacity() * size_of::<PodRecord>()
+            + self.texts.resident()
+            + self.by_uid.allocation_size()
     }
 }

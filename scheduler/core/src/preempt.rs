@@ -2,11 +2,11 @@
 //! Preemption: which pods would have to go for a pod that fits nowhere (plugin defaultpreemption, kube-scheduler v1.36), over all
 //! nodes.
 
+use crate::Slot;
 use crate::engine::{Engine, Subject};
 use crate::pods::{NOT_STARTED, PodIx};
 use crate::specs::SpecIx;
-use crate::whatif::{Asking, Change, Ground};
-use crate::Slot;
+use crate::whatif::{Asking, Ground};
 use alloc::vec::Vec;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::objects::DisruptionBudget;
@@ -85,23 +85,15 @@ impl Engine {
         let ground = self.ground();
         let asking = self.asking(class, subject.uid);
         // What PreFilter says of the whole pod no eviction changes.
-        if asking.pre_filter(ground).is_some() || self.ineligible(asking, ground, subject).is_some() {
+        if asking.pre_filter(ground).is_some() || self.ineligible(asking, ground, subject).is_some()
+        {
             return None;
         }
-        if self.is_simple(asking) {
+        if is_simple(asking) {
             return self.cheapest(class, subject);
         }
         let slots: Vec<Slot> = self.nodes.iter().map(|(slot, _)| slot).collect();
         self.cheapest_of(asking, &slots).map(|(_, _, eviction)| eviction)
-    }
-
-    /// Whether nothing but static rules and requests can keep the pod from a node.
-    fn is_simple(&self, asking: Asking<'_>) -> bool {
-        let spec = &asking.sig.key.spec;
-        asking.sig.is_trivial()
-            && spec.volumes.is_empty()
-            && asking.class.shape.usage.ports.is_empty()
-            && asking.profile.filters(Plugin::NodeResourcesFit)
     }
 
     /// The cheapest of some nodes, each tried anew.
@@ -127,7 +119,8 @@ impl Engine {
         let asking = self.asking(id, subject.uid);
         let (slots, epoch) = (self.nodes.slots(), self.budget_epoch);
         costs.catch_up(&self.log, slots, epoch, |slot| {
-            self.simple_cost(asking, slot, &mut scratch).map(|cost| (cost, self.nodes.tie[slot as usize]))
+            self.simple_cost(asking, slot, &mut scratch)
+                .map(|cost| (cost, self.nodes.tie[slot as usize]))
         });
         let nominated = self.nominated_nodes();
         let kept = costs.best(nominated);
@@ -140,7 +133,11 @@ impl Engine {
             }
             (Some((cost, _, slot)), _) => {
                 let eviction = self.candidate(asking, self.ground(), slot).ok().flatten();
-                debug_assert_eq!(eviction.as_ref().map(|e| self.cost(e)), Some(cost), "costs are right");
+                debug_assert_eq!(
+                    eviction.as_ref().map(|e| self.cost(e)),
+                    Some(cost),
+                    "costs are right"
+                );
                 eviction
             }
             (None, tried) => tried.map(|(_, _, eviction)| eviction),
@@ -200,7 +197,8 @@ impl Engine {
                 }
                 room.delta.add(usage, -1);
                 cost.0 += u32::from(violates);
-                let earliest = if pod.priority == cost.1 { cost.4.0.min(pod.started) } else { pod.started };
+                let earliest =
+                    if pod.priority == cost.1 { cost.4.0.min(pod.started) } else { pod.started };
                 if pod.priority >= cost.1 {
                     (cost.1, cost.4) = (pod.priority, Reverse(earliest));
                 }
@@ -228,10 +226,14 @@ impl Engine {
     }
 
     /// Says everything about preemption for a pod. Nothing changes.
-    pub fn explain_preemption(&mut self, pod: &berth_scheduler_model::pod::Pod) -> PreemptionExplanation {
+    pub fn explain_preemption(
+        &mut self,
+        pod: &berth_scheduler_model::pod::Pod,
+    ) -> PreemptionExplanation {
         let ix = self.intern(&pod.namespace, &pod.spec);
         let nominated = pod.nominated.as_ref().and_then(|name| self.nodes.find(name));
-        let subject = Subject { uid: &pod.uid, nominated: nominated.unwrap_or(crate::pods::NO_SLOT) };
+        let subject =
+            Subject { uid: &pod.uid, nominated: nominated.unwrap_or(crate::pods::NO_SLOT) };
         let mut explanation = PreemptionExplanation::default();
         let Some(class) = self.class_of(ix) else { return explanation };
         self.evaluate(class, subject, true, |_| ());
@@ -273,7 +275,8 @@ impl Engine {
     pub fn survey_eviction(&mut self, pod: &berth_scheduler_model::pod::Pod) -> Option<Eviction> {
         let ix = self.intern(&pod.namespace, &pod.spec);
         let nominated = pod.nominated.as_ref().and_then(|name| self.nodes.find(name));
-        let subject = Subject { uid: &pod.uid, nominated: nominated.unwrap_or(crate::pods::NO_SLOT) };
+        let subject =
+            Subject { uid: &pod.uid, nominated: nominated.unwrap_or(crate::pods::NO_SLOT) };
         let class = self.class_of(ix)?;
         self.evaluate(class, subject, true, |_| ());
         self.eviction(ix, subject)
@@ -298,7 +301,12 @@ impl Engine {
     }
 
     /// Whether the pod may not preempt. One that did already waits for what it made terminate.
-    fn ineligible(&self, asking: Asking<'_>, ground: Ground<'_>, subject: Subject<'_>) -> Option<Ineligible> {
+    fn ineligible(
+        &self,
+        asking: Asking<'_>,
+        ground: Ground<'_>,
+        subject: Subject<'_>,
+    ) -> Option<Ineligible> {
         if asking.never_preempts() {
             return Some(Ineligible::Never);
         }
@@ -410,4 +418,13 @@ impl Engine {
         let count = u32::try_from(victims.len()).expect("pods of one node");
         (eviction.violations, highest, sum, count, Reverse(earliest))
     }
+}
+
+/// Whether nothing but static rules and requests can keep the pod from a node.
+fn is_simple(asking: Asking<'_>) -> bool {
+    let spec = &asking.sig.key.spec;
+    asking.sig.is_trivial()
+        && spec.volumes.is_empty()
+        && asking.class.shape.usage.ports.is_empty()
+        && asking.profile.filters(Plugin::NodeResourcesFit)
 }

@@ -15,10 +15,10 @@
 //!
 //! Order: higher priority first, then who waits longer (plugin queuesort), then uid order of arrival.
 
+use crate::Slot;
 use crate::class::ClassId;
 use crate::peers::PeerId;
 use crate::pods::PodIx;
-use crate::Slot;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -287,9 +287,8 @@ impl Queue {
         {
             self.release_from_backoff(pod, until);
         }
-        let long = |w: &Waiting| {
-            w.parked.is_some_and(|(since, _)| since + self.backoff.flush_ms <= now)
-        };
+        let long =
+            |w: &Waiting| w.parked.is_some_and(|(since, _)| since + self.backoff.flush_ms <= now);
         let due: Vec<ClassId> =
             self.classes.iter().filter(|(_, w)| long(w)).map(|(class, _)| *class).collect();
         for class in due {

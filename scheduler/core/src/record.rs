@@ -180,8 +180,7 @@ impl Recorder {
             strict_budgets: options.strict_budgets,
             backoff_ms: (backoff.initial_ms, backoff.max_ms, backoff.flush_ms),
         };
-        let mut recorder =
-            Self { bytes: MAGIC.to_vec(), trace: Trace::default(), inputs: 0 };
+        let mut recorder = Self { bytes: MAGIC.to_vec(), trace: Trace::default(), inputs: 0 };
         recorder.write(&header);
         recorder
     }
@@ -338,8 +337,9 @@ impl Engine {
 
     fn waits(&self, pod: PodIx, refusal: &Refusal, eviction: Option<(Slot, &[PodIx])>) -> Answer {
         let uid = |pod: &PodIx| Str::from(self.pod_id(*pod).uid);
-        let eviction = eviction
-            .map(|(node, victims)| (self.node_name(node).clone(), victims.iter().map(uid).collect()));
+        let eviction = eviction.map(|(node, victims)| {
+            (self.node_name(node).clone(), victims.iter().map(uid).collect())
+        });
         Answer::Waits(uid(&pod), refusal.nodes.to_vec(), eviction)
     }
 }
@@ -364,9 +364,14 @@ mod tests {
         for i in 0..300_u32 {
             let plain = Resources { cpu: 500, memory: 1 << 28, ..Resources::default() };
             let priority = i32::try_from(i % 3).unwrap();
-            let spec = PodSpec { priority, requests: Requests { plain, ..Requests::default() }, ..PodSpec::default() };
+            let spec = PodSpec {
+                priority,
+                requests: Requests { plain, ..Requests::default() },
+                ..PodSpec::default()
+            };
             let text = |kind: &str| Str::from(format!("{kind}-{i}"));
-            let pod = PodName { uid: text("uid"), namespace: Str::from("default"), name: text("pod") };
+            let pod =
+                PodName { uid: text("uid"), namespace: Str::from("default"), name: text("pod") };
             let now = u64::from(i) * 100;
             let input = match i % 4 {
                 0 => Input::Place(pod, Arc::new(spec)),
@@ -397,7 +402,10 @@ mod tests {
     #[test]
     fn a_changed_recording_is_told() {
         let bytes = recording();
-        assert_eq!(replay(b"something else", Vector::BASELINE, |_, _| ()).unwrap_err(), ReplayError::NotARecording);
+        assert_eq!(
+            replay(b"something else", Vector::BASELINE, |_, _| ()).unwrap_err(),
+            ReplayError::NotARecording
+        );
         let cut = replay(&bytes[..bytes.len() / 2], Vector::BASELINE, |_, _| ()).unwrap_err();
         assert!(matches!(cut, ReplayError::CutOff { inputs } if inputs > 100), "{cut}");
         // The hash at the end.

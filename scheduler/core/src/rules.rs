@@ -220,7 +220,8 @@ impl Compiled {
             hard,
             soft,
             require_all,
-            self_affinity: !spec.affinity_required.is_empty() && spec.affinity_required.iter().all(own),
+            self_affinity: !spec.affinity_required.is_empty()
+                && spec.affinity_required.iter().all(own),
             names: allowed_names(spec),
             prefers: weight != 0 && !ignores,
         }
@@ -345,21 +346,30 @@ impl Compiled {
             return 0;
         }
         let all = spec.node_preferred.iter().chain(&profile.profile.added_preferred);
-        all.filter(|(_, term)| term.matches(&node.name, &node.labels)).map(|(weight, _)| weight).sum()
+        all.filter(|(_, term)| term.matches(&node.name, &node.labels))
+            .map(|(weight, _)| weight)
+            .sum()
     }
 
     /// Bits of the hard and of the soft spread constraints that count pods on a node, and whether soft ones ignore it.
-    pub(crate) fn counted(&self, spec: &PodSpec, node: &Node, untolerated: bool) -> (u64, u64, bool) {
+    pub(crate) fn counted(
+        &self,
+        spec: &PodSpec,
+        node: &Node,
+        untolerated: bool,
+    ) -> (u64, u64, bool) {
         if self.hard.is_empty() && self.soft.is_empty() {
             return (0, 0, false);
         }
         let allowed = matches_affinity(spec, node);
-        let policies = |c: &Spread| {
-            (!c.honor_affinity || allowed) && (!c.honor_taints || !untolerated)
-        };
+        let policies =
+            |c: &Spread| (!c.honor_affinity || allowed) && (!c.honor_taints || !untolerated);
         let has_all = |list: &[Spread]| list.iter().all(|c| node.labels.get(&c.key).is_some());
         let bits = |list: &[Spread]| {
-            list.iter().enumerate().filter(|(_, c)| policies(c)).fold(0, |bits, (i, _)| bits | 1 << i)
+            list.iter()
+                .enumerate()
+                .filter(|(_, c)| policies(c))
+                .fold(0, |bits, (i, _)| bits | 1 << i)
         };
         let hard = if has_all(&self.hard) { bits(&self.hard) } else { 0 };
         let complete = has_all(&self.soft);

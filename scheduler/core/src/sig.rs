@@ -11,6 +11,7 @@
 //! knows them; (2) nodes whose own fields changed are looked at anew and, where a fact changed, the counts of all their present
 //! pods move from the old fact to the new. Counts are sums, so the order of the two does not matter to the result.
 
+use crate::Slot;
 use crate::class::touch;
 use crate::columns::{ColumnId, Columns, Value};
 use crate::hash::{Hasher, Table};
@@ -20,7 +21,6 @@ use crate::peers::{Peer, PeerId, Peers};
 use crate::pods::Pods;
 use crate::rules::{Compiled, ProfileRules};
 use crate::terms::Namespaces;
-use crate::Slot;
 use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
@@ -91,6 +91,7 @@ pub(crate) struct UsedColumn {
     pub(crate) key: Str,
     /// No two nodes share a value (as of the last rebuild).
     pub(crate) unique: bool,
+    epoch: u32,
 }
 
 /// The static facts that nodes of a group share.
@@ -154,6 +155,10 @@ pub(crate) const NO_GROUP: u32 = u32::MAX;
 /// The bit that says a node is outside a PreFilter result.
 pub(crate) const PRE_FILTER: u16 = 1 << 15;
 
+fn ring(at: u64) -> usize {
+    usize::try_from(at % MOVES as u64).expect("below MOVES")
+}
+
 /// So many groups without nodes are kept beyond as many as there are others.
 const EMPTY_MAX: usize = 64;
 
@@ -215,6 +220,9 @@ pub(crate) struct Sig {
     interests: Vec<PeerId>,
     /// Peers made so far when all of them were last known here.
     births: u64,
+    /// Bytes counted against the engine's budget, and the version they were counted at.
+    pub(crate) accounted: usize,
+    pub(crate) accounted_version: u32,
     /// Changes at each rebuild: who keeps groups by number starts over.
     pub(crate) version: u32,
     built: bool,
@@ -258,6 +266,8 @@ impl Sig {
             moves_head: 0,
             interests: Vec::new(),
             births: 0,
+            accounted: 0,
+            accounted_version: 0,
             version: 0,
             built: false,
             namespace_epoch: 0,
@@ -358,7 +368,8 @@ impl Sig {
         for column in self.columns.drain(..) {
             columns.release(column.id);
         }
-        let (key, rules, refs, version) = (self.key.clone(), self.rules.clone(), self.refs, self.version);
+        let (key, rules, refs, version) =
+            (self.key.clone(), self.rules.clone(), self.refs, self.version);
         *self = Self::new(key, rules);
         self.refs = refs;
         self.version = version + 1;
@@ -411,7 +422,9 @@ impl Sig {
 
     /// Whether labels of namespaces may matter.
     fn reads_namespaces(&self, t: Tables<'_>) -> bool {
-        Compiled::reads_namespaces(&self.key) || t.peers.with_terms() > 0 || !self.targets.is_empty()
+        Compiled::reads_namespaces(&self.key)
+            || t.peers.with_terms() > 0
+            || !self.targets.is_empty()
     }
 
     /// Phase 1: pods that came and went. `false`: a new key came up, rebuild.
@@ -476,7 +489,8 @@ impl Sig {
         let (targets, columns) = (&self.targets, &self.columns);
         let profile = &t.profiles[self.key.profile as usize];
         self.rules.effects(&self.key, &peer.key, t.namespaces, profile, |kind, key, amount| {
-            let target = targets.iter().position(|t| t.kind == kind && columns[t.column].key == *key);
+            let target =
+                targets.iter().position(|t| t.kind == kind && columns[t.column].key == *key);
             match target {
                 None => unknown_key = true,
                 Some(target) => {
@@ -625,7 +639,7 @@ impl Sig {
     }
 
     fn note_move(&mut self, slot: Slot) {
-        let at = self.moves_head as usize % MOVES;
+        let at = ring(self.moves_head);
         if self.moves.len() <= at {
             self.moves.push(slot);
         } else {
@@ -646,15 +660,15 @@ impl Sig {
 
     /// The node of a group move.
     pub(crate) fn moved(&self, at: u64) -> Slot {
-        self.moves[at as usize % MOVES]
+        self.moves[ring(at)]
     }
 
     /// The group of these facts and counts, made without nodes if there is none.
     fn group_with(&mut self, statics: u32, own: &[i64], hasher: &Hasher) -> u32 {
         let hash = hasher.hash(&(statics, own));
-        let found = self.group_ids.find(hash, |g| {
-            self.groups[*g as usize].statics == statics && self.own_key(*g) == own
-        });
+        let found = self
+            .group_ids
+            .find(hash, |g| self.groups[*g as usize].statics == statics && self.own_key(*g) == own);
         if let Some(group) = found {
             return *group;
         }
@@ -792,7 +806,8 @@ impl Sig {
             if facts.hard & (1 << i) == 0 {
                 continue;
             }
-            let column = self.targets.iter().find(|t| t.kind == Kind::Hard(u8::try_from(i).expect("few")));
+            let column =
+                self.targets.iter().find(|t| t.kind == Kind::Hard(u8::try_from(i).expect("few")));
             let value = column.map_or(0, |t| facts.values[t.column]) as usize;
             if domains.len() <= value {
                 domains.resize(value + 1, 0);
@@ -819,7 +834,10 @@ impl Sig {
             self.taints.resize(set + 1, None);
         }
         let (untolerated, soft_taints) = *self.taints[set].get_or_insert_with(|| {
-            crate::rules::taints(&self.key.spec, t.nodes.taint_set(u32::try_from(set).expect("few")))
+            crate::rules::taints(
+                &self.key.spec,
+                t.nodes.taint_set(u32::try_from(set).expect("few")),
+            )
         });
         let bits = self.rules.refusals(&self.key, profile, node, untolerated);
         self.bits[slot as usize] = bits;
@@ -831,7 +849,11 @@ impl Sig {
         };
         let needs = &self.key.spec.needs_features;
         let facts = Facts {
-            taints: if profile.profile.weights[Plugin::TaintToleration as usize] == 0 { 0 } else { soft_taints },
+            taints: if profile.profile.weights[Plugin::TaintToleration as usize] == 0 {
+                0
+            } else {
+                soft_taints
+            },
             affinity: Compiled::preference(&self.key.spec, profile, node),
             values: self.columns.iter().map(value).collect(),
             hard,
@@ -847,7 +869,9 @@ impl Sig {
             }
         }
         let hash = hasher.hash(&facts);
-        if let Some(found) = self.statics_ids.find(hash, |s| self.statics[*s as usize].facts == facts) {
+        if let Some(found) =
+            self.statics_ids.find(hash, |s| self.statics[*s as usize].facts == facts)
+        {
             return *found;
         }
         let group = StaticGroup { facts, nodes: 0 };
@@ -881,7 +905,8 @@ impl Sig {
         let key = self.key.clone();
         self.rules.keys(&key).for_each(|(kind, key)| want(kind, key));
         for (_, peer) in t.peers.iter() {
-            self.rules.effects(&key, &peer.key, t.namespaces, profile, |kind, key, _| want(kind, key));
+            self.rules
+                .effects(&key, &peer.key, t.namespaces, profile, |kind, key, _| want(kind, key));
         }
         for (kind, key) in keys {
             self.add_target(kind, &key, t, columns);
@@ -922,8 +947,8 @@ impl Sig {
             None => {
                 let labels = t.nodes.iter().map(|(slot, node)| (slot, &node.labels));
                 let id = columns.acquire(key, labels);
-                let unique = columns.get(id).unique();
-                self.columns.push(UsedColumn { id, key: key.clone(), unique });
+                let (unique, epoch) = (columns.get(id).unique(), columns.get(id).epoch());
+                self.columns.push(UsedColumn { id, key: key.clone(), unique, epoch });
                 self.columns.len() - 1
             }
         };
@@ -953,6 +978,11 @@ const NO_EFFECT: u32 = 0;
 /// `effect_of`: not looked at yet.
 const UNKNOWN: u32 = 1;
 
+/// Whether a key's values came to be unique or shared, or have other numbers.
 fn columns_changed_kind(used: &[UsedColumn], columns: &Columns) -> bool {
-    used.iter().any(|c| columns.get(c.id).unique() != c.unique)
+    let changed = |c: &UsedColumn| {
+        let column = columns.get(c.id);
+        column.unique() != c.unique || column.epoch() != c.epoch
+    };
+    used.iter().any(changed)
 }

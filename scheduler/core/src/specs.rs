@@ -50,7 +50,13 @@ const UNUSED_MAX: usize = 4_096;
 
 impl Specs {
     pub(crate) fn new(hasher: Hasher) -> Self {
-        Self { entries: Vec::new(), free: Vec::new(), ids: Table::new(), hasher, unused: VecDeque::new() }
+        Self {
+            entries: Vec::new(),
+            free: Vec::new(),
+            ids: Table::new(),
+            hasher,
+            unused: VecDeque::new(),
+        }
     }
 
     /// The spec's index, if it is known.
@@ -149,10 +155,5 @@ impl Specs {
     /// All specs that are held or remembered.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (SpecIx, &mut SpecEntry)> {
         (0..).zip(&mut self.entries).filter_map(|(ix, entry)| Some((SpecIx(ix), entry.as_mut()?)))
-    }
-
-    /// Number of specs.
-    pub(crate) fn len(&self) -> usize {
-        self.ids.len()
     }
 }

@@ -38,11 +38,6 @@ impl Namespaces {
     fn existing(&self, id: u32) -> Option<&Labels> {
         self.labels.get(id as usize)?.as_ref()
     }
-
-    /// All that exist.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Str, &Labels)> {
-        (0_u32..).zip(&self.labels).filter_map(|(id, l)| Some((self.ids.name(id), l.as_ref()?)))
-    }
 }
 
 /// Whether a term of the *incoming* pod matches an existing one. Upstream resolves the selector to the namespaces that exist,
@@ -56,12 +51,10 @@ pub(crate) fn own_term_matches(
 ) -> bool {
     let named = term.namespaces.iter().any(|n| *n == *namespaces.ids.name(namespace));
     let selected = || {
-        term.namespace_selector
-            .as_ref()
-            .is_some_and(|s| {
-                s.matches(&namespaces.none)
-                    || namespaces.existing(namespace).is_some_and(|l| s.matches(l))
-            })
+        term.namespace_selector.as_ref().is_some_and(|s| {
+            s.matches(&namespaces.none)
+                || namespaces.existing(namespace).is_some_and(|l| s.matches(l))
+        })
     };
     (named || selected()) && term.selector.as_ref().is_some_and(|s| s.matches(labels))
 }

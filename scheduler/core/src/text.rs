@@ -78,7 +78,7 @@ impl Texts {
         }
         let at = self.next;
         self.next += units;
-        if self.next % PAGE_UNITS == 0 {
+        if self.next.is_multiple_of(PAGE_UNITS) {
             // A full page: the next text opens a new one.
             self.next = self.pages.len() * PAGE_UNITS;
         }
@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn texts_come_back_and_places_are_reused() {
         let mut texts = Texts::default();
-        let words: Vec<String> = (0..200_000).map(|i| format!("pod-{i}-{}", "x".repeat(i % 50))).collect();
+        let words: Vec<String> =
+            (0..200_000).map(|i| format!("pod-{i}-{}", "x".repeat(i % 50))).collect();
         let places: Vec<TextAt> = words.iter().map(|w| texts.insert(&[w, "!"])).collect();
         for (word, at) in words.iter().zip(&places) {
             assert_eq!(texts.get(*at, 0, word.len()), word);

@@ -27,7 +27,13 @@ pub(crate) struct Ties {
 
 impl Ties {
     /// Takes a node in and labels it in `labels` (by slot). Returns the other nodes whose label changed.
-    pub(crate) fn insert(&mut self, hash: u64, name: &Str, slot: Slot, labels: &mut [u32]) -> Vec<Slot> {
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        name: &Str,
+        slot: Slot,
+        labels: &mut [u32],
+    ) -> Vec<Slot> {
         let key = (hash, name.clone());
         let label = |slot: &Slot| i64::from(labels[*slot as usize]);
         let below = self.order.range(..key.clone()).next_back().map_or(-1, |(_, s)| label(s));

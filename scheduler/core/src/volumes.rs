@@ -275,10 +275,15 @@ impl Storage {
     }
 
     /// What refuses the pod as a whole (PreFilter).
-    pub(crate) fn pre_filter(&self, wants: Wants<'_>, runs: impl Fn(Plugin) -> bool) -> Option<(Plugin, Reason)> {
+    pub(crate) fn pre_filter(
+        &self,
+        wants: Wants<'_>,
+        runs: impl Fn(Plugin) -> bool,
+    ) -> Option<(Plugin, Reason)> {
         let restrictions = || {
-            let mut unknown = claims(wants.spec)
-                .filter(|(name, ephemeral)| !ephemeral && self.claim(wants.namespace, name).is_none());
+            let mut unknown = claims(wants.spec).filter(|(name, ephemeral)| {
+                !ephemeral && self.claim(wants.namespace, name).is_none()
+            });
             unknown.next().map(|(name, _)| Reason::ClaimNotFound(name.clone()))
         };
         if runs(Plugin::VolumeRestrictions)
@@ -434,7 +439,8 @@ impl Storage {
         match self.volume_of(claim) {
             Some(volume) => volume.csi.clone().filter(|(_, handle)| !handle.is_empty()),
             None => {
-                let class = self.classes.get(claim.class.as_ref().filter(|name| !name.is_empty())?)?;
+                let class =
+                    self.classes.get(claim.class.as_ref().filter(|name| !name.is_empty())?)?;
                 // Not a handle that a driver gives.
                 let handle = format!("\0{}/{}", claim.namespace, claim.name);
                 Some((class.provisioner.clone(), Str::from(handle)))
@@ -485,7 +491,9 @@ impl Storage {
         for claim in bound {
             match self.volume_of(claim) {
                 None => reasons.push(Reason::VolumeNotFound),
-                Some(volume) if !reachable(volume, node) => reasons.push(Reason::VolumeNodeConflict),
+                Some(volume) if !reachable(volume, node) => {
+                    reasons.push(Reason::VolumeNodeConflict);
+                }
                 Some(_) => continue,
             }
             break;
@@ -564,7 +572,11 @@ impl Storage {
     }
 
     /// Whether a volume is kept for this claim (`Some(true)`), for another, or for none.
-    fn reserved_for(&self, volume: &PersistentVolume, claim: &PersistentVolumeClaim) -> Option<bool> {
+    fn reserved_for(
+        &self,
+        volume: &PersistentVolume,
+        claim: &PersistentVolumeClaim,
+    ) -> Option<bool> {
         if let Some((namespace, name)) = self.assumed_volumes.get(&volume.name) {
             return Some(*namespace == claim.namespace && *name == claim.name);
         }
@@ -607,7 +619,8 @@ impl Storage {
                 self.volumes.get(name).ok_or_else(|| Reason::VolumeZoneUnknown(name.clone()))?;
             for (label, current) in ZONE_LABELS {
                 let Some(value) = volume.labels.get(label) else { continue };
-                let values: BTreeSet<Str> = value.split("__").map(|v| Str::from(v.trim())).collect();
+                let values: BTreeSet<Str> =
+                    value.split("__").map(|v| Str::from(v.trim())).collect();
                 // A list with an empty part is not understood, and passed over.
                 if values.iter().all(|value| !value.is_empty()) {
                     zones.push((label, current, values));
@@ -655,7 +668,13 @@ impl Storage {
     }
 
     /// Assumes what was decided about claims of this namespace, for a pod on the node of this name.
-    pub(crate) fn assume_again(&mut self, namespace: &Str, node: &Str, bindings: &[Binding], uid: &str) {
+    pub(crate) fn assume_again(
+        &mut self,
+        namespace: &Str,
+        node: &Str,
+        bindings: &[Binding],
+        uid: &str,
+    ) {
         for binding in bindings {
             let key = (namespace.clone(), binding.claim().clone());
             let what = match binding {
@@ -692,7 +711,9 @@ impl Storage {
     }
 
     fn end(&mut self, key: &ClaimKey) {
-        if let Some(Assumption { what: Assumed::Volume(volume), .. }) = self.assumed_claims.remove(key) {
+        if let Some(Assumption { what: Assumed::Volume(volume), .. }) =
+            self.assumed_claims.remove(key)
+        {
             self.assumed_volumes.remove(&volume);
         }
     }

@@ -4,6 +4,7 @@
 //! The counts of a signature stay as they are; the change is added on top of them. Semantics: `RunFilterPluginsWithNominatedPods`
 //! and the plugins' `AddPod` and `RemovePod`.
 
+use crate::Slot;
 use crate::class::Class;
 use crate::decide::GroupReason;
 use crate::local::{At, Delta, shortages};
@@ -15,7 +16,6 @@ use crate::sig::{Kind, PRE_FILTER, Sig, Target};
 use crate::specs::Specs;
 use crate::terms::Namespaces;
 use crate::volumes::{Storage, There, Wants};
-use crate::Slot;
 use alloc::vec::Vec;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::pod::PodSpec;
@@ -92,7 +92,12 @@ impl<'a> Ground<'a> {
     }
 
     /// The first filter that refuses the node under a change; the pod's signature must be up to date.
-    pub(crate) fn refusal(self, asking: Asking<'_>, slot: Slot, change: Change<'_>) -> Option<(Plugin, Code)> {
+    pub(crate) fn refusal(
+        self,
+        asking: Asking<'_>,
+        slot: Slot,
+        change: Change<'_>,
+    ) -> Option<(Plugin, Code)> {
         let (sig, profile) = (asking.sig, asking.profile);
         let bits = sig.bits[slot as usize];
         if bits & PRE_FILTER != 0 {
@@ -149,7 +154,9 @@ impl<'a> Ground<'a> {
         }
         let ports_of = |pods: &'_ [PodIx]| -> Vec<_> {
             pods.iter()
-                .flat_map(|pod| self.specs.get(self.pods.get(*pod).spec).usage.ports.iter().copied())
+                .flat_map(|pod| {
+                    self.specs.get(self.pods.get(*pod).spec).usage.ports.iter().copied()
+                })
                 .collect()
         };
         let (off, on) = (ports_of(change.off), ports_of(change.on));
@@ -211,7 +218,12 @@ impl<'a> Ground<'a> {
     }
 
     /// PodTopologySpread, InterPodAffinity and NodeDeclaredFeatures.
-    fn peer_refusal(self, asking: Asking<'_>, slot: Slot, change: Change<'_>) -> Option<(Plugin, Code)> {
+    fn peer_refusal(
+        self,
+        asking: Asking<'_>,
+        slot: Slot,
+        change: Change<'_>,
+    ) -> Option<(Plugin, Code)> {
         let sig = asking.sig;
         if let Some(reason) = self.spread_refusal(asking, slot, change) {
             let code = match reason {
@@ -254,7 +266,12 @@ impl<'a> Ground<'a> {
         on.chain(change.off.iter().map(|pod| (key(pod), -1))).collect()
     }
 
-    fn spread_refusal(self, asking: Asking<'_>, slot: Slot, change: Change<'_>) -> Option<GroupReason> {
+    fn spread_refusal(
+        self,
+        asking: Asking<'_>,
+        slot: Slot,
+        change: Change<'_>,
+    ) -> Option<GroupReason> {
         let sig = asking.sig;
         if sig.rules.hard.is_empty() {
             return None;
@@ -284,7 +301,12 @@ impl<'a> Ground<'a> {
         None
     }
 
-    fn affinity_refusal(self, asking: Asking<'_>, slot: Slot, change: Change<'_>) -> Option<GroupReason> {
+    fn affinity_refusal(
+        self,
+        asking: Asking<'_>,
+        slot: Slot,
+        change: Change<'_>,
+    ) -> Option<GroupReason> {
         let sig = asking.sig;
         let spec = &sig.key.spec;
         let no_rules = spec.affinity_required.is_empty() && spec.anti_affinity_required.is_empty();
@@ -297,24 +319,33 @@ impl<'a> Ground<'a> {
         // What moves at this node, by kind and key.
         let mut moves: Vec<(Kind, Str, i64)> = Vec::new();
         for (peer, sign) in self.moved(change) {
-            sig.rules.effects(&sig.key, &peer, self.namespaces, asking.profile, |kind, key, amount| {
-                if matches!(kind, Kind::Affinity | Kind::Anti | Kind::Existing)
-                    && node.labels.get(key).is_some()
-                {
-                    moves.push((kind, key.clone(), sign * amount));
-                }
-            });
+            sig.rules.effects(
+                &sig.key,
+                &peer,
+                self.namespaces,
+                asking.profile,
+                |kind, key, amount| {
+                    if matches!(kind, Kind::Affinity | Kind::Anti | Kind::Existing)
+                        && node.labels.get(key).is_some()
+                    {
+                        moves.push((kind, key.clone(), sign * amount));
+                    }
+                },
+            );
         }
         let moved = |kind: Kind, key: &Str| -> i64 {
-            moves.iter().filter(|(k, at, _)| *k == kind && at == key).map(|(.., amount)| amount).sum()
+            moves
+                .iter()
+                .filter(|(k, at, _)| *k == kind && at == key)
+                .map(|(.., amount)| amount)
+                .sum()
         };
         let (mut met, mut labelled) = (true, true);
         let (mut anti, mut existing) = (false, false);
         for target in &sig.targets {
             let labels = facts.values[target.column] != 0;
-            let count = || {
-                sig.count_on(slot, target) + moved(target.kind, &sig.columns[target.column].key)
-            };
+            let count =
+                || sig.count_on(slot, target) + moved(target.kind, &sig.columns[target.column].key);
             match target.kind {
                 Kind::Affinity if !labels => labelled = false,
                 Kind::Affinity => met &= count() > 0,
@@ -325,11 +356,13 @@ impl<'a> Ground<'a> {
         }
         // Keys that only moved pods bring up.
         let known = |key: &Str| {
-            sig.targets.iter().any(|t| t.kind == Kind::Existing && sig.columns[t.column].key == *key)
+            sig.targets
+                .iter()
+                .any(|t| t.kind == Kind::Existing && sig.columns[t.column].key == *key)
         };
-        existing |= moves.iter().any(|(kind, key, amount)| {
-            *kind == Kind::Existing && *amount > 0 && !known(key)
-        });
+        existing |= moves
+            .iter()
+            .any(|(kind, key, amount)| *kind == Kind::Existing && *amount > 0 && !known(key));
         let total: i64 = sig.affinity_total
             + moves.iter().filter(|(k, ..)| *k == Kind::Affinity).map(|(.., n)| n).sum::<i64>();
         let first = total == 0 && sig.rules.self_affinity;

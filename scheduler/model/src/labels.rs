@@ -3,9 +3,9 @@
 //!
 //! Semantics: k8s.io/apimachinery `labels.Requirement.Matches` and component-helpers `nodeaffinity`.
 
-use serde::{Deserialize, Serialize};
 use crate::Str;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// Labels of one object, sorted by key, keys unique.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the scheduler knows of a node.
 
-use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::Labels;
 use crate::pod::Taint;
 use crate::requests::Resources;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// A node.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Everything else the scheduler watches, and [`Event`]: one change of the cluster's state.
 
-use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::{LabelSelector, Labels};
 use crate::node::Node;
@@ -12,6 +11,7 @@ use crate::volume::{
 };
 use alloc::boxed::Box;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// A namespace with its labels.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

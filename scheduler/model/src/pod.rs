@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the scheduler knows of a pod: its identity, what replicas share ([`PodSpec`]), and where it stands.
 
-use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::{LabelSelector, Labels, NodeSelector, NodeSelectorTerm};
 use crate::requests::Requests;
 use crate::volume::PodVolume;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// A pod: pending, bound or terminating. Pods that succeeded or failed are deleted from the scheduler's view.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,7 +203,9 @@ impl HostPort {
 }
 
 /// Transport protocol of a port.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub enum Protocol {
     /// TCP.
     #[default]

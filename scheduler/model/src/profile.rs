@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A scheduling profile: which plugins are on, with which weights and arguments. Defaults are those of kube-scheduler v1.36.
 
-use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::{NodeSelector, NodeSelectorTerm};
 use crate::pod::SpreadConstraint;
 use crate::rules::Plugin;
 use alloc::vec;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// A profile, chosen by a pod's `schedulerName`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

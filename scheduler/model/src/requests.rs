@@ -4,9 +4,9 @@
 //! Source: component-helpers `resource.PodRequests` (KEP-753 sidecars, KEP-2837 pod-level resources, KEP-1287 in-place resize)
 //! and the scheduler's "non-zero" defaults.
 
-use serde::{Deserialize, Serialize};
 use crate::Str;
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// CPU assumed for scoring of a container that requests none, in milli-CPU.
 pub const DEFAULT_MILLI_CPU: i64 = 100;

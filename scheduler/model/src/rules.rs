@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names and words of the rules: the plugins of kube-scheduler v1.36 in their filter order, their reasons, and status codes.
 
-use serde::{Deserialize, Serialize};
 use crate::Str;
 use alloc::format;
 use alloc::string::String;
 use core::fmt;
+use serde::{Deserialize, Serialize};
 
 /// A plugin that filters or scores. The order is the order in which filters run; `as usize` indexes tables of [`Plugin::COUNT`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Volumes, claims and storage: what VolumeRestrictions, NodeVolumeLimits, VolumeBinding and VolumeZone read.
 
-use serde::{Deserialize, Serialize};
 use crate::Str;
 use crate::labels::{LabelSelector, Labels, NodeSelector};
 use alloc::vec::Vec;
+use serde::{Deserialize, Serialize};
 
 /// A volume of a pod that matters for placement.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -62,6 +62,7 @@ pub enum Disk {
 
 impl Disk {
     /// Whether both cannot be used on one node (plugins/volumerestrictions `isVolumeConflict`).
+    #[expect(clippy::match_same_arms, reason = "one line for each kind of disk")]
     pub fn conflicts(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Gce { name: a, read_only: ro_a }, Self::Gce { name: b, read_only: ro_b }) => {
@@ -83,7 +84,9 @@ impl Disk {
 }
 
 /// How often and where a volume may be mounted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize,
+)]
 pub struct AccessModes {
     /// `ReadWriteOnce`.
     pub read_write_once: bool,
