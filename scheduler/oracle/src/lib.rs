@@ -109,9 +109,9 @@ impl Oracle for EngineOracle {
     fn preempt(&mut self, pod: &Pod) -> Option<PreemptionVerdict> {
         let explanation = self.engine.explain_preemption(pod);
         let name = |slot| self.engine.node_name(slot).clone();
-        let filter = explanation.filter.iter().map(|(slot, plugin, code)| (name(*slot), (*plugin, *code)));
-        let candidates =
-            explanation.candidates.iter().map(|e| (name(e.node), self.candidate(e)));
+        let filter =
+            explanation.filter.iter().map(|(slot, plugin, code)| (name(*slot), (*plugin, *code)));
+        let candidates = explanation.candidates.iter().map(|e| (name(e.node), self.candidate(e)));
         let failed = explanation.failed.iter().map(|(slot, plugin)| (name(*slot), *plugin));
         Some(PreemptionVerdict {
             ineligible: explanation.ineligible.map(|why| match why {

@@ -35,7 +35,12 @@ pub fn node(i: usize) -> Node {
         ]
         .into_iter()
         .collect(),
-        allocatable: Resources { cpu: CPU, memory: MEMORY, ephemeral: 100 << 30, scalars: Vec::new() },
+        allocatable: Resources {
+            cpu: CPU,
+            memory: MEMORY,
+            ephemeral: 100 << 30,
+            scalars: Vec::new(),
+        },
         pods: PODS,
         ..Node::new(&name)
     }

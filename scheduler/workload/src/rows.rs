@@ -3,7 +3,8 @@
 
 use crate::nodes;
 use crate::specs::{
-    CPU, HOSTNAME, MEMORY, NAMESPACE, ZONE, group, in_zones, owned, plain, requests, spread, term, term_of,
+    CPU, HOSTNAME, MEMORY, NAMESPACE, ZONE, group, in_zones, owned, plain, requests, spread, term,
+    term_of,
 };
 use berth_scheduler_model::Str;
 use berth_scheduler_model::node::Node;
@@ -255,13 +256,16 @@ fn specs(row: Row) -> Vec<Arc<PodSpec>> {
         1 => term(key, TOGETHER),
         n => term_of(key, "app", (0..n).map(app).chain(["founder".to_owned()])),
     };
-    let each = |n: usize, make: &dyn Fn(usize) -> PodSpec| (0..n).map(|i| Arc::new(make(i))).collect();
+    let each =
+        |n: usize, make: &dyn Fn(usize) -> PodSpec| (0..n).map(|i| Arc::new(make(i))).collect();
     match row {
         Row::Basic | Row::NeverSeenLabels | Row::NeverSeenRequests => {
             each(1, &|_| plain(&[("app", "app-0")]))
         }
         Row::DefaultSpread => each(1, &|_| owned(plain(&[("app", "app-0")]), "app-0")),
-        Row::NodeAffinity => each(1, &|_| in_zones(plain(&[("app", "app-0")]), &["zone-0", "zone-1", "zone-2"])),
+        Row::NodeAffinity => {
+            each(1, &|_| in_zones(plain(&[("app", "app-0")]), &["zone-0", "zone-1", "zone-2"]))
+        }
         Row::SpreadZone => each(1, &|_| PodSpec {
             spread: vec![spread(ZONE, 5, ("app", "app-0"))],
             ..plain(&[("app", "app-0")])
@@ -270,14 +274,12 @@ fn specs(row: Row) -> Vec<Arc<PodSpec>> {
             spread: vec![spread(ZONE, 5, ("app", "app-0")), spread(HOSTNAME, 5, ("app", "app-0"))],
             ..plain(&[("app", "app-0")])
         }),
-        Row::Affinity(n) => each(n, &|i| PodSpec {
-            affinity_required: vec![others(n, ZONE)],
-            ..member(i)
-        }),
-        Row::AntiAffinity(n) => each(n, &|i| PodSpec {
-            anti_affinity_required: vec![others(n, HOSTNAME)],
-            ..member(i)
-        }),
+        Row::Affinity(n) => {
+            each(n, &|i| PodSpec { affinity_required: vec![others(n, ZONE)], ..member(i) })
+        }
+        Row::AntiAffinity(n) => {
+            each(n, &|i| PodSpec { anti_affinity_required: vec![others(n, HOSTNAME)], ..member(i) })
+        }
         Row::PreferredAffinity(n) => each(n, &|i| PodSpec {
             affinity_preferred: vec![(WEIGHT, others(n, HOSTNAME))],
             ..member(i)
@@ -295,7 +297,8 @@ fn specs(row: Row) -> Vec<Arc<PodSpec>> {
             owned(spec, &app(i))
         }),
         Row::Unschedulable => {
-            let whole_node = PodSpec { requests: requests(nodes::CPU, MEMORY), ..plain(&[("app", "app-1")]) };
+            let whole_node =
+                PodSpec { requests: requests(nodes::CPU, MEMORY), ..plain(&[("app", "app-1")]) };
             // One zone refuses by affinity, the others by CPU.
             let refused = in_zones(whole_node, &["zone-0", "zone-1"]);
             vec![Arc::new(plain(&[("app", "app-0")])), Arc::new(refused)]
@@ -325,8 +328,10 @@ mod tests {
     fn pods_fill_the_cluster_to_the_share_asked_for() {
         for row in Row::ALL.into_iter().chain([Row::Unschedulable]) {
             let mut workload = Workload::new(row, 100, 70);
-            let residents: i64 = workload.resident.iter().map(|pod| pod.spec.requests.plain.cpu).sum();
-            let filled = (0..workload.fill).map(|i| workload.next_spec(|n| i % n).requests.plain.cpu);
+            let residents: i64 =
+                workload.resident.iter().map(|pod| pod.spec.requests.plain.cpu).sum();
+            let filled =
+                (0..workload.fill).map(|i| workload.next_spec(|n| i % n).requests.plain.cpu);
             let share = (residents + filled.sum::<i64>()) * 100 / (100 * nodes::CPU);
             assert!((69..=71).contains(&share), "{}: {share} %", row.name());
         }
@@ -337,7 +342,8 @@ mod tests {
         for row in [Row::NeverSeenLabels, Row::NeverSeenRequests] {
             let mut workload = Workload::new(row, 10, 70);
             let specs: Vec<_> = (0..1_000).map(|_| workload.next_spec(|_| 0)).collect();
-            let distinct: std::collections::BTreeSet<_> = specs.iter().map(|s| format!("{s:?}")).collect();
+            let distinct: std::collections::BTreeSet<_> =
+                specs.iter().map(|s| format!("{s:?}")).collect();
             assert_eq!(distinct.len(), 1_000);
         }
     }
