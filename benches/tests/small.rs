@@ -1,9 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Every bench body on a small cluster: it refuses nothing, and decides the same whatever the machine can do.
+//! Every bench body on a small cluster: it refuses nothing, and decides the same whatever the machine can do, and the same as
+//! when its digest was written down.
+//!
+//! A change that is meant to decide otherwise writes them anew: `BERTH_BLESS=1 cargo test -p berth-benches --test small`.
 
 use berth_benches::{Bench, Budgets, Crowd, Preemption};
 use berth_scheduler_core::{Options, Vector};
 use berth_scheduler_workload::Row;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::{env, fs};
 
 const NODES: usize = 200;
 
@@ -16,8 +23,32 @@ fn digest(name: &str, run: impl Fn(Options) -> u64) -> u64 {
     let digest = run(options(berth_scheduler_host::vector(), 0));
     assert_eq!(digest, run(options(Vector::BASELINE, 0)), "{name}: without vector instructions");
     assert_eq!(digest, run(options(Vector::BASELINE, 4_711)), "{name}: with another hash seed");
-    println!("{name:28} {digest:016x}");
+    compare(name, digest);
     digest
+}
+
+/// One bench at a time reads and writes the file.
+static FILE: Mutex<()> = Mutex::new(());
+
+fn compare(name: &str, digest: u64) {
+    let _one = FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/digests.txt");
+    let text = fs::read_to_string(&path).unwrap_or_default();
+    let mut known: BTreeMap<&str, &str> =
+        text.lines().filter_map(|line| line.rsplit_once(' ')).map(|(n, d)| (n.trim(), d)).collect();
+    let digest = format!("{digest:016x}");
+    println!("{name:28} {digest}");
+    if env::var_os("BERTH_BLESS").is_some() {
+        known.insert(name, &digest);
+        let lines: Vec<String> = known.iter().map(|(n, d)| format!("{n:28} {d}\n")).collect();
+        fs::write(&path, lines.concat()).expect("the file can be written");
+    } else {
+        assert_eq!(
+            known.get(name),
+            Some(&digest.as_str()),
+            "{name}: decides otherwise than before"
+        );
+    }
 }
 
 #[test]

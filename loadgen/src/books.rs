@@ -202,20 +202,31 @@ impl Books {
 
     /// Checks a refusal: true, and no violation, if no node would take a pod of the class.
     pub fn refuse(&mut self, class: ClassIx) -> bool {
-        if self.known(class).refused_at == self.state {
-            return true;
-        }
-        match self.nodes.indices().find(|node| self.allowed(class, *node).is_ok()) {
-            None => {
-                let state = self.state;
-                self.known_mut(class).refused_at = state;
-                true
-            }
+        match self.taker(class) {
+            None => true,
             Some(node) => {
                 self.tell(Rule::WrongRefusal, class, node);
                 false
             }
         }
+    }
+
+    /// Whether a node would take one more pod of the class.
+    pub fn has_room(&mut self, class: ClassIx) -> bool {
+        self.taker(class).is_some()
+    }
+
+    /// A node that would take one more pod of the class.
+    fn taker(&mut self, class: ClassIx) -> Option<NodeIx> {
+        if self.known(class).refused_at == self.state {
+            return None;
+        }
+        let taker = self.nodes.indices().find(|node| self.allowed(class, *node).is_ok());
+        if taker.is_none() {
+            let state = self.state;
+            self.known_mut(class).refused_at = state;
+        }
+        taker
     }
 
     /// Whether the node may take one more pod of the class.

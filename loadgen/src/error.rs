@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Why a run could not be made.
 
+use crate::trace::read::TraceError;
 use berth_proto::wire::WireError;
 use std::error::Error as _;
 use std::fmt::Write;
@@ -39,6 +40,9 @@ pub enum Error {
     /// Verdicts could not be read.
     #[error("cannot read the verdicts")]
     Verdicts(#[source] berth_scheduler_testkit::ReadError),
+    /// A trace could not be read.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
     /// There is no such row.
     #[error("there is no row {name:?}; --list-rows lists them")]
     UnknownRow {

@@ -5,6 +5,7 @@
 //! - [`books`]: the client's own books, against which every answer is checked.
 //! - [`oracle`]: recorded verdicts of kube-scheduler, asked of the engine.
 //! - [`schedule`]: load on a scheduling service.
+//! - [`trace`]: the same with what a production cluster was asked for.
 //! - [`report`]: what a run found out, as a table and as JSON.
 //!
 //! Not here: anything that decides. What the checks know of Kubernetes' rules is written apart from the engine, on purpose.
@@ -17,6 +18,7 @@ pub mod oracle;
 pub mod progress;
 pub mod report;
 pub mod schedule;
+pub mod trace;
 
 pub use cli::Cli;
 pub use error::{Error, chain};

@@ -4,6 +4,7 @@
 pub mod json;
 pub mod row;
 pub mod table;
+pub mod trace;
 
 /// One figure.
 #[derive(Debug, Clone, PartialEq)]

@@ -12,6 +12,7 @@ pub mod measure;
 pub mod names;
 pub mod pacer;
 pub mod phase;
+pub mod place;
 pub mod rows;
 pub mod run;
 pub mod server;
@@ -34,6 +35,9 @@ use std::time::Duration;
 pub fn run(args: &ScheduleArgs, command: &str, out: &mut dyn Write) -> Result<Verdict, Error> {
     if args.list_rows {
         return list(out).map(|()| Verdict::Passed).map_err(Error::Output);
+    }
+    if let Some(folder) = &args.trace.trace {
+        return crate::trace::run(args, folder, command, out);
     }
     let scenarios = chosen(args)?;
     let runtime = runtime(args.threads)?;
@@ -78,7 +82,8 @@ fn broken_off(scenario: &Scenario, error: Error) -> Result<RowReport, Error> {
     })
 }
 
-fn runtime(threads: u8) -> Result<tokio::runtime::Runtime, Error> {
+/// The runtime that drives the load.
+pub fn runtime(threads: u8) -> Result<tokio::runtime::Runtime, Error> {
     let mut builder = if threads == 1 {
         tokio::runtime::Builder::new_current_thread()
     } else {

@@ -104,6 +104,13 @@ impl Violations {
         &self.counts
     }
 
+    /// All of it in lines, for people.
+    pub fn notes(&self) -> Vec<String> {
+        let counts =
+            self.counts.iter().map(|(rule, times)| format!("violated {times} times: {rule}"));
+        counts.chain(self.told.iter().map(|text| format!("  {text}"))).collect()
+    }
+
     /// The first few, in full.
     pub fn told(&self) -> &[String] {
         &self.told

@@ -2,6 +2,7 @@
 //! Flags of `schedule`.
 
 use crate::schedule::rows::SpecForm;
+use crate::schedule::target::Tls;
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -25,6 +26,10 @@ Examples:
         with a journal: answers come after they are on disk
   berth-loadgen schedule --connect http://127.0.0.1:7301 --row basic
         a running service (it must be empty, or --replace empties it)
+  berth-loadgen schedule --trace DIR --trace-nodes 20
+        a production cluster's pods by their own times, on twenty of its machines
+  berth-loadgen schedule --trace DIR --speed 100000
+        the same at 100,000 times its speed; pods that find no room wait in the service's queue
   berth-loadgen schedule --html report.html --json report.json
         also a page with plots, and figures for machines
 
@@ -78,6 +83,10 @@ pub struct ScheduleArgs {
     #[arg(long)]
     pub in_process: bool,
 
+    /// A trace instead of rows.
+    #[command(flatten)]
+    pub trace: TraceArgs,
+
     /// Which service.
     #[command(flatten)]
     pub target: TargetArgs,
@@ -128,6 +137,31 @@ pub struct WayArgs {
     pub data: Option<PathBuf>,
 }
 
+/// A trace instead of rows.
+#[derive(Debug, Clone, clap::Args)]
+#[command(next_help_heading = "A trace instead of rows")]
+pub struct TraceArgs {
+    /// Replay a trace: a folder with a list of nodes and lists of pods (*_node_list_*.csv, *_pod_list_*.csv)
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["rows", "in_process", "batch", "unary", "rate", "pods"])]
+    pub trace: Option<PathBuf>,
+
+    /// The list of pods [default: openb_pod_list_default.csv]
+    #[arg(long, value_name = "NAME", requires = "trace")]
+    pub pods_file: Option<String>,
+
+    /// So many times the trace's own speed [default: as fast as answers come, in the trace's order]
+    #[arg(long, value_name = "N", requires = "trace", value_parser = speed)]
+    pub speed: Option<f64>,
+
+    /// Drop pods that no node takes at once, instead of letting them wait until the trace ends them
+    #[arg(long, requires = "trace")]
+    pub drop: bool,
+
+    /// Keep so many of the trace's nodes, evenly chosen: a tighter cluster for the same pods
+    #[arg(long, value_name = "N", requires = "trace")]
+    pub trace_nodes: Option<usize>,
+}
+
 /// Which service.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Which service")]
@@ -170,6 +204,17 @@ pub struct OutputArgs {
     pub html: Option<PathBuf>,
 }
 
+impl TargetArgs {
+    /// How to secure the connection.
+    pub fn tls(&self) -> Tls {
+        Tls {
+            authority: self.tls_ca.clone(),
+            identity: self.tls_cert.clone().zip(self.tls_key.clone()),
+            name: self.tls_name.clone(),
+        }
+    }
+}
+
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
     text.parse().map_err(|_| "not a number".to_owned())
 }
@@ -197,6 +242,10 @@ fn batch(text: &str) -> Result<usize, String> {
 
 fn seconds(text: &str) -> Result<f64, String> {
     within(number(text)?, 0.0, 86_400.0)
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    within(number(text)?, 0.001, 1e9)
 }
 
 fn rate(text: &str) -> Result<f64, String> {

@@ -2,6 +2,7 @@
 //! What was measured of one row.
 
 use super::{Figure, count};
+use crate::schedule::measure::Measure;
 
 /// What was measured of one row.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -63,6 +64,18 @@ pub struct Latency {
     pub p999: f64,
     /// The slowest.
     pub max: f64,
+}
+
+impl Latency {
+    /// Of what was measured.
+    pub fn of(measure: &Measure) -> Self {
+        Self {
+            p50: measure.latency_us(0.5),
+            p99: measure.latency_us(0.99),
+            p999: measure.latency_us(0.999),
+            max: measure.latency_us(1.0),
+        }
+    }
 }
 
 impl RowReport {

@@ -25,6 +25,12 @@ impl Uid {
         Self(text)
     }
 
+    /// The serial number in a uid of a run; nothing in any other text.
+    pub fn serial(run: u32, text: &str) -> Option<u64> {
+        let serial = u64::from_str_radix(text.get(28..)?, 16).ok()?;
+        (Self::new(run, serial).as_str() == text).then_some(serial)
+    }
+
     /// The text.
     pub fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
@@ -70,6 +76,9 @@ mod tests {
         assert!(uid.as_str().ends_with("-00ab00123456"), "{}", uid.as_str());
         let groups: Vec<usize> = uid.as_str().split('-').map(str::len).collect();
         assert_eq!(groups, [8, 4, 4, 4, 12]);
+        assert_eq!(Uid::serial(0xab, uid.as_str()), Some(0x12_3456));
+        assert_eq!(Uid::serial(0xac, uid.as_str()), None, "of another run");
+        assert_eq!(Uid::serial(0xab, "no uid"), None);
         let all: BTreeSet<String> =
             (0..50_000).map(|serial| Uid::new(1, serial).as_str().to_owned()).collect();
         assert_eq!(all.len(), 50_000);

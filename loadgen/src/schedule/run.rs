@@ -4,9 +4,10 @@
 use super::load::{Load, Tally};
 use super::measure::Measure;
 use super::phase::{Phase, Shape, Until};
+use super::place::{Journal, Place};
 use super::rows::{BATCH, Mode, Scenario, SpecForm, WINDOW};
-use super::server::{Server, Usage, own_usage};
-use super::target::{Client, Tls, connect};
+use super::server::Usage;
+use super::target::{Client, connect};
 use super::{session, stream, unary};
 use crate::cli::schedule::TargetArgs;
 use crate::error::Error;
@@ -15,9 +16,8 @@ use crate::report::{count, table};
 use berth_scheduler_workload::{Row, Workload};
 use indicatif::ProgressBar;
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tempfile::TempDir;
 
 /// What is to be run.
 #[derive(Debug)]
@@ -49,9 +49,14 @@ const REASONS_SHOWN: usize = 3;
 
 /// Runs a row.
 pub async fn row(plan: &Plan<'_>, bar: &ProgressBar) -> Result<RowReport, Error> {
-    let place = Place::new(plan)?;
-    let mut client = Box::pin(connect(place.address(plan), &tls(plan.target))).await?;
-    make_empty(&mut client, plan.target).await?;
+    let journal = match (plan.mode.durable, plan.data) {
+        (false, _) => Journal::None,
+        (true, None) => Journal::Temporary,
+        (true, Some(data)) => Journal::In(data.join(&plan.scenario.name)),
+    };
+    let place = Place::new(plan.target, &journal)?;
+    let mut client = Box::pin(connect(place.address(), &plan.target.tls())).await?;
+    session::make_empty(&mut client, plan.target.replace).await?;
     let workload = Workload::new(plan.scenario.row, plan.nodes, plan.fill);
     let mut load = Load::new(workload, plan.seed, run_number());
     session::register(&mut client, &load).await?;
@@ -63,79 +68,17 @@ pub async fn row(plan: &Plan<'_>, bar: &ProgressBar) -> Result<RowReport, Error>
     let measured = measure(&mut client, &mut load, plan, &place, bar).await?;
     session::compare(&mut client, &mut load).await?;
     finish(&mut report, &load, &before, &measured);
-    if let Some(server) = &place.server {
-        report.resident_mib = server.usage().map(|usage| usage.resident_mib);
-    } else {
-        session::unregister(&mut client, &load).await?;
+    match place.usage() {
+        Some((service, _)) => report.resident_mib = Some(service.resident_mib),
+        None => session::unregister(&mut client, &load).await?,
     }
     drop(client);
     place.leave()?;
     Ok(report)
 }
 
-/// Where the service is, and what is to be cleaned up after it.
-#[derive(Debug)]
-struct Place {
-    server: Option<Server>,
-    /// Removed when dropped.
-    _folder: Option<TempDir>,
-}
-
-impl Place {
-    fn new(plan: &Plan<'_>) -> Result<Self, Error> {
-        if plan.target.connect.is_some() {
-            return Ok(Self { server: None, _folder: None });
-        }
-        let mut folder = None;
-        let mut data: Option<PathBuf> = None;
-        if plan.mode.durable {
-            data = Some(match plan.data {
-                Some(data) => data.join(&plan.scenario.name),
-                None => folder.insert(TempDir::new().map_err(Error::Folder)?).path().to_owned(),
-            });
-        }
-        let server = Server::start(data.as_deref())?;
-        Ok(Self { server: Some(server), _folder: folder })
-    }
-
-    fn address<'a>(&'a self, plan: &'a Plan<'_>) -> &'a str {
-        match (&self.server, &plan.target.connect) {
-            (Some(server), _) => server.address(),
-            (None, connect) => connect.as_deref().unwrap_or_default(),
-        }
-    }
-
-    fn usage(&self) -> Option<(Usage, Usage)> {
-        self.server.as_ref().and_then(Server::usage).zip(own_usage())
-    }
-
-    fn leave(self) -> Result<(), Error> {
-        self.server.map_or(Ok(()), Server::stop)
-    }
-}
-
-fn tls(target: &TargetArgs) -> Tls {
-    Tls {
-        authority: target.tls_ca.clone(),
-        identity: target.tls_cert.clone().zip(target.tls_key.clone()),
-        name: target.tls_name.clone(),
-    }
-}
-
-/// A row begins on an empty service: what is there would be neither ours to judge nor ours to remove.
-async fn make_empty(client: &mut Client, target: &TargetArgs) -> Result<(), Error> {
-    let (nodes, pods) = session::occupants(client).await?;
-    if (nodes, pods) == (0, 0) {
-        return Ok(());
-    }
-    if target.replace {
-        return session::clear(client).await;
-    }
-    Err(Error::Occupied { nodes, pods })
-}
-
 /// Tells this run's uids from those of an earlier one on the same service.
-fn run_number() -> u32 {
+pub fn run_number() -> u32 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     now.subsec_nanos() ^ std::process::id()
 }
@@ -240,12 +183,7 @@ fn finish(report: &mut RowReport, load: &Load, fill: &Tally, measured: &Measured
     report.refused = after.refused;
     report.not_accepted = after.not_accepted;
     report.violations = load.books.violations().total();
-    report.latency = Latency {
-        p50: measure.latency_us(0.5),
-        p99: measure.latency_us(0.99),
-        p999: measure.latency_us(0.999),
-        max: measure.latency_us(1.0),
-    };
+    report.latency = Latency::of(measure);
     report.curve = measure.curve();
     report.timeline = measure.timeline();
     report.spec_bytes = load.spec_bytes();
@@ -270,9 +208,5 @@ fn tell(report: &mut RowReport, load: &Load) {
     for (reason, times) in reasons.iter().take(REASONS_SHOWN) {
         report.notes.push(format!("refused {} times: {reason}", table::thousands(**times)));
     }
-    let violations = load.books.violations();
-    for (rule, times) in violations.by_rule() {
-        report.notes.push(format!("violated {} times: {rule}", table::thousands(*times)));
-    }
-    report.notes.extend(violations.told().iter().map(|text| format!("  {text}")));
+    report.notes.extend(load.books.violations().notes());
 }

@@ -4,7 +4,7 @@
 use super::encode;
 use super::load::Load;
 use super::target::Client;
-use crate::books::Rule;
+use crate::books::{Books, Rule};
 use crate::error::Error;
 use berth_proto::v1;
 use berth_proto::v1::update::What;
@@ -17,11 +17,15 @@ use tonic::codegen::tokio_stream;
 /// Nodes in one message of `SyncNodes`, and updates in one `Apply`: well below the limits of 4,096 entries and 4 MiB.
 const CHUNK: usize = 1_000;
 
-/// What a service holds before the load begins.
-pub async fn occupants(client: &mut Client) -> Result<(u32, u32), Error> {
+/// A load begins on an empty service: what is there would be neither ours to judge nor ours to remove.
+pub async fn make_empty(client: &mut Client, replace: bool) -> Result<(), Error> {
     let stats = client.stats(v1::StatsRequest {}).await.map_err(Error::call("Stats"))?;
-    let stats = stats.into_inner();
-    Ok((stats.nodes, stats.pods))
+    let v1::StatsResponse { nodes, pods, .. } = stats.into_inner();
+    match (nodes, pods) {
+        (0, 0) => Ok(()),
+        _ if replace => clear(client).await,
+        _ => Err(Error::Occupied { nodes, pods }),
+    }
 }
 
 /// Removes all nodes and pods that the service holds.
@@ -99,19 +103,25 @@ pub async fn register_templates(client: &mut Client, load: &mut Load) -> Result<
     Ok(())
 }
 
+/// Pods that are placed: uid and node.
+pub type Placed = HashMap<String, Str, foldhash::fast::FixedState>;
+
 /// Compares what the service lists with the books: each pod on its node, each node's sums.
 pub async fn compare(client: &mut Client, load: &mut Load) -> Result<(), Error> {
-    compare_pods(client, load).await?;
-    compare_nodes(client, load).await
+    let residents = load.workload().resident.iter();
+    let residents = residents.filter_map(|pod| Some((pod.uid.to_string(), pod.node.clone()?)));
+    let placed = load.placed_pods().map(|(uid, node)| (uid.as_str().to_owned(), node.clone()));
+    let placed: Placed = residents.chain(placed).collect();
+    compare_pods(client, &mut load.books, placed).await?;
+    compare_nodes(client, &mut load.books).await
 }
 
-async fn compare_pods(client: &mut Client, load: &mut Load) -> Result<(), Error> {
-    let residents = &load.workload().resident;
-    let mut expected: HashMap<String, Str, foldhash::fast::FixedState> =
-        residents.iter().filter_map(|pod| Some((pod.uid.to_string(), pod.node.clone()?))).collect();
-    for (uid, node) in load.placed_pods() {
-        expected.insert(uid.as_str().to_owned(), node.clone());
-    }
+/// Compares the pods that the service lists with those that it placed.
+pub async fn compare_pods(
+    client: &mut Client,
+    books: &mut Books,
+    mut expected: Placed,
+) -> Result<(), Error> {
     let mut token = String::new();
     loop {
         let request = v1::ListPodsRequest {
@@ -127,7 +137,7 @@ async fn compare_pods(client: &mut Client, load: &mut Load) -> Result<(), Error>
                     let text = || {
                         format!("pod {} is listed on {:?}, booked on {known:?}", pod.uid, pod.node)
                     };
-                    load.books.violate(Rule::Lists, text);
+                    books.violate(Rule::Lists, text);
                 }
             }
         }
@@ -138,12 +148,13 @@ async fn compare_pods(client: &mut Client, load: &mut Load) -> Result<(), Error>
     }
     if !expected.is_empty() {
         let text = || format!("{} pods that are placed are not listed", expected.len());
-        load.books.violate(Rule::Lists, text);
+        books.violate(Rule::Lists, text);
     }
     Ok(())
 }
 
-async fn compare_nodes(client: &mut Client, load: &mut Load) -> Result<(), Error> {
+/// Compares the nodes that the service lists, and what is on them, with the books.
+pub async fn compare_nodes(client: &mut Client, books: &mut Books) -> Result<(), Error> {
     let mut token = String::new();
     let mut seen = 0;
     loop {
@@ -151,23 +162,23 @@ async fn compare_nodes(client: &mut Client, load: &mut Load) -> Result<(), Error
         let page = client.list_nodes(request).await.map_err(Error::call("ListNodes"))?.into_inner();
         for info in page.nodes {
             seen += 1;
-            compare_node(load, &info);
+            compare_node(books, &info);
         }
         token = page.next_page_token;
         if token.is_empty() {
             break;
         }
     }
-    if seen != load.books.nodes() {
+    if seen != books.nodes() {
         let text = || format!("{seen} nodes are listed");
-        load.books.violate(Rule::Lists, text);
+        books.violate(Rule::Lists, text);
     }
     Ok(())
 }
 
-fn compare_node(load: &mut Load, info: &v1::NodeInfo) {
+fn compare_node(books: &mut Books, info: &v1::NodeInfo) {
     let name = info.node.as_ref().map(|node| &*node.name).unwrap_or_default();
-    let booked = load.books.taken(name);
+    let booked = books.taken(name);
     let amount = |resource: &str, read: fn(&str) -> Option<i64>| {
         info.requested.get(resource).map_or(Some(0), |text| read(text))
     };
@@ -177,6 +188,6 @@ fn compare_node(load: &mut Load, info: &v1::NodeInfo) {
     let same = booked.is_some_and(|room| listed == (Some(room.cpu), Some(room.memory), room.pods));
     if !same {
         let text = || format!("node {name:?} is listed with {listed:?}, booked with {booked:?}");
-        load.books.violate(Rule::Lists, text);
+        books.violate(Rule::Lists, text);
     }
 }

@@ -68,6 +68,15 @@ struct Line {
     revision: u64,
 }
 
+/// Opens a stream: what is sent to the one end goes to the service, whose answers come from the other.
+pub async fn open(
+    client: &mut Client,
+) -> Result<(mpsc::UnboundedSender<StreamRequest>, Streaming<StreamResponse>), Error> {
+    let (send, messages) = mpsc::unbounded_channel();
+    let opened = client.schedule_stream(Outgoing(messages)).await;
+    Ok((send, opened.map_err(Error::call("ScheduleStream"))?.into_inner()))
+}
+
 /// Runs a phase.
 pub async fn run(
     client: &mut Client,
@@ -125,9 +134,7 @@ pub async fn run(
 
 impl Line {
     async fn open(client: &mut Client) -> Result<Self, Error> {
-        let (send, messages) = mpsc::unbounded_channel();
-        let opened = client.schedule_stream(Outgoing(messages)).await;
-        let receive = opened.map_err(Error::call("ScheduleStream"))?.into_inner();
+        let (send, receive) = open(client).await?;
         Ok(Self {
             send,
             receive,

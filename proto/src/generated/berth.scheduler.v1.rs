@@ -864,7 +864,7 @@ pub mod schedule_options {
     /// What happens to a pod that no node takes now. Without a mode: answer_now.
     #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Oneof)]
     pub enum Mode {
-        /// It is refused, and forgotten.
+        /// It is refused, and forgotten; unless preemption can make room (see Preempting).
         #[prost(bool, tag = "1")]
         AnswerNow(bool),
         /// It waits in the scheduler's queue until this time (milliseconds since the Unix epoch), is tried again when something
@@ -958,6 +958,7 @@ pub struct VolumeChoice {
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Refused {
     /// As kube-scheduler says it: "0/5000 nodes are available: 3000 Insufficient cpu, 2000 node(s) had untolerated taint(s)."
+    /// Where very many pods are refused at once, it names rules instead of reasons.
     #[prost(string, tag = "1")]
     pub message: ::prost::alloc::string::String,
     /// Nodes there are.
@@ -1044,8 +1045,10 @@ pub mod queued {
         }
     }
 }
-/// Room for the pod is made by preemption. The client ends the victims and releases them; then the pod is placed: at once when
-/// it waits in the queue, at its next request otherwise. Until `hold_until_unix_ms` no pod of lower priority gets the room.
+/// Room for the pod is made by preemption. The client ends the victims, which count as terminating from now on, and releases
+/// them; then the pod is placed, and told as a later decision. Until `hold_until_unix_ms` it waits in the queue, also with
+/// answer_now, and no pod of lower priority gets the room. Then a pod with answer_now is gone; another one waits on without the
+/// nomination. Victims that are still there are spared.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Preempting {
     /// The node on which room is made.
@@ -1577,7 +1580,8 @@ pub struct NodeInfo {
     pub pods: u32,
 }
 /// Lists come in pages, by name (pods: in an order that stays the same while pods come and go). Each page is consistent in
-/// itself, at its own revision. To follow a list without a gap, watch from the first page's revision on.
+/// itself, at its own revision; it may be shorter than asked for with more to come: the token says. To follow a list without a
+/// gap, watch from the first page's revision on.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListNodesRequest {
     /// At most 1,000; 0: 1,000.
@@ -1632,13 +1636,10 @@ pub struct PodInfo {
     pub queued: ::core::option::Option<Queued>,
     #[prost(int32, tag = "9")]
     pub priority: i32,
-    /// The class of equal pods it belongs to; 0: not compiled at the moment.
-    #[prost(uint32, tag = "10")]
-    pub class: u32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListPodsRequest {
-    /// At most 10,000; 0: 1,000.
+    /// At most 1,000; 0: 1,000.
     #[prost(uint32, tag = "1")]
     pub page_size: u32,
     #[prost(string, tag = "2")]
@@ -1688,9 +1689,9 @@ pub struct ClassInfo {
     pub class: u32,
     #[prost(string, tag = "2")]
     pub namespace: ::prost::alloc::string::String,
-    /// Pods of this class that are known.
-    #[prost(uint32, tag = "3")]
-    pub pods: u32,
+    /// Decisions about pods of this class since it was compiled.
+    #[prost(uint64, tag = "3")]
+    pub decisions: u64,
     #[prost(uint64, tag = "4")]
     pub bytes: u64,
     #[prost(btree_map = "string, string", tag = "5")]

@@ -217,8 +217,9 @@ impl Storage {
         if spec.volumes.is_empty() {
             return;
         }
-        for (name, ephemeral) in claims(spec) {
-            if ephemeral {
+        for (at, (name, ephemeral)) in claims(spec).enumerate() {
+            // A pod is one user, also of a claim that it names twice.
+            if ephemeral || claims(spec).take(at).any(|(other, e)| !e && other == name) {
                 continue;
             }
             let key = (namespace.clone(), name.clone());

@@ -9,22 +9,21 @@ use berth_scheduler_core::Binding;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_model::pod::Pod;
-use berth_scheduler_model::volume::{ClaimRef, PersistentVolume, PersistentVolumeClaim};
+use berth_scheduler_model::volume::{ClaimRef, PersistentVolume, PersistentVolumeClaim, PodVolume};
 use std::collections::BTreeMap;
 
 /// Namespace and name.
 type Key = (Str, Str);
 
-/// A placement that the cluster has not confirmed.
+/// A claim about which a placement decided something that the cluster has not said yet.
 #[derive(Debug)]
 struct Unsettled {
-    uid: Str,
-    names: Vec<Key>,
-    /// What the cluster will say of volumes that are there; the naive scheduler knows.
+    key: Key,
+    /// What the cluster will say, if the claim gets a volume that is there; the naive scheduler knows.
     bound: Vec<Event>,
-    /// What it will say of volumes that are made.
+    /// What it will say, if a volume is made.
     made: Vec<Event>,
-    /// What takes `bound` back.
+    /// What takes it all back.
     back: Vec<Event>,
 }
 
@@ -41,6 +40,8 @@ pub(crate) struct Claims {
     present: BTreeMap<Key, PersistentVolumeClaim>,
     volumes: BTreeMap<Str, PersistentVolume>,
     unsettled: Vec<Unsettled>,
+    /// By uid of pods that were placed: the claims that were decided about.
+    holders: BTreeMap<Str, Vec<Key>>,
 }
 
 impl Claims {
@@ -48,7 +49,14 @@ impl Claims {
     pub(crate) fn apply(&mut self, event: &Event) -> News {
         let mut news = News::default();
         match event {
-            Event::PodGone { uid } => news = self.gone(uid),
+            Event::PodGone { uid } => {
+                self.holders.remove(uid);
+                news = self.take_back();
+            }
+            Event::Pod(pod) if pod.node.is_none() => {
+                self.holders.remove(&pod.uid);
+                news = self.take_back();
+            }
             Event::Pod(_)
             | Event::Node(_)
             | Event::NodeGone(_)
@@ -82,57 +90,35 @@ impl Claims {
     }
 
     /// A pod was placed with these decisions about its claims: what the naive scheduler is to be told.
-    pub(crate) fn placed(&mut self, pod: &Pod, node: &Str, bindings: &[Binding]) -> Vec<Event> {
-        let mut unsettled = Unsettled {
-            uid: pod.uid.clone(),
-            names: Vec::new(),
-            bound: Vec::new(),
-            made: Vec::new(),
-            back: Vec::new(),
-        };
+    pub(crate) fn placed(&mut self, pod: &Pod, bindings: &[Binding]) -> Vec<Event> {
+        let named = bindings.iter().map(|b| (pod.namespace.clone(), b.claim().clone()));
+        self.holders.insert(pod.uid.clone(), named.collect());
         let mut told = Vec::new();
         for binding in bindings {
             let key = (pod.namespace.clone(), binding.claim().clone());
-            let Some(old) = self.present.get(&key).cloned() else { continue };
-            unsettled.names.push(key);
-            unsettled.back.push(Event::Claim(Box::new(old.clone())));
-            let by = ClaimRef {
-                namespace: old.namespace.clone(),
-                name: old.name.clone(),
-                uid: old.uid.clone(),
-            };
-            if let Binding::Bind { volume, .. } = binding {
-                let Some(free) = self.volumes.get(volume).cloned() else { continue };
-                unsettled.back.push(Event::Volume(Box::new(free.clone())));
-                unsettled.bound.extend([
-                    Event::Volume(Box::new(PersistentVolume { claim: Some(by), ..free })),
-                    Event::Claim(Box::new(bound(&old, volume))),
-                ]);
-            } else {
-                let selected = Some(node.clone());
-                told.push(Event::Claim(Box::new(PersistentVolumeClaim {
-                    selected_node: selected.clone(),
-                    ..old.clone()
-                })));
-                let volume = made(&old, by);
-                let claim = bound(&old, &volume.name);
-                unsettled.made.extend([
-                    Event::Volume(Box::new(volume)),
-                    Event::Claim(Box::new(PersistentVolumeClaim {
-                        selected_node: selected,
-                        ..claim
-                    })),
-                ]);
+            if self.unsettled.iter().all(|unsettled| unsettled.key != key)
+                && let Some(old) = self.present.get(&key).cloned()
+            {
+                let unsettled = match binding {
+                    Binding::Bind { volume, .. } => self.bind(key, old, volume),
+                    Binding::Provision { .. } => provision(key, old, pod, &mut told),
+                };
+                told.extend(unsettled.bound.iter().cloned());
+                self.unsettled.push(unsettled);
             }
-        }
-        if !unsettled.names.is_empty() {
-            told.extend(unsettled.bound.iter().cloned());
-            self.unsettled.push(unsettled);
         }
         for event in &told {
             self.remember(event);
         }
         told
+    }
+
+    fn bind(&self, key: Key, old: PersistentVolumeClaim, volume: &Str) -> Unsettled {
+        let free = self.volumes[volume].clone();
+        let taken = PersistentVolume { claim: Some(reference(&old)), ..free.clone() };
+        let bound = [Event::Volume(Box::new(taken)), Event::Claim(Box::new(bound(&old, volume)))];
+        let back = [Event::Claim(Box::new(old)), Event::Volume(Box::new(free))];
+        Unsettled { key, bound: bound.into(), made: Vec::new(), back: back.into() }
     }
 
     /// The cluster says what was decided.
@@ -149,24 +135,37 @@ impl Claims {
         news
     }
 
-    /// A pod is gone.
-    fn gone(&mut self, uid: &Str) -> News {
-        let Some(at) = self.unsettled.iter().position(|u| u.uid == *uid) else {
-            return News::default();
-        };
-        let leaving = &self.unsettled[at];
-        let shared = |other: &Unsettled| {
-            other.uid != *uid && other.names.iter().any(|name| leaving.names.contains(name))
-        };
-        // Another pod counts on the same claim: the cluster is quick enough.
-        if self.unsettled.iter().any(shared) {
-            return self.settle();
-        }
-        let back = self.unsettled.remove(at).back;
+    /// Takes back what was decided about claims for pods that are all gone.
+    fn take_back(&mut self) -> News {
+        let holders = &self.holders;
+        let held = |key: &Key| holders.values().flatten().any(|held| held == key);
+        let (kept, left): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.unsettled).into_iter().partition(|u| held(&u.key));
+        self.unsettled = kept;
+        let back: Vec<Event> = left.into_iter().flat_map(|unsettled| unsettled.back).collect();
         for event in &back {
             self.remember(event);
         }
         News { to_engine: Vec::new(), to_reference: back }
+    }
+}
+
+/// A volume is to be made for a claim where the pod is.
+fn provision(key: Key, old: PersistentVolumeClaim, pod: &Pod, told: &mut Vec<Event>) -> Unsettled {
+    let selected = PersistentVolumeClaim { selected_node: pod.node.clone(), ..old.clone() };
+    told.push(Event::Claim(Box::new(selected.clone())));
+    let volume = made(&old);
+    let claim = bound(&selected, &volume.name);
+    let made = [Event::Volume(Box::new(volume)), Event::Claim(Box::new(claim))];
+    let back = vec![Event::Claim(Box::new(old))];
+    Unsettled { key, bound: Vec::new(), made: made.into(), back }
+}
+
+fn reference(claim: &PersistentVolumeClaim) -> ClaimRef {
+    ClaimRef {
+        namespace: claim.namespace.clone(),
+        name: claim.name.clone(),
+        uid: claim.uid.clone(),
     }
 }
 
@@ -175,14 +174,14 @@ fn bound(claim: &PersistentVolumeClaim, volume: &Str) -> PersistentVolumeClaim {
 }
 
 /// A volume made for a claim.
-fn made(claim: &PersistentVolumeClaim, by: ClaimRef) -> PersistentVolume {
+fn made(claim: &PersistentVolumeClaim) -> PersistentVolume {
     PersistentVolume {
         name: Str::from(format!("made-{}-{}", claim.namespace, claim.name)),
         labels: berth_scheduler_model::labels::Labels::default(),
         capacity: claim.request,
         access: claim.access,
         class: claim.class.clone().unwrap_or_else(|| Str::from("")),
-        claim: Some(by),
+        claim: Some(reference(claim)),
         node_affinity: None,
         csi: Some((Str::from("driver0"), Str::from(format!("{}/{}", claim.namespace, claim.name)))),
         block: claim.block,

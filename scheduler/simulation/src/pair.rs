@@ -151,9 +151,9 @@ impl Pair {
         };
         self.coverage.placed += 1;
         let bound = Pod { node: Some(node.clone()), ..pod.clone() };
-        self.apply_to_references(&Event::Pod(Box::new(bound)));
         let bindings = self.engine.engine().bindings(placed).to_vec();
-        let told = self.claims.placed(pod, &node, &bindings);
+        let told = self.claims.placed(&bound, &bindings);
+        self.apply_to_references(&Event::Pod(Box::new(bound)));
         for event in &told {
             self.apply_to_references(event);
         }

@@ -214,3 +214,29 @@ fn a_claim_that_a_pod_names_twice_gets_one_volume_and_gives_it_back() {
     steps.extend(ask(&uses("d")));
     agree(&steps);
 }
+
+#[test]
+fn what_is_assumed_of_a_claim_ends_with_the_last_of_its_pods() {
+    let mut steps = storage("driver", false);
+    steps.extend([there("n"), Step::Place(pod("p", uses("c")))]);
+    steps.push(Step::Ask(pod("q", uses("c")), Question::Choice));
+    // A volume is being made for the first pod still: no other node will do.
+    steps.push(there("m"));
+    steps.extend(ask(&uses("c")));
+    steps
+        .extend([Step::Place(pod("r", uses("c"))), Step::Apply(Event::PodGone { uid: text("p") })]);
+    steps.extend(ask(&uses("c")));
+    steps.push(Step::Apply(Event::PodGone { uid: text("r") }));
+    steps.extend(ask(&uses("c")));
+    agree(&steps);
+}
+
+#[test]
+fn a_pod_is_one_user_of_a_claim_that_it_names_twice() {
+    let mut twice = uses("c");
+    twice.volumes.push(twice.volumes[0].clone());
+    let mut steps = storage("driver", true);
+    steps.extend([there("n"), Step::Place(pod("p", twice)), Step::Settle]);
+    steps.extend(ask(&PodSpec { priority: 10, ..uses("c") }));
+    agree(&steps);
+}
