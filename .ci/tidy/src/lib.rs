@@ -4,6 +4,7 @@
 //!
 //! - [`layers`]: dependencies point down; pure crates stay pure.
 //! - [`sources`]: headers, lengths, names.
+//! - [`supply`]: what comes from outside.
 //! - [`documents`]: links lead somewhere, commands exist, dependencies are argued.
 //!
 //! `cargo test -p berth-ci-tidy` runs all of them. What rustc, clippy and rustfmt check is not here.
@@ -14,6 +15,7 @@ pub mod layers;
 pub mod ratchet;
 pub mod scan;
 pub mod sources;
+pub mod supply;
 pub mod workspace;
 
 pub use workspace::{Member, Workspace};

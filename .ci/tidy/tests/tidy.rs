@@ -2,7 +2,7 @@
 //! The repository is tidy.
 
 use berth_ci_tidy::ratchet::Ratchet;
-use berth_ci_tidy::{Workspace, documents, layers, sources};
+use berth_ci_tidy::{Workspace, documents, layers, sources, supply};
 
 fn check(problems: impl FnOnce(&Workspace) -> Vec<String>) {
     let workspace = Workspace::load().expect("the repository can be read");
@@ -68,6 +68,16 @@ fn documented_commands_exist() {
 #[test]
 fn dependencies_are_argued() {
     check(documents::dependencies);
+}
+
+#[test]
+fn packages_come_from_one_place_under_fitting_licences() {
+    check(|workspace| supply::origins(&supply::packages(workspace).expect("cargo knows them")));
+}
+
+#[test]
+fn packages_come_in_one_version() {
+    check(|workspace| supply::versions(&supply::packages(workspace).expect("cargo knows them")));
 }
 
 #[test]
