@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a run found out: figures by row, for people and for machines.
 
+pub mod html;
 pub mod json;
+pub mod peers;
 pub mod row;
+pub mod svg;
 pub mod table;
 pub mod trace;
 

@@ -5,6 +5,7 @@
 //! measure), then the comparison of the service's lists with the books. [`load`] knows what the pods are, whichever way they
 //! travel; [`measure`] keeps latencies.
 
+pub mod alone;
 pub mod encode;
 pub mod ledger;
 pub mod load;
@@ -24,7 +25,7 @@ pub mod unary;
 use crate::cli::schedule::ScheduleArgs;
 use crate::error::Error;
 use crate::report::row::RowReport;
-use crate::report::{json, table};
+use crate::report::{html, json, table};
 use crate::{Verdict, progress};
 use rows::{Mode, Scenario, SpecForm};
 use run::Plan;
@@ -48,7 +49,17 @@ pub fn run(args: &ScheduleArgs, command: &str, out: &mut dyn Write) -> Result<Ve
         let plan = plan(args, scenario, *mode);
         bar.set_message(scenario.name.clone());
         let report = runtime.block_on(run::row(&plan, &bar));
-        let report = report.or_else(|error| broken_off(scenario, error))?;
+        let mut report = report.or_else(|error| broken_off(scenario, error))?;
+        if args.in_process {
+            // After the service has ended, so that both have the machine to themselves.
+            report.in_process_per_second = Some(alone::decisions_per_second(
+                scenario.row,
+                args.nodes,
+                args.fill,
+                args.seed,
+                Duration::from_secs_f64(args.duration),
+            ));
+        }
         bar.suspend(|| write!(out, "{}", table::line(&report)).and_then(|()| out.flush()))
             .map_err(Error::Output)?;
         reports.push(report);
@@ -57,6 +68,9 @@ pub fn run(args: &ScheduleArgs, command: &str, out: &mut dyn Write) -> Result<Ve
     if let Some(path) = &args.output.json {
         let figures: Vec<_> = reports.iter().flat_map(RowReport::figures).collect();
         json::write(path, command, &figures)?;
+    }
+    if let Some(path) = &args.output.html {
+        html::write(path, &html::rows_page(command, &reports))?;
     }
     Ok(Verdict::failed_if(!reports.iter().all(RowReport::passed)))
 }
@@ -156,6 +170,5 @@ fn plan<'a>(args: &'a ScheduleArgs, scenario: &'a Scenario, mode: Mode) -> Plan<
         until,
         target: &args.target,
         data: args.way.data.as_deref(),
-        in_process: args.in_process,
     }
 }

@@ -11,7 +11,7 @@ pub mod usage;
 
 use crate::cli::schedule::ScheduleArgs;
 use crate::error::Error;
-use crate::report::{json, trace as report};
+use crate::report::{html, json, trace as report};
 use crate::schedule::place::{Journal, Place};
 use crate::schedule::run::run_number;
 use crate::schedule::{session, target};
@@ -36,6 +36,9 @@ pub fn run(
     write!(out, "{}", report::text(&report)).map_err(Error::Output)?;
     if let Some(path) = &args.output.json {
         json::write(path, command, &report.figures())?;
+    }
+    if let Some(path) = &args.output.html {
+        html::write(path, &html::trace_page(command, &report))?;
     }
     Ok(Verdict::failed_if(report.violations > 0))
 }

@@ -33,7 +33,6 @@ async fn run(fault: Fault, name: &str, mode: Mode) -> Result<RowReport, Error> {
         until: Until::Pods(600),
         target: &args.target,
         data: None,
-        in_process: false,
     };
     Box::pin(row(&plan, &progress::bar(1_000, name))).await
 }

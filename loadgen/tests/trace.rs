@@ -35,7 +35,8 @@ fn steady(text: &str) -> String {
 async fn pods_wait_until_there_is_room() {
     let folder = tempfile::tempdir().unwrap();
     let json = folder.path().join("figures.json");
-    let flags = ["--json", json.to_str().unwrap()];
+    let html = folder.path().join("page.html");
+    let flags = ["--json", json.to_str().unwrap(), "--html", html.to_str().unwrap()];
     let output = replay(Fault::None, "small_pod_list_cpu.csv", &flags).await;
     let want = "\
 small_pod_list_cpu: 8 pods on 3 nodes, replayed as fast as answers came
@@ -75,6 +76,9 @@ books                   0  hold: no node overcommitted, no rule broken";
         let wanted = format!("\"small_pod_list_cpu\", \"metric\": \"{metric}\"");
         assert!(figures.contains(&wanted), "{figures}");
     }
+    let page = std::fs::read_to_string(&html).unwrap();
+    assert_eq!(page.matches("<svg").count(), 3, "{page}");
+    assert!(!page.contains("NaN"), "{page}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

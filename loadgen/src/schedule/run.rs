@@ -40,8 +40,6 @@ pub struct Plan<'a> {
     pub target: &'a TargetArgs,
     /// Where journals are kept.
     pub data: Option<&'a Path>,
-    /// Whether the engine is also run alone.
-    pub in_process: bool,
 }
 
 /// Reasons of refusals that are printed.
