@@ -12,6 +12,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod budget;
 mod class;
 mod columns;
 mod compile;

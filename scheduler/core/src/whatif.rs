@@ -301,6 +301,27 @@ impl<'a> Ground<'a> {
         None
     }
 
+    /// What a change moves at a node for InterPodAffinity's filter, by kind and key.
+    fn affinity_moves(
+        self,
+        asking: Asking<'_>,
+        slot: Slot,
+        change: Change<'_>,
+    ) -> Vec<(Kind, Str, i64)> {
+        let (sig, node) = (asking.sig, self.nodes.node(slot));
+        let mut moves: Vec<(Kind, Str, i64)> = Vec::new();
+        for (peer, sign) in self.moved(change) {
+            let mut add = |kind: Kind, key: &Str, amount: i64| {
+                let filtered = matches!(kind, Kind::Affinity | Kind::Anti | Kind::Existing);
+                if filtered && node.labels.get(key).is_some() {
+                    moves.push((kind, key.clone(), sign * amount));
+                }
+            };
+            sig.rules.effects(&sig.key, &peer, self.namespaces, asking.profile, &mut add);
+        }
+        moves
+    }
+
     fn affinity_refusal(
         self,
         asking: Asking<'_>,
@@ -315,24 +336,7 @@ impl<'a> Ground<'a> {
             return None;
         }
         let facts = sig.facts(sig.group_of[slot as usize]);
-        let node = self.nodes.node(slot);
-        // What moves at this node, by kind and key.
-        let mut moves: Vec<(Kind, Str, i64)> = Vec::new();
-        for (peer, sign) in self.moved(change) {
-            sig.rules.effects(
-                &sig.key,
-                &peer,
-                self.namespaces,
-                asking.profile,
-                |kind, key, amount| {
-                    if matches!(kind, Kind::Affinity | Kind::Anti | Kind::Existing)
-                        && node.labels.get(key).is_some()
-                    {
-                        moves.push((kind, key.clone(), sign * amount));
-                    }
-                },
-            );
-        }
+        let moves = self.affinity_moves(asking, slot, change);
         let moved = |kind: Kind, key: &Str| -> i64 {
             moves
                 .iter()
