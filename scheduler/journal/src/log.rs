@@ -159,6 +159,10 @@ impl Log {
         }
         let last = frame.last();
         let bytes = frame.finish();
+        if bytes.len() as u64 + SEGMENT_HEAD as u64 > self.segment_bytes {
+            self.failed = true;
+            return Err(AppendError::Fatal(io::Error::other("a batch is larger than a segment")));
+        }
         let fits = |active: &Active| active.at + bytes.len() as u64 <= self.segment_bytes;
         if !self.active.as_ref().is_some_and(fits) {
             self.change_segment()?;

@@ -14,8 +14,8 @@
 //! | `save`, `restore` | slices for a snapshot; everything back from the journal |
 //! | `specs`, `books` | tables beside the engine's |
 //!
-//! A *round* is what happens between two calls of [`Sequencer::take_round`]: its records are one batch of the journal, and the
-//! answers of the round may be sent once that batch is safe.
+//! A *round* is what happens between two calls of [`Sequencer::take_round`]: its records are a batch of the journal, and the
+//! answers of the round may be sent once that batch is safe. (A sync that replaces everything may take several batches.)
 
 mod books;
 mod change;
@@ -68,8 +68,10 @@ pub enum Accepting {
     /// They are.
     #[default]
     Yes,
-    /// They are not, with this answer.
+    /// They are not, with this answer. What was decided before is answered still.
     No(v1::NotAccepted),
+    /// As `No`, and what was decided before may not be answered either: it may not be safe.
+    Never(v1::NotAccepted),
 }
 
 /// A decision about a pod that was queued, and whom to tell.
@@ -147,7 +149,7 @@ impl<R: Clone> Sequencer<R> {
     pub fn not_accepted(&self) -> Option<&v1::NotAccepted> {
         match &self.accepting {
             Accepting::Yes => None,
-            Accepting::No(why) => Some(why),
+            Accepting::No(why) | Accepting::Never(why) => Some(why),
         }
     }
 
@@ -156,10 +158,15 @@ impl<R: Clone> Sequencer<R> {
         self.log.len()
     }
 
-    /// Ends the round: its records go into `records` (empty if nothing changed), later decisions into `later`.
-    pub fn take_round(&mut self, records: &mut Vec<u8>, later: &mut Vec<Later<R>>) -> Span {
+    /// Ends the round: gives its batches (none if nothing changed), and puts later decisions into `later`. The room of `spare`
+    /// is used again.
+    pub fn take_round(
+        &mut self,
+        spare: Vec<u8>,
+        later: &mut Vec<Later<R>>,
+    ) -> Vec<(Span, Vec<u8>)> {
         later.append(&mut self.later);
-        self.log.take(records)
+        self.log.take(spare)
     }
 
     /// When something is to be done even if nobody asks.
@@ -173,13 +180,8 @@ impl<R: Clone> Sequencer<R> {
         // Names, node and numbers of a pod; a node as it comes; and what is held encoded anyway.
         let pods = self.engine.pods() as u64 * 96;
         let nodes = u64::from(self.engine.nodes()) * 256;
-        let templates: u64 = self.templates.values().map(|bytes| bytes.len() as u64).sum();
-        pods + nodes + templates + self.object_bytes as u64 + self.specs.held() as u64 * 400
-    }
-
-    /// No stream that `gone` accepts is told of later decisions any more.
-    pub fn forget_streams(&mut self, gone: impl Fn(&R) -> bool) {
-        self.books.forget_streams(gone);
+        let encoded = (self.templates.len() + self.specs.held()) as u64 * 400;
+        pods + nodes + encoded + self.object_bytes as u64
     }
 
     fn tell(&mut self, stream: Option<R>, result: v1::PodResult) {

@@ -241,13 +241,4 @@ impl<R> Books<R> {
     pub(super) fn counts(&self) -> (usize, usize) {
         (self.leases, self.nominated.len())
     }
-
-    /// Tells no stream any more that `gone` accepts.
-    pub(super) fn forget_streams(&mut self, gone: impl Fn(&R) -> bool) {
-        for waiting in self.waiting.values_mut() {
-            if waiting.stream.as_ref().is_some_and(&gone) {
-                waiting.stream = None;
-            }
-        }
-    }
 }

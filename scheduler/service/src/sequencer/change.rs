@@ -260,13 +260,12 @@ impl<R: Clone> Sequencer<R> {
         event: Event,
     ) -> Applied {
         if let Event::Node(node) = &event {
-            match self.engine.find_node(&node.name) {
-                Some(slot) if self.engine.node(slot) == Some(&**node) => return Applied::Same,
-                Some(_) => {}
-                None if self.engine.nodes() as usize >= NODES_MAX => {
-                    return Applied::Left(Code::Limit, too_many_nodes());
-                }
-                None => {}
+            let known = self.engine.find_node(&node.name);
+            if known.is_some_and(|slot| self.engine.node(slot) == Some(&**node)) {
+                return Applied::Same;
+            }
+            if known.is_none() && self.engine.nodes() as usize >= NODES_MAX {
+                return Applied::Left(Code::Limit, too_many_nodes());
             }
             let bytes = update.encode_to_vec();
             self.log.push(|revision| Record::Object { revision, update: &bytes });
@@ -361,7 +360,7 @@ impl<R: Clone> Sequencer<R> {
         });
         let terminating = pod.terminating;
         self.books.insert(ix, Entry { since, lease_until: 0, spec, bound: true, terminating });
-        self.review(&[pod.uid.clone()]);
+        self.review(std::slice::from_ref(&pod.uid));
         if stream.is_some() {
             let outcome = v1::pod_result::Outcome::Placed(self.placed(ix, false));
             let told = super::result(since, &pod.uid, outcome);
@@ -426,6 +425,7 @@ impl<R: Clone> Sequencer<R> {
                 _ if there => differ.changed.add(&name),
                 _ => differ.added.add(&name),
             }
+            self.log.may_part();
         }
         Ok(differ.into_response(self.revision()))
     }
@@ -461,6 +461,7 @@ impl<R: Clone> Sequencer<R> {
         for uid in gone {
             self.release(std::iter::once(&*uid), |_| ());
             differ.removed.add(&uid);
+            self.log.may_part();
         }
         for pod in pods {
             let uid = pod.uid.clone();
@@ -471,6 +472,7 @@ impl<R: Clone> Sequencer<R> {
                 // Everything that could be wrong with it was looked at before.
                 _ => differ.added.add(&uid),
             }
+            self.log.may_part();
         }
         Ok(differ.into_response(self.revision()))
     }

@@ -7,12 +7,17 @@ use super::record::{Placed, Record, Writer};
 #[derive(Debug)]
 pub(super) struct Log {
     revision: u64,
-    /// The revision before the first record of the round.
+    /// The revision before the first record of the batch.
     base: u64,
     records: Vec<u8>,
+    /// Batches of the round that are complete already.
+    complete: Vec<(Span, Vec<u8>)>,
 }
 
-/// The changes of a round.
+/// A batch is closed above this size where it may be: a batch has to fit into half a segment of the journal.
+const BATCH_BYTES: usize = 1 << 20;
+
+/// The changes of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Span {
     /// The revision before it.
@@ -23,7 +28,7 @@ pub struct Span {
 
 impl Log {
     pub(super) fn new(revision: u64) -> Self {
-        Self { revision, base: revision, records: Vec::new() }
+        Self { revision, base: revision, records: Vec::new(), complete: Vec::new() }
     }
 
     /// The revision of the state.
@@ -38,18 +43,34 @@ impl Log {
         self.base = self.revision;
     }
 
-    /// Takes the records of the round, into a buffer whose room is used for the next.
-    pub(super) fn take(&mut self, into: &mut Vec<u8>) -> Span {
-        into.clear();
-        std::mem::swap(&mut self.records, into);
+    /// Takes the batches of the round; `spare` gives its room to the next one.
+    pub(super) fn take(&mut self, spare: Vec<u8>) -> Vec<(Span, Vec<u8>)> {
+        self.close(spare);
+        std::mem::take(&mut self.complete)
+    }
+
+    /// Here the records may be parted into batches: what comes before stands without what comes after.
+    pub(super) fn may_part(&mut self) {
+        if self.records.len() > BATCH_BYTES {
+            self.close(Vec::new());
+        }
+    }
+
+    fn close(&mut self, mut spare: Vec<u8>) {
+        if self.records.is_empty() {
+            return;
+        }
+        spare.clear();
+        std::mem::swap(&mut self.records, &mut spare);
         let span = Span { before: self.base, last: self.revision };
         self.base = self.revision;
-        span
+        self.complete.push((span, spare));
     }
 
     /// Bytes of the round's records.
     pub(super) fn len(&self) -> usize {
-        self.records.len()
+        let complete: usize = self.complete.iter().map(|(_, records)| records.len()).sum();
+        complete + self.records.len()
     }
 
     #[inline]

@@ -189,16 +189,17 @@ impl<R: Clone> Sequencer<R> {
                 return None;
             }
         };
-        // What was decided before is answered also when nothing new is taken.
-        if let super::Accepting::No(why) = &self.accepting {
-            let why = why.clone();
-            match self.engine.find_pod(uid) {
-                Some(known) => self.repeat(known, named, answers),
-                None => answers.put(revision, uid, Answered::NotAccepted(why)),
-            }
-            return None;
+        // What was decided before may be answered also when nothing new is taken.
+        let (why, known) = match &self.accepting {
+            super::Accepting::Yes => return Some(named),
+            super::Accepting::No(why) => (why.clone(), self.engine.find_pod(uid)),
+            super::Accepting::Never(why) => (why.clone(), None),
+        };
+        match known {
+            Some(known) => self.repeat(known, named, answers),
+            None => answers.put(revision, uid, Answered::NotAccepted(why)),
         }
-        Some(named)
+        None
     }
 
     fn place_one(

@@ -8,7 +8,7 @@ use berth_proto::v1;
 use berth_scheduler_core::{NodeVerdict, PodIx, PodState, QueueSizes, Refusal, Slot};
 use berth_scheduler_model::Str;
 use berth_scheduler_model::pod::{Pod, PodSpec};
-use berth_scheduler_model::rules::Plugin;
+use berth_scheduler_model::rules::{Plugin, Reason};
 use prost::Message;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -372,7 +372,7 @@ impl<R: Clone> Sequencer<R> {
                 .collect(),
             plugin: first.map_or_else(String::new, |first| first.plugin.name().to_owned()),
             reasons: first
-                .map_or_else(Vec::new, |first| first.reasons.iter().map(|r| r.text()).collect()),
+                .map_or_else(Vec::new, |first| first.reasons.iter().map(Reason::text).collect()),
             code: first.map_or_else(String::new, |first| first.code.name().to_owned()),
         }
     }

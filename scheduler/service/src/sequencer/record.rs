@@ -294,7 +294,7 @@ impl<'a> Writer<'a> {
                 }
             }
             Record::NominationEnded { revision, pod } => {
-                self.head(NOMINATION_ENDED, *revision, pod)
+                self.head(NOMINATION_ENDED, *revision, pod);
             }
             Record::Confirmed { revision, pod } => self.head(CONFIRMED, *revision, pod),
             Record::Object { revision, update } => self.blob(OBJECT, *revision, update),
@@ -396,6 +396,11 @@ impl<'a> Reader<'a> {
         let mut reader = Self { bytes, base: 0 };
         reader.base = reader.number()?;
         Ok(reader)
+    }
+
+    /// The revision before its first change.
+    pub fn base(&self) -> u64 {
+        self.base
     }
 
     /// The next record; `None` at the end.

@@ -48,7 +48,12 @@ impl<R: Clone> Restore<R> {
         }
     }
 
-    /// Takes a batch, or a chunk of a snapshot (several batches with their lengths are fine for neither: one at a time).
+    /// The highest revision seen.
+    pub fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Takes a batch of the journal, or a slice of a snapshot.
     pub fn batch(&mut self, bytes: &[u8]) -> Result<(), String> {
         let mut reader = Reader::new(bytes).map_err(|error| error.to_string())?;
         while let Some(record) = reader.record().map_err(|error| error.to_string())? {

@@ -350,11 +350,7 @@ mod tests {
         let mut specs = Specs::new(1);
         let mut log = Log::new(0);
         let id = specs.resolve(NAMES, &spec(1)).unwrap();
-        let count = |log: &mut Log| {
-            let mut bytes = Vec::new();
-            log.take(&mut bytes);
-            bytes.len()
-        };
+        let count = |log: &mut Log| log.take(Vec::new()).len();
         let number = specs.number(id, &mut log);
         assert!(count(&mut log) > 0);
         assert_eq!(specs.number(id, &mut log), number);

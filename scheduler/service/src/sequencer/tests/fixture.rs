@@ -40,11 +40,8 @@ impl Fixture {
 
     /// Ends a round.
     pub(crate) fn round(&mut self) {
-        let mut records = Vec::new();
-        self.sequencer.take_round(&mut records, &mut self.later);
-        if !records.is_empty() {
-            self.batches.push(records);
-        }
+        let batches = self.sequencer.take_round(Vec::new(), &mut self.later);
+        self.batches.extend(batches.into_iter().map(|(_, records)| records));
     }
 
     pub(crate) fn revision(&self) -> u64 {

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The shell around the sequencer: sockets, threads, the disk.
+
+mod accept;
+mod calls;
+mod clock;
+mod cut;
+mod durable;
+mod history;
+mod http;
+mod inbox;
+mod metrics;
+mod round;
+mod run;
+mod status;
+mod stream;
+mod tls;
+mod watch;
+
+use crate::sequencer::{Options, Sequencer};
+use accept::Acceptor;
+use berth_scheduler_model::profile::Profile;
+use calls::Calls;
+use durable::OpenFailed;
+use history::History;
+use inbox::Inbox;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::watch as signal;
+use tokio::task::JoinHandle as Task;
+
+/// Files of the server's identity.
+#[derive(Debug, Clone)]
+pub struct TlsFiles {
+    /// Certificate chain, PEM.
+    pub certificate: PathBuf,
+    /// Its private key, PEM.
+    pub key: PathBuf,
+    /// Certificates (PEM) that clients' certificates have to be signed by; with them, a client without one is turned away.
+    pub client_ca: Option<PathBuf>,
+}
+
+/// Bounds of the service. What is beyond is answered as overload.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Messages that wait for the sequencer.
+    pub inbox_messages: usize,
+    /// Their bytes.
+    pub inbox_bytes: usize,
+    /// Bytes of one message.
+    pub message_bytes: usize,
+    /// Messages of one stream that are not answered; more are not read.
+    pub stream_messages: usize,
+    /// Bytes of later decisions that one stream may leave unread.
+    pub stream_unread_bytes: usize,
+    /// Open connections.
+    pub connections: usize,
+    /// How long a client may leave answers unread before its connection is cut.
+    pub unread: Duration,
+    /// Bytes of changes that are kept for watches.
+    pub history_bytes: usize,
+    /// How long a stop waits for clients to take their answers.
+    pub stop: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            // Half a second of work with one pod a message.
+            inbox_messages: 65_536,
+            inbox_bytes: 64 << 20,
+            message_bytes: 4 << 20,
+            // Twice the deepest pipeline that gains anything on a fast network.
+            stream_messages: 2_048,
+            stream_unread_bytes: 8 << 20,
+            connections: 4_096,
+            unread: Duration::from_secs(30),
+            // The last 150,000 placements.
+            history_bytes: 16 << 20,
+            stop: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Why the service does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error("{}: {source}", path.display())]
+    Data {
+        /// The directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: berth_scheduler_journal::OpenError,
+    },
+    /// The identity cannot be used.
+    #[error("{}: {message}", path.display())]
+    Tls {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        message: String,
+    },
+    /// A thread cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(#[source] io::Error),
+}
+
+/// What was found in the data directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Recovered {
+    /// Revision of the state.
+    pub revision: u64,
+    /// Nodes.
+    pub nodes: u32,
+    /// Pods.
+    pub pods: usize,
+    /// How long it took.
+    pub took: Duration,
+    /// What an operator should know: a torn tail that was cut, a snapshot that was set aside.
+    pub remarks: Vec<String>,
+}
+
+/// Sets a server up.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    listen: SocketAddr,
+    metrics: Option<SocketAddr>,
+    data: Option<PathBuf>,
+    tls: Option<TlsFiles>,
+    limits: Limits,
+    options: Options,
+}
+
+impl Builder {
+    /// Where gRPC is served; port 0 takes a free one.
+    #[must_use]
+    pub fn listen(mut self, address: SocketAddr) -> Self {
+        self.listen = address;
+        self
+    }
+
+    /// Where `/metrics`, `/livez` and `/readyz` are served.
+    #[must_use]
+    pub fn metrics(mut self, address: SocketAddr) -> Self {
+        self.metrics = Some(address);
+        self
+    }
+
+    /// Keeps a journal in this directory.
+    #[must_use]
+    pub fn data(mut self, path: &Path) -> Self {
+        self.data = Some(path.to_owned());
+        self
+    }
+
+    /// Serves over TLS.
+    #[must_use]
+    pub fn tls(mut self, files: TlsFiles) -> Self {
+        self.tls = Some(files);
+        self
+    }
+
+    /// Other bounds.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The profiles that there are; without, the default one.
+    #[must_use]
+    pub fn profiles(mut self, profiles: Vec<Profile>) -> Self {
+        self.options.engine.profiles = profiles;
+        self
+    }
+
+    /// Orders nodes of equal score.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.options.engine.seed = seed;
+        self
+    }
+
+    /// Preemption refuses to violate disruption budgets.
+    #[must_use]
+    pub fn strict_budgets(mut self, strict: bool) -> Self {
+        self.options.engine.strict_budgets = strict;
+        self
+    }
+
+    /// How refused pods back off.
+    #[must_use]
+    pub fn backoff(mut self, backoff: berth_scheduler_core::Backoff) -> Self {
+        self.options.engine.backoff = backoff;
+        self
+    }
+
+    /// Bytes that compiled classes may take.
+    #[must_use]
+    pub fn class_bytes(mut self, bytes: usize) -> Self {
+        self.options.engine.class_bytes = bytes;
+        self
+    }
+
+    /// Recovers what the data directory holds, and starts to serve.
+    pub async fn start(self) -> Result<Server, StartError> {
+        let acceptor = match &self.tls {
+            None => Acceptor::Plain,
+            Some(files) => Acceptor::Tls(tls::acceptor(files)?),
+        };
+        let listener = listen(self.listen).await?;
+        let metrics_listener = match self.metrics {
+            None => None,
+            Some(address) => Some(listen(address).await?),
+        };
+        let history = Arc::new(History::new(self.limits.history_bytes));
+        let (inbox, receive) = inbox::channel(&self.limits);
+        let (options, data, limits) = (self.options, self.data, self.limits);
+        let opened = Arc::clone(&history);
+        // Recovery reads much and decides nothing: it is no work for the runtime's threads.
+        let opening = tokio::task::spawn_blocking(move || match data {
+            None => Ok((Sequencer::new(options), None, None)),
+            Some(path) => durable::open(&path, options, &opened)
+                .map(|(sequencer, journal, recovered)| (sequencer, Some(journal), Some(recovered)))
+                .map_err(|OpenFailed { source }| StartError::Data { path, source }),
+        });
+        let (sequencer, journal, recovered) = match opening.await {
+            Ok(opened) => opened?,
+            Err(error) => return Err(StartError::Thread(io::Error::other(error))),
+        };
+        history.begin(sequencer.revision());
+        let running = run::Running::new(sequencer, journal, receive, Arc::clone(&history));
+        let shared = running.shared();
+        let thread = std::thread::Builder::new().name("sequencer".into());
+        let thread = thread.spawn(move || running.run()).map_err(StartError::Thread)?;
+
+        let (stop, stopping) = signal::channel(false);
+        let address = local(&listener, self.listen)?;
+        let seen = Arc::clone(&shared);
+        let calls = Calls::new(inbox.clone(), history, limits, stopping.clone(), seen);
+        let cutter = calls.cutter();
+        let server = accept::Serving::new(calls, acceptor, limits, stopping.clone());
+        let health = server.health();
+        let mut tasks = vec![
+            tokio::spawn(server.serve(listener)),
+            tokio::spawn(cutter.run(limits.unread, stopping.clone())),
+        ];
+        let mut metrics_address = None;
+        if let (Some(listener), Some(address)) = (metrics_listener, self.metrics) {
+            metrics_address = Some(local(&listener, address)?);
+            let pages = http::Pages::new(inbox.clone(), shared, stopping);
+            tasks.push(tokio::spawn(pages.serve(listener)));
+        }
+        Ok(Server {
+            address,
+            metrics_address,
+            recovered,
+            inbox,
+            stop,
+            tasks,
+            thread: Some(thread),
+            health,
+            limits,
+        })
+    }
+}
+
+/// Waits until the service stops, or is gone.
+async fn stopped(stopping: &mut signal::Receiver<bool>) {
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })
+}
+
+fn local(listener: &TcpListener, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    listener.local_addr().map_err(|source| StartError::Listen { address, source })
+}
+
+/// A service that runs. Dropping it without [`Server::stop`] leaves it running with the runtime.
+pub struct Server {
+    address: SocketAddr,
+    metrics_address: Option<SocketAddr>,
+    recovered: Option<Recovered>,
+    inbox: Inbox,
+    stop: signal::Sender<bool>,
+    tasks: Vec<Task<()>>,
+    thread: Option<JoinHandle<()>>,
+    health: accept::Health,
+    limits: Limits,
+}
+
+impl Server {
+    /// Begins to set a server up, on a free port of this machine.
+    pub fn builder() -> Builder {
+        let engine = berth_scheduler_core::Options {
+            vector: berth_scheduler_host::vector(),
+            hash_seed: clock::seed(),
+            ..berth_scheduler_core::Options::default()
+        };
+        Builder {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            metrics: None,
+            data: None,
+            tls: None,
+            limits: Limits::default(),
+            options: Options { engine, nomination_hold_ms: 60_000 },
+        }
+    }
+
+    /// Where gRPC is served.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where metrics are served.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// What was recovered; `None` without a data directory.
+    pub fn recovered(&self) -> Option<&Recovered> {
+        self.recovered.as_ref()
+    }
+
+    /// Stops: says so to health checks, takes nothing new, answers what was taken, and closes the journal.
+    pub async fn stop(mut self) {
+        self.health.stopping().await;
+        // Nobody listens if everything has ended already.
+        let _ = self.stop.send(true);
+        for task in self.tasks.drain(..) {
+            let patience = self.limits.stop;
+            if tokio::time::timeout(patience, task).await.is_err() {
+                tracing::warn!("stopped without waiting longer for a client");
+            }
+        }
+        self.inbox.stop();
+        if let Some(thread) = self.thread.take() {
+            // A sequencer that panicked has said so.
+            let joined = tokio::task::spawn_blocking(move || drop(thread.join()));
+            drop(joined.await);
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .field("metrics_address", &self.metrics_address)
+            .finish_non_exhaustive()
+    }
+}
