@@ -14,6 +14,10 @@ use criterion::{
 };
 use std::time::Duration;
 
+/// The allocator of the binaries: it is part of what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Nodes of every row.
 const SIZES: [usize; 3] = [1_000, 5_000, 15_000];
 /// Nodes of the rows that are promised at that size.

@@ -7,6 +7,10 @@
 use berth_benches::Crowd;
 use std::time::{Duration, Instant};
 
+/// The allocator of the binaries: it is part of what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CLASSES: usize = 100;
 const EVERY: Duration = Duration::from_micros(100);
 const TIME: Duration = Duration::from_secs(3);

@@ -10,6 +10,10 @@ use berth_scheduler_workload::Row;
 use hdrhistogram::Histogram;
 use std::time::{Duration, Instant};
 
+/// The allocator of the binaries: it is part of what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EVERY: Duration = Duration::from_millis(1);
 
 fn main() {

@@ -5,6 +5,10 @@ use berth_benches::Bench;
 use berth_scheduler_workload::Row;
 use std::time::{Duration, Instant};
 
+/// The allocator of the binaries: it is part of what is measured.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[expect(clippy::cast_precision_loss, reason = "prints rates to a few digits")]
 fn main() {
     let mut args = std::env::args().skip(1);
