@@ -9,7 +9,7 @@ use berth_scheduler_core::Binding;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_model::pod::Pod;
-use berth_scheduler_model::volume::{ClaimRef, PersistentVolume, PersistentVolumeClaim, PodVolume};
+use berth_scheduler_model::volume::{ClaimRef, PersistentVolume, PersistentVolumeClaim};
 use std::collections::BTreeMap;
 
 /// Namespace and name.

@@ -7,6 +7,7 @@
 
 mod claims;
 mod coverage;
+pub mod fuzz;
 mod nodes;
 mod pair;
 mod profiles;
@@ -22,7 +23,7 @@ mod world;
 pub use coverage::Coverage;
 pub use pair::{Difference, Pair, Placed};
 pub use rng::Rng;
-pub use run::{Failure, replay, run};
+pub use run::{Failure, first_difference, replay, run, run_in};
 pub use scenario::{Feature, Scenario, Turn};
 pub use step::{Question, Step};
 pub use world::{PodClass, World};

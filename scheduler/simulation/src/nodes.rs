@@ -61,7 +61,7 @@ fn labels(scenario: &Scenario, rng: &mut Rng, name: &Str) -> Labels {
         pairs.push((text(HOSTNAME), name.clone()));
     } else if rng.percent(60) {
         // Another node's, maybe.
-        pairs.push((text(HOSTNAME), terms::node_name(rng.below(scenario.nodes_max))));
+        pairs.push((text(HOSTNAME), scenario.some_name(rng)));
     }
     if !untidy(rng) {
         pairs.push((text(ZONE), terms::value(rng, scenario.values)));

@@ -1,24 +1,63 @@
 // SPDX-License-Identifier: Apache-2.0
 //! A small random number generator: a seed must give the same run in a hundred years, so no library's may change it.
 
-/// SplitMix64 (Steele, Lea, Flood 2014).
+/// Where choices come from.
 #[derive(Debug, Clone)]
-pub struct Rng(u64);
+pub struct Rng(Source);
+
+#[derive(Debug, Clone)]
+enum Source {
+    /// SplitMix64 (Steele, Lea, Flood 2014).
+    Seed(u64),
+    /// Given bytes, the last of them first; then zeros.
+    Bytes(Vec<u8>),
+}
 
 impl Rng {
-    /// A generator for `seed`.
+    /// Random choices for `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(Source::Seed(seed))
+    }
+
+    /// Choices that follow from bytes, one or two for each: what a fuzzer plays on.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        Self(Source::Bytes(bytes.iter().rev().copied().collect()))
+    }
+
+    /// Whether all given bytes are used up.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        matches!(&self.0, Source::Bytes(left) if left.is_empty())
     }
 
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        match &mut self.0 {
+            Source::Seed(state) => {
+                *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+                let mut z = *state;
+                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+                z ^ (z >> 31)
+            }
+            Source::Bytes(left) => {
+                let bytes = [(); 8].map(|()| left.pop().unwrap_or(0));
+                u64::from_be_bytes(bytes)
+            }
+        }
+    }
+
+    /// As many bits as a choice among `bound` needs, the highest first.
+    fn bits(&mut self, bound: usize) -> u64 {
+        let Source::Bytes(left) = &mut self.0 else { return self.next_u64() };
+        if bound > 1 << 16 {
+            return self.next_u64();
+        }
+        let mut next = || u64::from(left.pop().unwrap_or(0));
+        let first = next() << 56;
+        if bound > 1 << 8 { first | next() << 48 } else { first }
     }
 
     /// A number below `bound`, which must not be 0.
@@ -27,7 +66,7 @@ impl Rng {
     /// Not on machines whose addresses have up to 64 bits.
     pub fn below(&mut self, bound: usize) -> usize {
         // Multiply and shift (Lemire 2019); the bias is below 2^-32 for the sizes used here.
-        let wide = u128::from(self.next_u64()) * bound as u128;
+        let wide = u128::from(self.bits(bound)) * bound as u128;
         usize::try_from(wide >> 64).expect("below a usize")
     }
 
@@ -93,6 +132,14 @@ mod tests {
         assert_eq!(seen[1], 0);
         assert!(seen[0] > 150 && seen[2] > 600, "{seen:?}");
         assert_eq!(rng.weighed(&[0, 0]), None);
+    }
+
+    #[test]
+    fn bytes_make_choices_until_they_are_spent() {
+        let mut rng = Rng::from_bytes(&[0x80, 0xff, 0xff]);
+        assert_eq!((rng.below(100), rng.below(1_000)), (50, 999));
+        assert!(rng.is_spent());
+        assert_eq!(rng.below(7), 0);
     }
 
     #[test]

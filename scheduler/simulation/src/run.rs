@@ -88,27 +88,45 @@ fn short(text: &str) -> String {
 
 /// Runs a seed.
 pub fn run(scenario: &Scenario) -> Result<Coverage, Box<Failure>> {
+    run_in(World::new(scenario.clone()))
+}
+
+/// Runs in a world of its own, to the end of its events or of what it chooses by.
+pub fn run_in(mut world: World) -> Result<Coverage, Box<Failure>> {
     let mut steps = Vec::new();
-    let outcome = catch_unwind(AssertUnwindSafe(|| attempt(scenario, &mut steps)));
-    let difference = match outcome {
-        Ok(Ok(coverage)) => return Ok(coverage),
-        Ok(Err(difference)) => difference,
-        Err(panic) => panicked(panic.as_ref()),
+    let difference = match caught(|| attempt(&mut world, &mut steps)) {
+        Ok(coverage) => return Ok(coverage),
+        Err(difference) => difference,
     };
+    let scenario = &world.scenario;
     let at = steps.len() - 1;
     let (steps, then) = shrink(scenario, steps, difference.clone());
     Err(Box::new(Failure { seed: scenario.seed, at, difference, steps, then }))
 }
 
-fn attempt(scenario: &Scenario, steps: &mut Vec<Step>) -> Result<Coverage, Difference> {
-    let mut world = World::new(scenario.clone());
-    let mut pair = Pair::new(scenario);
+/// As [`run`], without a search for the steps that matter.
+pub fn first_difference(scenario: &Scenario) -> Result<Coverage, Difference> {
+    let _quiet = Quiet::new();
+    caught(|| attempt(&mut World::new(scenario.clone()), &mut Vec::new()))
+}
+
+/// A panic is a difference too.
+fn caught<T>(act: impl FnOnce() -> Result<T, Difference>) -> Result<T, Difference> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|panic| Err(panicked(panic.as_ref())))
+}
+
+fn attempt(world: &mut World, steps: &mut Vec<Step>) -> Result<Coverage, Difference> {
+    let scenario = world.scenario.clone();
+    let mut pair = Pair::new(&scenario);
     for event in world.start() {
         steps.push(Step::Apply(event));
         pair.take(&steps[steps.len() - 1])?;
     }
     let silence = scenario.events / 2;
     for at in 0..scenario.events + scenario.silent {
+        if world.is_spent() {
+            break;
+        }
         let step = world.turn();
         steps.push(step.clone());
         let placed = pair.take(&step)?;
@@ -129,19 +147,15 @@ fn attempt(scenario: &Scenario, steps: &mut Vec<Step>) -> Result<Coverage, Diffe
 /// Takes steps from the beginning; the first difference.
 pub fn replay(scenario: &Scenario, steps: &[Step]) -> Result<(), (usize, Difference)> {
     let mut reached = 0;
-    let outcome = catch_unwind(AssertUnwindSafe(|| {
+    let outcome = caught(|| {
         let mut pair = Pair::new(scenario);
         for (at, step) in steps.iter().enumerate() {
             reached = at;
             pair.take(step)?;
         }
         Ok(())
-    }));
-    match outcome {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(difference)) => Err((reached, difference)),
-        Err(panic) => Err((reached, panicked(panic.as_ref()))),
-    }
+    });
+    outcome.map_err(|difference| (reached, difference))
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Difference {

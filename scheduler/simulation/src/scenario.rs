@@ -6,6 +6,9 @@
 
 use crate::profiles;
 use crate::rng::Rng;
+use crate::terms;
+use berth_scheduler_core::tie_hash;
+use berth_scheduler_model::Str;
 use berth_scheduler_model::profile::Profile;
 
 /// Something that a pod spec may have.
@@ -111,6 +114,9 @@ impl Turn {
     ];
 }
 
+/// How often each turn comes where nothing is special.
+const USUAL: [usize; Turn::ALL.len()] = [20, 12, 20, 10, 4, 4, 4, 4, 4, 4, 4, 4, 1, 4];
+
 /// A run's frame.
 #[derive(Debug, Clone)]
 pub struct Scenario {
@@ -120,6 +126,8 @@ pub struct Scenario {
     pub nodes: usize,
     /// Nodes at most.
     pub nodes_max: usize,
+    /// Names of all nodes that may ever be there.
+    pub names: Vec<Str>,
     /// Pods at most, for each node.
     pub pods_per_node: usize,
     /// Classes of pods.
@@ -144,6 +152,8 @@ pub struct Scenario {
     pub preempt: usize,
     /// The profiles.
     pub profiles: Vec<Profile>,
+    /// How likely a pod is terminating when it is first seen, in percent.
+    pub terminating: usize,
     /// Something is asked after each so many turns.
     pub every: usize,
     /// Turns in a row after which nothing is asked.
@@ -156,7 +166,7 @@ impl Scenario {
     /// A frame for steps that are written down: one default profile.
     #[must_use]
     pub fn plain() -> Self {
-        Self { profiles: vec![Profile::default()], class_bytes: 1 << 20, ..Self::new(0) }
+        Self { profiles: vec![Profile::default()], class_bytes: 1 << 20, ..Self::new(1) }
     }
 
     /// The scenario of a seed.
@@ -181,18 +191,11 @@ impl Scenario {
         }
         features[Feature::Rare as usize] = features[Feature::Rare as usize].min(6);
         let mut turns = [0; Turn::ALL.len()];
-        for (turn, weight) in Turn::ALL.iter().zip(&mut turns) {
-            let usual = match turn {
-                Turn::Place | Turn::Release => 20,
-                Turn::Bind => 12,
-                Turn::NodeChange => 10,
-                Turn::Budget => 1,
-                _ => 4,
-            };
+        for (usual, weight) in USUAL.iter().zip(&mut turns) {
             *weight = match rng.below(8) {
                 0 => 0,
                 1 => usual * 4,
-                _ => usual,
+                _ => *usual,
             };
         }
         turns[Turn::Place as usize] = turns[Turn::Place as usize].max(10);
@@ -206,6 +209,7 @@ impl Scenario {
             seed,
             nodes,
             nodes_max: nodes + nodes / 3 + 2,
+            names: Vec::new(),
             pods_per_node: if nodes > 20 { rng.between(1, 4) } else { rng.between(2, 10) },
             classes,
             namespaces: rng.between(1, 4),
@@ -225,15 +229,77 @@ impl Scenario {
             preempt: if features[Feature::Priorities as usize] > 0 { 120 } else { 2 },
             profiles: profiles::draw(&mut rng),
             class_bytes: *rng.pick(&[1 << 14, 1 << 16, 256 << 20, 256 << 20]),
+            terminating: 5,
             silent: 0,
             every: 1,
         };
-        match seed % 400 {
+        let scenario = match seed % 400 {
             50 => scenario.long(&mut rng),
             100 | 300 => scenario.silent(&mut rng),
             150 | 350 => scenario.wide(&mut rng),
+            200 => scenario.crowded(),
             _ => scenario,
+        };
+        scenario.named()
+    }
+
+    /// A small frame, for bytes to choose in.
+    #[must_use]
+    pub fn small(rng: &mut Rng) -> Self {
+        let nodes = rng.between(1, 4);
+        let mut features = [0; Feature::COUNT];
+        for rate in &mut features {
+            *rate = *rng.pick(&[0, 30, 70]);
         }
+        let plain = Self::plain();
+        let scenario = Self {
+            nodes,
+            nodes_max: nodes + 2,
+            names: Vec::new(),
+            pods_per_node: 4,
+            classes: rng.between(1, 4),
+            namespaces: rng.between(1, 2),
+            values: rng.between(1, 3),
+            features,
+            turns: USUAL,
+            untidy: *rng.pick(&[0, 30]),
+            full: 100,
+            preempt: 150,
+            profiles: profiles::draw(rng),
+            class_bytes: *rng.pick(&[1 << 14, 1 << 20]),
+            ..plain
+        };
+        scenario.named()
+    }
+
+    fn named(mut self) -> Self {
+        for at in self.names.len()..self.nodes_max {
+            self.names.push(terms::node_name(at));
+        }
+        self
+    }
+
+    /// A node's name.
+    pub fn some_name(&self, rng: &mut Rng) -> Str {
+        rng.pick(&self.names).clone()
+    }
+
+    /// Names of nodes lie close together in the tie order, so that there is soon no room between two of them.
+    fn crowded(mut self) -> Self {
+        let place = |name: &Str| tie_hash(self.seed, name) >> 46;
+        let wanted = place(&terms::node_name(0));
+        let close = (0..).map(terms::node_name).filter(|name| place(name) == wanted);
+        (self.nodes, self.nodes_max) = (30, 40);
+        self.names = close.take(self.nodes_max).collect();
+        self.uniform = true;
+        self.features = [0; Feature::COUNT];
+        self.features[Feature::SpreadSoft as usize] = 20;
+        self.classes = 3;
+        self.events = 1_500;
+        self.pods_per_node = 3;
+        self.turns[Turn::NodeGone as usize] = 20;
+        self.turns[Turn::NodeNew as usize] = 20;
+        self
     }
 
     /// Many pods with labels of their own, which selectors read: more kinds of pods than the engine remembers.
@@ -245,13 +311,16 @@ impl Scenario {
         self.classes = rng.between(2, 10);
         (self.nodes, self.nodes_max) = (5, 7);
         // Each rule that the engine compiles looks at all these kinds, and takes the time that events could: few do.
-        self.every = 25;
+        self.every = 400;
         self.turns[Turn::Namespace as usize] = 0;
         self.turns[Turn::NewClass as usize] = 0;
+        self.turns[Turn::Group as usize] = 0;
         self.turns[Turn::Place as usize] = 1;
         self.turns[Turn::Bind as usize] = 30;
+        self.terminating = 60;
+        self.class_bytes = 256 << 20;
         self.untidy = 0;
-        self.events = 25_000;
+        self.events = 70_000;
         self
     }
 

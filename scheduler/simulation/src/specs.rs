@@ -73,7 +73,7 @@ pub(crate) fn draw(scenario: &Scenario, rng: &mut Rng, namespace: &Str) -> PodSp
     if has(Feature::Rare, rng) {
         match rng.below(4) {
             0 => spec.unsupported = vec![text("spec.resourceClaims")],
-            1 | 2 => spec.node_name = Some(terms::node_name(rng.below(scenario.nodes_max))),
+            1 | 2 => spec.node_name = Some(scenario.some_name(rng)),
             _ => spec.host_ports.push(host_port(rng)),
         }
     }

@@ -97,7 +97,7 @@ fn claim(scenario: &Scenario, rng: &mut Rng) -> PersistentVolumeClaim {
         },
         volume: bound.then(|| named("pv", rng, VOLUMES)),
         bind_completed: bound && rng.percent(90),
-        selected_node: rng.percent(6).then(|| terms::node_name(rng.below(scenario.nodes_max))),
+        selected_node: rng.percent(6).then(|| scenario.some_name(rng)),
         lost: rng.percent(3),
         terminating: rng.percent(3),
         request: rng.amount(1, 4) << 20,
@@ -133,7 +133,7 @@ fn class(scenario: &Scenario, rng: &mut Rng) -> StorageClass {
 
 /// Something about storage that comes, changes or goes.
 pub(crate) fn event(scenario: &Scenario, rng: &mut Rng) -> Event {
-    let node = |rng: &mut Rng| terms::node_name(rng.below(scenario.nodes_max));
+    let node = |rng: &mut Rng| scenario.some_name(rng);
     match rng.below(40) {
         0..9 => Event::Volume(Box::new(volume(scenario, rng))),
         9..20 => Event::Claim(Box::new(claim(scenario, rng))),

@@ -44,7 +44,13 @@ impl World {
     /// An empty world with its classes.
     #[must_use]
     pub fn new(scenario: Scenario) -> Self {
-        let mut rng = Rng::new(scenario.seed ^ 0x005e_ed0f_e7e4);
+        let rng = Rng::new(scenario.seed ^ 0x005e_ed0f_e7e4);
+        Self::with_choices(scenario, rng)
+    }
+
+    /// An empty world with its classes, in which `rng` chooses.
+    #[must_use]
+    pub fn with_choices(scenario: Scenario, mut rng: Rng) -> Self {
         let classes = (0..scenario.classes).map(|_| class(&scenario, &mut rng)).collect();
         Self {
             scenario,
@@ -57,6 +63,12 @@ impl World {
         }
     }
 
+    /// Whether nothing is left to choose by.
+    #[must_use]
+    pub fn is_spent(&self) -> bool {
+        self.rng.is_spent()
+    }
+
     /// What is there before the first turn.
     pub fn start(&mut self) -> Vec<Event> {
         let mut events = Vec::new();
@@ -66,7 +78,7 @@ impl World {
             }
         }
         for at in 0..self.scenario.nodes {
-            events.push(self.add_node(terms::node_name(at)));
+            events.push(self.add_node(self.scenario.names[at].clone()));
         }
         let groups = self.scenario.features[Feature::Owners as usize] > 0;
         for _ in 0..if groups { 6 } else { self.rng.below(2) } {
@@ -118,7 +130,7 @@ impl World {
             Turn::NodeChange => self.change_node(),
             Turn::NodeGone => self.remove_node(),
             Turn::NodeNew => {
-                let name = terms::node_name(self.rng.below(self.scenario.nodes_max));
+                let name = self.scenario.some_name(&mut self.rng);
                 Some(self.add_node(name))
             }
             Turn::Relabel => self.relabel(),
@@ -189,7 +201,7 @@ impl World {
     /// A node that is there; seldom one that is not.
     fn some_node(&mut self) -> Str {
         if self.nodes.is_empty() || self.rng.percent(2) {
-            return terms::node_name(self.rng.below(self.scenario.nodes_max));
+            return self.scenario.some_name(&mut self.rng);
         }
         self.rng.pick(&self.nodes).name.clone()
     }
@@ -202,7 +214,7 @@ impl World {
         let mut pod = self.new_pod();
         pod.node = Some(self.some_node());
         pod.started = self.started();
-        pod.terminating = self.rng.percent(5);
+        pod.terminating = self.rng.percent(self.scenario.terminating);
         self.bound.push(pod.clone());
         Event::Pod(Box::new(pod))
     }

@@ -69,9 +69,12 @@ fn ask(spec: &PodSpec) -> Vec<Step> {
 }
 
 fn agree(steps: &[Step]) {
-    if let Err((at, difference)) = replay(&Scenario::plain(), steps) {
-        panic!("step {at}: {difference}");
-    }
+    let outcome = replay(&Scenario::plain(), steps);
+    assert!(
+        outcome.is_ok(),
+        "{}",
+        outcome.map_err(|(at, d)| format!("step {at}: {d}")).unwrap_err()
+    );
 }
 
 fn claim(name: &str, once: bool) -> PersistentVolumeClaim {
