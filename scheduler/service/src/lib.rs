@@ -21,4 +21,5 @@ pub mod convert;
 pub mod sequencer;
 mod server;
 
+pub use berth_scheduler_core::Backoff;
 pub use server::{Builder, Limits, Recovered, Server, StartError, TlsFiles};

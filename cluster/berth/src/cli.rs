@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line.
+
+use clap::{Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const AFTER_HELP: &str = "\
+Start here:
+  berth up
+        starts what there is so far, prints where, and a line to try
+  berth scheduler --standalone --listen 0.0.0.0:7301 --data /var/lib/berth
+        the scheduling service alone, durable
+
+`berth help COMMAND` explains a command, with examples.";
+
+/// Gives every container its place: a scheduling engine that answers over gRPC.
+#[derive(Debug, Parser)]
+#[command(name = "berth", version, after_help = AFTER_HELP, max_term_width = 110)]
+pub(crate) struct Cli {
+    /// How much is logged, to standard error
+    #[arg(long, global = true, value_enum, default_value_t = Log::Info, value_name = "LEVEL")]
+    pub(crate) log: Log,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Levels of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Log {
+    /// Nothing.
+    Off,
+    /// What a human must act on.
+    Error,
+    /// And what was recovered from.
+    Warn,
+    /// And changes of state.
+    Info,
+    /// And single connections.
+    Debug,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start everything there is so far: the scheduling service and its metrics
+    Up(UpArgs),
+    /// Run the scheduling service alone
+    Scheduler(Box<SchedulerArgs>),
+}
+
+const UP_HELP: &str = "\
+Examples:
+  berth up
+        the scheduling service on 127.0.0.1:7301, its metrics on 127.0.0.1:7302, nothing kept
+  berth up --data ./berth-data
+        placements survive a restart
+  berth up --listen 127.0.0.1:0
+        on a free port; the first lines say which
+
+Ctrl-C stops it: what was taken up is answered, the journal is closed.";
+
+/// Flags of `up`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = UP_HELP)]
+pub(crate) struct UpArgs {
+    /// Where gRPC is served; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:7301", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+
+    /// Where /metrics, /livez and /readyz are served
+    #[arg(long, default_value = "127.0.0.1:7302", value_name = "ADDR")]
+    pub(crate) metrics: SocketAddr,
+
+    /// Keep a journal in this directory, made if it is not there [default: nothing is kept]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+}
+
+const SCHEDULER_HELP: &str = "\
+Examples:
+  berth scheduler --standalone --listen 127.0.0.1:7301
+        in memory: a restart forgets everything
+  berth scheduler --standalone --listen 0.0.0.0:7301 --data /var/lib/berth --metrics 0.0.0.0:7302
+        durable: an answer comes after it is on disk, a restart recovers
+  berth scheduler --standalone --listen 0.0.0.0:7301 --config scheduler.yaml
+        with the profiles of a KubeSchedulerConfiguration, chosen by a pod's scheduler_name
+  berth scheduler --standalone --listen 0.0.0.0:7301 --tls-cert c.pem --tls-key k.pem --client-ca ca.pem
+        over TLS, for clients with a certificate of that authority
+
+Try it:
+  grpcurl -plaintext 127.0.0.1:7301 list
+  grpcurl -plaintext 127.0.0.1:7301 berth.scheduler.v1.Scheduler/Stats
+  berth-loadgen schedule --connect http://127.0.0.1:7301 --row basic
+
+The contract, with all that it promises, stands in proto/berth/scheduler/v1/scheduler.proto.";
+
+/// Flags of `scheduler`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = SCHEDULER_HELP)]
+pub(crate) struct SchedulerArgs {
+    /// Serve gRPC without a Kubernetes cluster (the only way there is so far)
+    #[arg(long, required = true)]
+    pub(crate) standalone: bool,
+
+    /// Where gRPC is served; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:7301", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+
+    /// Where /metrics, /livez and /readyz are served [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) metrics: Option<SocketAddr>,
+
+    /// Keep a journal in this directory, made if it is not there [default: nothing is kept]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// A KubeSchedulerConfiguration, YAML or JSON [default: kube-scheduler's own defaults]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Whether preemption may violate disruption budgets where nothing else helps
+    #[arg(long, value_enum, default_value_t = Budgets::BestEffort, value_name = "MODE")]
+    pub(crate) pdb: Budgets,
+
+    /// Orders nodes of equal score; the same seed and requests give the same placements
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) seed: u64,
+
+    /// Certificate chain of the server (PEM); with it, only TLS is spoken
+    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Turn away clients whose certificate is not signed by one of these (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// How preemption treats disruption budgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Budgets {
+    /// As kube-scheduler: they are violated as a last resort.
+    BestEffort,
+    /// They are never violated: the pod stays pending.
+    Strict,
+}
