@@ -20,11 +20,13 @@ use std::sync::Arc;
 ///
 /// # Panics
 /// If they do not, with the steps that matter.
+#[expect(clippy::panic, reason = "fuzzers and tests are told so")]
 pub fn events(bytes: &[u8]) {
     let mut rng = Rng::from_bytes(bytes);
     let scenario = Scenario::small(&mut rng);
-    let outcome = run_in(World::with_choices(scenario, rng));
-    assert!(outcome.is_ok(), "{}", outcome.map_err(|failure| failure.to_string()).unwrap_err());
+    if let Err(failure) = run_in(World::with_choices(scenario, rng)) {
+        panic!("{failure}");
+    }
 }
 
 /// Bytes are a quantity, or are refused; whole units and thousandths must be of one number, and near what a double says.
