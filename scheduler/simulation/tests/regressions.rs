@@ -70,11 +70,8 @@ fn ask(spec: &PodSpec) -> Vec<Step> {
 
 fn agree(steps: &[Step]) {
     let outcome = replay(&Scenario::plain(), steps);
-    assert!(
-        outcome.is_ok(),
-        "{}",
-        outcome.map_err(|(at, d)| format!("step {at}: {d}")).unwrap_err()
-    );
+    let difference = outcome.err().map(|(at, difference)| format!("step {at}: {difference}"));
+    assert_eq!(difference, None);
 }
 
 fn claim(name: &str, once: bool) -> PersistentVolumeClaim {
