@@ -135,7 +135,7 @@ async fn kills_lose_nothing_and_change_no_decision() {
         // Until the kill is noticed: the step that failed is asked again of the next process.
         let pending = loop {
             serial += 1;
-            let step = if serial % 3 == 0 && serial > 30 {
+            let step = if serial.is_multiple_of(3) && serial > 30 {
                 let uids = (0..8).map(|n| format!("u{}-{n}", serial - 20)).collect();
                 Step::Release(v1::ReleaseRequest { uids })
             } else {
