@@ -5,6 +5,7 @@
 //! naive scheduler and compares what they say; [`run`] does all of it and, where they differ, leaves only the steps that it takes.
 #![forbid(unsafe_code)]
 
+mod books;
 mod claims;
 mod coverage;
 pub mod fuzz;
@@ -20,6 +21,7 @@ mod storage;
 mod terms;
 mod world;
 
+pub use books::Books;
 pub use coverage::Coverage;
 pub use pair::{Difference, Pair, Placed};
 pub use rng::Rng;

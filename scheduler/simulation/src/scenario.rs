@@ -272,7 +272,9 @@ impl Scenario {
         scenario.named()
     }
 
-    fn named(mut self) -> Self {
+    /// The same with names for all nodes that there may be.
+    #[must_use]
+    pub fn named(mut self) -> Self {
         for at in self.names.len()..self.nodes_max {
             self.names.push(terms::node_name(at));
         }
