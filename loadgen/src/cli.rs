@@ -34,4 +34,7 @@ pub enum Command {
     Schedule(Box<schedule::ScheduleArgs>),
     /// Ask the engine for recorded verdicts of kube-scheduler, and count the agreements
     Oracle(oracle::OracleArgs),
+    /// The service that `schedule` loads, as a process of its own
+    #[command(hide = true)]
+    ServeScheduler(schedule::ServeArgs),
 }

@@ -61,6 +61,14 @@ pub enum Error {
         /// The row's workload.
         workload: String,
     },
+    /// A row only goes over the stream.
+    #[error(
+        "row {row} goes over the stream, because pods wait there for their room: leave --unary out"
+    )]
+    StreamRow {
+        /// The row.
+        row: String,
+    },
     /// The runtime could not be started.
     #[error("cannot start the runtime")]
     Runtime(#[source] io::Error),
@@ -70,6 +78,9 @@ pub enum Error {
     /// The service's process could not be started.
     #[error("cannot start the service's process")]
     Spawn(#[source] io::Error),
+    /// The service does not start, in its own process.
+    #[error("the service does not start")]
+    Serve(#[source] berth_scheduler_service::StartError),
     /// The service's process is gone, or did not start properly.
     #[error("the service's process ended ({status}); what it printed is above")]
     ServerGone {

@@ -55,6 +55,9 @@ pub fn run(cli: Cli, line: &str) -> Result<Verdict, Error> {
     let out = &mut std::io::stdout();
     match cli.command {
         cli::Command::Schedule(args) => schedule::run(&args, line, out),
+        cli::Command::ServeScheduler(args) => {
+            schedule::serve::run(&args, out).map(|()| Verdict::Passed)
+        }
         cli::Command::Oracle(args) => oracle::run(&args, line, out),
     }
 }

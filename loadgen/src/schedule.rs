@@ -14,10 +14,13 @@ pub mod names;
 pub mod pacer;
 pub mod phase;
 pub mod place;
+pub mod preempt;
 pub mod rows;
 pub mod run;
+pub mod serve;
 pub mod server;
 pub mod session;
+pub mod source;
 pub mod stream;
 pub mod target;
 pub mod unary;
@@ -27,7 +30,7 @@ use crate::error::Error;
 use crate::report::row::RowReport;
 use crate::report::{html, json, table};
 use crate::{Verdict, progress};
-use rows::{Mode, Scenario, SpecForm};
+use rows::{Mode, Scenario, SpecForm, Work};
 use run::Plan;
 use std::io::Write;
 use std::time::Duration;
@@ -52,13 +55,7 @@ pub fn run(args: &ScheduleArgs, command: &str, out: &mut dyn Write) -> Result<Ve
         let mut report = report.or_else(|error| broken_off(scenario, error))?;
         if args.in_process {
             // After the service has ended, so that both have the machine to themselves.
-            report.in_process_per_second = Some(alone::decisions_per_second(
-                scenario.row,
-                args.nodes,
-                args.fill,
-                args.seed,
-                Duration::from_secs_f64(args.duration),
-            ));
+            report.in_process_per_second = Some(alone::decisions_per_second(&plan));
         }
         bar.suspend(|| write!(out, "{}", table::line(&report)).and_then(|()| out.flush()))
             .map_err(Error::Output)?;
@@ -135,10 +132,13 @@ fn mode(args: &ScheduleArgs, scenario: &Scenario) -> Result<Mode, Error> {
             Some((flag, _)) if named => Err(Error::FixedRow {
                 row: scenario.name.clone(),
                 flag,
-                workload: scenario.row.name(),
+                workload: scenario.work.name(),
             }),
             _ => Ok(fixed),
         };
+    }
+    if way.unary && matches!(scenario.work, Work::Preemption { .. }) {
+        return Err(Error::StreamRow { row: scenario.name.clone() });
     }
     let shape = if way.unary {
         phase::Shape::Unary {

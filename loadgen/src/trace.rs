@@ -64,6 +64,6 @@ async fn replayed(args: &ScheduleArgs, trace: &read::Trace) -> Result<report::Tr
         None => session::clear(&mut client).await?,
     }
     drop(client);
-    place.leave()?;
+    place.leave().await?;
     Ok(report)
 }

@@ -96,6 +96,18 @@ pub struct ScheduleArgs {
     pub output: OutputArgs,
 }
 
+/// Flags of the service's process.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ServeArgs {
+    /// Folder of the journal
+    #[arg(long)]
+    pub data: Option<PathBuf>,
+
+    /// Threads for the connections
+    #[arg(long)]
+    pub threads: Option<u8>,
+}
+
 /// How the load travels.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "How the load travels")]

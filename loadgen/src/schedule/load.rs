@@ -2,6 +2,7 @@
 //! The load on the service, apart from how it travels: which pod comes next, which one goes, what an answer means.
 
 use super::names::{NAMESPACE, Name, Uid};
+use super::source::Source;
 use crate::books::{Books, ClassIx, PodIx, Rule};
 use berth_proto::raw::request::{PodToWrite, RequestWriter, WhatToWrite};
 use berth_proto::raw::result::Placement;
@@ -9,7 +10,7 @@ use berth_proto::v1;
 use berth_proto::v1::pod_result::Outcome;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::pod::PodSpec;
-use berth_scheduler_workload::{Next, Rng, Workload};
+use berth_scheduler_workload::{Next, Rng};
 use bytes::Bytes;
 use prost::Message;
 use std::collections::{BTreeMap, VecDeque};
@@ -50,7 +51,7 @@ pub struct Load {
     pub books: Books,
     /// What became of pods.
     pub tally: Tally,
-    workload: Workload,
+    source: Box<dyn Source>,
     rng: Rng,
     /// Tells the uids of this run from those of others.
     run: u32,
@@ -68,10 +69,10 @@ pub struct Load {
 }
 
 impl Load {
-    /// The load of a workload; the same seed gives the same pods.
-    pub fn new(workload: Workload, seed: u64, run: u32) -> Self {
+    /// The load of a source; the same seed gives the same pods.
+    pub fn new(source: Box<dyn Source>, seed: u64, run: u32) -> Self {
         let mut load = Self {
-            books: Books::new(&workload.nodes),
+            books: Books::new(source.nodes()),
             tally: Tally::default(),
             rng: Rng::new(seed),
             run,
@@ -81,14 +82,14 @@ impl Load {
             live: Vec::new(),
             again: VecDeque::new(),
             sizes: (usize::MAX, 0),
-            workload,
+            source,
         };
-        for spec in load.workload.specs().to_vec() {
+        for spec in load.source.specs().to_vec() {
             let class = load.books.class(NAMESPACE, &spec);
             load.classes.push(class);
             load.remember(class, &spec);
         }
-        for pod in &load.workload.resident {
+        for pod in load.source.resident() {
             let class = load.books.class(&pod.namespace, &pod.spec);
             load.serial += 1;
             let ix = load.books.admit(class, load.serial);
@@ -97,9 +98,9 @@ impl Load {
         load
     }
 
-    /// The workload: its nodes, groups and residents are to be registered.
-    pub fn workload(&self) -> &Workload {
-        &self.workload
+    /// Where its pods come from: nodes, groups, budgets and residents are to be registered.
+    pub fn source(&self) -> &dyn Source {
+        &*self.source
     }
 
     fn remember(&mut self, class: ClassIx, spec: &PodSpec) {
@@ -151,13 +152,23 @@ impl Load {
         if let Some(pod) = self.again.pop_front() {
             return pod;
         }
-        let rng = &mut self.rng;
-        let class = match self.workload.next(|n| rng.below(n)) {
+        let class = match self.source.next(&mut self.rng) {
             Next::Again(index) => self.classes[index],
             Next::New(spec) => self.new_class(&spec),
         };
         self.serial += 1;
         self.books.admit(class, self.serial)
+    }
+
+    /// A pod with the spec at this place among those that come again.
+    pub fn pod_of(&mut self, spec: usize) -> PodIx {
+        self.serial += 1;
+        self.books.admit(self.classes[spec], self.serial)
+    }
+
+    /// A number below `bound`, at random.
+    pub fn below(&mut self, bound: usize) -> usize {
+        self.rng.below(bound)
     }
 
     fn new_class(&mut self, spec: &Arc<PodSpec>) -> ClassIx {
@@ -178,6 +189,16 @@ impl Load {
     /// The release was not taken up: the pod is still placed.
     pub fn keep(&mut self, pod: PodIx) {
         self.live.push(pod);
+    }
+
+    /// All pods that are placed; they are no longer this load's to release.
+    pub fn take_live(&mut self) -> Vec<PodIx> {
+        std::mem::take(&mut self.live)
+    }
+
+    /// The serial number of a pod of this run, by its uid.
+    pub fn serial(&self, uid: &str) -> Option<u64> {
+        Uid::serial(self.run, uid)
     }
 
     /// A pod's uid.

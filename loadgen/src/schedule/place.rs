@@ -57,7 +57,10 @@ impl Place {
     }
 
     /// Stops a service that was started here.
-    pub fn leave(self) -> Result<(), Error> {
-        self.server.map_or(Ok(()), Server::stop)
+    pub async fn leave(self) -> Result<(), Error> {
+        match self.server {
+            Some(server) => server.stop().await,
+            None => Ok(()),
+        }
     }
 }

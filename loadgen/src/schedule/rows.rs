@@ -45,13 +45,36 @@ pub struct Mode {
     pub durable: bool,
 }
 
+/// What is placed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Work {
+    /// Pods come and others go.
+    Row(Row),
+    /// Room is made for pods of high priority.
+    Preemption {
+        /// Whether budgets lie over those that may have to go.
+        budgets: bool,
+    },
+}
+
+impl Work {
+    /// Its name, which is that of the row that fixes nothing else.
+    pub fn name(self) -> String {
+        match self {
+            Self::Row(row) => row.name(),
+            Self::Preemption { budgets: false } => "preemption".to_owned(),
+            Self::Preemption { budgets: true } => "preemption-budgets".to_owned(),
+        }
+    }
+}
+
 /// A row: what is placed, and how it travels.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scenario {
     /// Its name, as in `--row`.
     pub name: String,
     /// The workload.
-    pub row: Row,
+    pub work: Work,
     /// The way; `None`: as the flags say.
     pub fixed: Option<Mode>,
     /// What it shows.
@@ -60,11 +83,13 @@ pub struct Scenario {
 
 /// All rows, in the order of the table.
 pub fn all() -> Vec<Scenario> {
-    let table = Row::ALL.into_iter().chain([Row::Unschedulable]).map(|row| Scenario {
-        name: row.name(),
-        row,
+    let rows = Row::ALL.into_iter().chain([Row::Unschedulable]).map(Work::Row);
+    let preemption = [false, true].map(|budgets| Work::Preemption { budgets });
+    let table = rows.chain(preemption).map(|work| Scenario {
+        name: work.name(),
+        work,
         fixed: None,
-        about: about(row),
+        about: about(work),
     });
     table.chain(service_rows()).collect()
 }
@@ -84,7 +109,7 @@ fn service_rows() -> Vec<Scenario> {
     let durable = Mode { durable: true, ..full(stream(BATCH)) };
     let row = |name: &str, fixed, about| Scenario {
         name: format!("grpc-classes-100-{name}"),
-        row: Row::Classes(100),
+        work: Work::Row(Row::Classes(100)),
         fixed: Some(fixed),
         about,
     };
@@ -100,7 +125,12 @@ fn service_rows() -> Vec<Scenario> {
     ]
 }
 
-fn about(row: Row) -> &'static str {
+fn about(work: Work) -> &'static str {
+    let row = match work {
+        Work::Row(row) => row,
+        Work::Preemption { budgets: false } => return "room made for pods of high priority",
+        Work::Preemption { budgets: true } => return "the same, with ten disruption budgets",
+    };
     match row {
         Row::Basic => "one class, no constraints",
         Row::DefaultSpread => "owned by a ReplicaSet, selected by a Service: spread by default",

@@ -5,8 +5,10 @@ use super::load::{Load, Tally};
 use super::measure::Measure;
 use super::phase::{Phase, Shape, Until};
 use super::place::{Journal, Place};
-use super::rows::{BATCH, Mode, Scenario, SpecForm, WINDOW};
+use super::preempt::Preempting;
+use super::rows::{BATCH, Mode, Scenario, SpecForm, WINDOW, Work};
 use super::server::Usage;
+use super::source::{Full, Source};
 use super::target::{Client, connect};
 use super::{session, stream, unary};
 use crate::cli::schedule::TargetArgs;
@@ -55,8 +57,7 @@ pub async fn row(plan: &Plan<'_>, bar: &ProgressBar) -> Result<RowReport, Error>
     let place = Place::new(plan.target, &journal)?;
     let mut client = Box::pin(connect(place.address(), &plan.target.tls())).await?;
     session::make_empty(&mut client, plan.target.replace).await?;
-    let workload = Workload::new(plan.scenario.row, plan.nodes, plan.fill);
-    let mut load = Load::new(workload, plan.seed, run_number());
+    let mut load = Load::new(source(plan), plan.seed, run_number());
     session::register(&mut client, &load).await?;
     if plan.mode.spec == SpecForm::Template {
         Box::pin(session::register_templates(&mut client, &mut load)).await?;
@@ -71,8 +72,18 @@ pub async fn row(plan: &Plan<'_>, bar: &ProgressBar) -> Result<RowReport, Error>
         None => session::unregister(&mut client, &load).await?,
     }
     drop(client);
-    place.leave()?;
+    place.leave().await?;
     Ok(report)
+}
+
+/// The one row whose pods are to be refused.
+const UNSCHEDULABLE: Work = Work::Row(Row::Unschedulable);
+
+fn source(plan: &Plan<'_>) -> Box<dyn Source> {
+    match plan.scenario.work {
+        Work::Row(row) => Box::new(Workload::new(row, plan.nodes, plan.fill)),
+        Work::Preemption { budgets } => Box::new(Full::new(plan.nodes, budgets)),
+    }
 }
 
 /// Tells this run's uids from those of an earlier one on the same service.
@@ -83,7 +94,7 @@ pub fn run_number() -> u32 {
 
 /// Fills the cluster, in large messages whatever the row's own shape.
 async fn fill(client: &mut Client, load: &mut Load, bar: &ProgressBar) -> Result<Measure, Error> {
-    let pods = load.workload().fill as u64;
+    let pods = load.source().fill() as u64;
     let shape = Shape::Stream { batch: BATCH, window: WINDOW };
     let phase = Phase { shape, rate: None, paired: false, until: Until::Pods(pods) };
     stream::run(client, load, &phase, (BATCH, WINDOW), bar).await
@@ -103,32 +114,79 @@ async fn measure(
     place: &Place,
     bar: &ProgressBar,
 ) -> Result<Measured, Error> {
-    let paired = plan.scenario.row != Row::Unschedulable;
+    let mut way = Way::new(plan, load);
     let Mode { shape, rate, .. } = plan.mode;
+    let paired = plan.scenario.work != UNSCHEDULABLE;
     let mut phase = Phase { shape, rate, paired, until: Until::Time(plan.warm_up) };
-    run_phase(client, load, &phase, bar).await?;
+    if let Way::Preempt(..) = way {
+        // The first ones stay, so that there are some to choose from.
+        let some = plan.nodes.div_ceil(10) as u64;
+        let first = Phase { rate: None, paired: false, until: Until::Pods(some), ..phase };
+        Box::pin(way.run(client, load, &first, bar)).await?;
+    }
+    Box::pin(way.run(client, load, &phase, bar)).await?;
     phase.until = plan.until;
     let (tally, before) = (load.tally.clone(), place.usage());
-    let measure = run_phase(client, load, &phase, bar).await?;
+    let measure = Box::pin(way.run(client, load, &phase, bar)).await?;
     let cpu_seconds = before.zip(place.usage()).map(|(before, after)| {
         let spent = |before: Usage, after: Usage| after.cpu_seconds - before.cpu_seconds;
         (spent(before.0, after.0), spent(before.1, after.1))
     });
+    way.end(load);
     Ok(Measured { measure, tally, cpu_seconds })
 }
 
-async fn run_phase(
-    client: &mut Client,
-    load: &mut Load,
-    phase: &Phase,
-    bar: &ProgressBar,
-) -> Result<Measure, Error> {
-    match phase.shape {
-        Shape::Stream { batch, window } => {
-            stream::run(client, load, phase, (batch, window), bar).await
+/// How the load travels, with what it remembers from phase to phase.
+enum Way {
+    Stream { batch: usize, window: usize },
+    Unary { in_flight: usize, release_batch: usize },
+    Preempt(Box<Preempting>, (usize, usize)),
+}
+
+impl Way {
+    fn new(plan: &Plan<'_>, load: &mut Load) -> Self {
+        match (plan.scenario.work, plan.mode.shape) {
+            (Work::Row(_), Shape::Stream { batch, window }) => Self::Stream { batch, window },
+            (Work::Row(_), Shape::Unary { in_flight, release_batch }) => {
+                Self::Unary { in_flight, release_batch }
+            }
+            (Work::Preemption { .. }, shape) => {
+                let (batch, window) = match shape {
+                    Shape::Stream { batch, window } => (batch, window),
+                    Shape::Unary { in_flight, .. } => (1, in_flight),
+                };
+                // Room is made on one node for one pod: on more than a tenth of them at a time, the choice would be another.
+                let window = window.min(plan.nodes.div_ceil(10));
+                Self::Preempt(Box::new(Preempting::new(load)), (batch.min(window), window))
+            }
         }
-        Shape::Unary { in_flight, release_batch } => {
-            unary::run(client, load, phase, (in_flight, release_batch), bar).await
+    }
+
+    async fn run(
+        &mut self,
+        client: &mut Client,
+        load: &mut Load,
+        phase: &Phase,
+        bar: &ProgressBar,
+    ) -> Result<Measure, Error> {
+        match self {
+            Self::Stream { batch, window } => {
+                Box::pin(stream::run(client, load, phase, (*batch, *window), bar)).await
+            }
+            Self::Unary { in_flight, release_batch } => {
+                let shape = (*in_flight, *release_batch);
+                Box::pin(unary::run(client, load, phase, shape, bar)).await
+            }
+            Self::Preempt(preempting, shape) => {
+                Box::pin(preempting.run(client, load, phase, *shape, bar)).await
+            }
+        }
+    }
+
+    /// Leaves all pods to the load.
+    fn end(self, load: &mut Load) {
+        if let Self::Preempt(mut preempting, _) = self {
+            preempting.give_back(load);
         }
     }
 }
@@ -142,7 +200,7 @@ fn begin(plan: &Plan<'_>, load: &Load, fill: &Measure) -> RowReport {
         nodes: plan.nodes,
         filled: load.tally.placed,
         fill_per_second: fill.per_second(load.tally.placed),
-        refusals_wanted: plan.scenario.row == Row::Unschedulable,
+        refusals_wanted: plan.scenario.work == UNSCHEDULABLE,
         ..RowReport::default()
     }
 }

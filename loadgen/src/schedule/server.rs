@@ -67,8 +67,8 @@ impl Server {
         usage(&self.child.id().to_string())
     }
 
-    /// Asks it to stop, and waits until it has.
-    pub fn stop(mut self) -> Result<(), Error> {
+    /// Asks it to stop, and waits until it has. Meanwhile the runtime goes on: connections have to be closed.
+    pub async fn stop(mut self) -> Result<(), Error> {
         drop(self.child.stdin.take());
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
@@ -78,7 +78,7 @@ impl Server {
                 }
                 return Err(Error::ServerGone { status: status.to_string() });
             }
-            std::thread::sleep(Duration::from_millis(2));
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
         Err(Error::ServerGone { status: "it did not stop in time".to_owned() })
     }

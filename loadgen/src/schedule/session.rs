@@ -54,27 +54,34 @@ pub async fn register_nodes(client: &mut Client, nodes: &[Node]) -> Result<(), E
 
 /// Registers everything that the load needs.
 pub async fn register(client: &mut Client, load: &Load) -> Result<(), Error> {
-    let workload = load.workload();
-    register_nodes(client, &workload.nodes).await?;
-    let groups = workload.groups.iter().map(|group| What::Group(encode::group(group)));
-    let pods = workload.resident.iter().map(|pod| What::Pod(encode::bound(pod)));
-    let updates: Vec<v1::Update> =
-        groups.chain(pods).map(|what| v1::Update { what: Some(what) }).collect();
+    let source = load.source();
+    register_nodes(client, source.nodes()).await?;
+    let groups = source.groups().iter().map(|group| What::Group(encode::group(group)));
+    let budgets = source.budgets().iter().map(|budget| What::Budget(encode::budget(budget)));
+    let pods = source.resident().iter().map(|pod| What::Pod(encode::bound(pod)));
+    let all = groups.chain(budgets).chain(pods);
+    let updates: Vec<v1::Update> = all.map(|what| v1::Update { what: Some(what) }).collect();
     apply(client, updates).await
 }
 
-/// Undoes what [`register`] did beyond nodes and pods.
+/// Undoes what [`register`] did.
 pub async fn unregister(client: &mut Client, load: &Load) -> Result<(), Error> {
-    let gone = |group: v1::Group| {
+    let gone = |kind: &str, namespace: &Str, name: &Str, group_kind: String| {
         What::Gone(v1::ObjectKey {
-            kind: "Group".to_owned(),
-            namespace: group.namespace,
-            name: group.name,
-            group_kind: group.kind,
+            kind: kind.to_owned(),
+            namespace: namespace.to_string(),
+            name: name.to_string(),
+            group_kind,
         })
     };
-    let groups = load.workload().groups.iter().map(|group| gone(encode::group(group)));
-    apply(client, groups.map(|what| v1::Update { what: Some(what) }).collect()).await?;
+    let groups = load.source().groups().iter();
+    let groups =
+        groups.map(|group| gone("Group", &group.namespace, &group.name, encode::group(group).kind));
+    let budgets = load.source().budgets().iter();
+    let budgets = budgets
+        .map(|budget| gone("DisruptionBudget", &budget.namespace, &budget.name, String::new()));
+    let all = groups.chain(budgets);
+    apply(client, all.map(|what| v1::Update { what: Some(what) }).collect()).await?;
     clear(client).await
 }
 
@@ -108,7 +115,7 @@ pub type Placed = HashMap<String, Str, foldhash::fast::FixedState>;
 
 /// Compares what the service lists with the books: each pod on its node, each node's sums.
 pub async fn compare(client: &mut Client, load: &mut Load) -> Result<(), Error> {
-    let residents = load.workload().resident.iter();
+    let residents = load.source().resident().iter();
     let residents = residents.filter_map(|pod| Some((pod.uid.to_string(), pod.node.clone()?)));
     let placed = load.placed_pods().map(|(uid, node)| (uid.as_str().to_owned(), node.clone()));
     let placed: Placed = residents.chain(placed).collect();

@@ -14,8 +14,10 @@ use crate::error::Error;
 use berth_proto::raw::request::RequestWriter;
 use berth_proto::raw::result::Answer;
 use berth_proto::raw::{StreamRequest, StreamResponse};
+use berth_proto::v1;
 use berth_proto::wire::{Fields, WireError};
 use indicatif::ProgressBar;
+use prost::Message as _;
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -75,6 +77,13 @@ pub async fn open(
     let (send, messages) = mpsc::unbounded_channel();
     let opened = client.schedule_stream(Outgoing(messages)).await;
     Ok((send, opened.map_err(Error::call("ScheduleStream"))?.into_inner()))
+}
+
+/// The next message of a stream, decoded.
+pub async fn receive(stream: &mut Streaming<StreamResponse>) -> Result<v1::StreamResponse, Error> {
+    let message = stream.message().await.map_err(Error::call("ScheduleStream"))?;
+    let StreamResponse(bytes) = message.ok_or(Error::StreamEnded)?;
+    v1::StreamResponse::decode(bytes).map_err(|_| Error::Answer(WireError::Malformed))
 }
 
 /// Runs a phase.

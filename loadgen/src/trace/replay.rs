@@ -22,7 +22,7 @@ use crate::report::trace::{TraceReport, Waits};
 use crate::schedule::measure::Measure;
 use crate::schedule::names::{NAMESPACE, Uid};
 use crate::schedule::pacer::Pacer;
-use crate::schedule::stream::open;
+use crate::schedule::stream::{open, receive};
 use crate::schedule::target::Client;
 use crate::schedule::{encode, session};
 use berth_proto::raw::request::{PodToWrite, RequestWriter, WhatToWrite};
@@ -30,7 +30,6 @@ use berth_proto::raw::{StreamRequest, StreamResponse};
 use berth_proto::v1;
 use berth_proto::v1::pod_result::Outcome;
 use berth_proto::v1::schedule_options::Mode;
-use berth_proto::wire::WireError;
 use berth_scheduler_model::pod::PodSpec;
 use bytes::Bytes;
 use hashbrown::HashMap;
@@ -106,12 +105,6 @@ impl Line {
         let (send, receive) = open(client).await?;
         Ok(Self { send, receive, pacer: Pacer::new().map_err(Error::Timer)?, next_id: 1 })
     }
-}
-
-/// Reads an answer; its absence is the end of the stream.
-fn decoded(answer: Option<StreamResponse>) -> Result<v1::StreamResponse, Error> {
-    let StreamResponse(bytes) = answer.ok_or(Error::StreamEnded)?;
-    v1::StreamResponse::decode(bytes).map_err(|_| Error::Answer(WireError::Malformed))
 }
 
 impl<'a> Replay<'a> {
@@ -190,9 +183,8 @@ impl<'a> Replay<'a> {
         loop {
             tokio::select! {
                 biased;
-                answer = line.receive.message() => {
-                    let answer = answer.map_err(Error::call("ScheduleStream"))?;
-                    self.decided_later(decoded(answer)?.later);
+                answer = receive(&mut line.receive) => {
+                    self.decided_later(answer?.later);
                 }
                 waited = line.pacer.until(due) => return waited.map_err(Error::Timer),
             }
@@ -283,8 +275,7 @@ impl<'a> Replay<'a> {
         line.send.send(StreamRequest(writer.finish())).map_err(|_| Error::StreamEnded)?;
         let mut held = Vec::new();
         let answer = loop {
-            let answer = line.receive.message().await.map_err(Error::call("ScheduleStream"))?;
-            let mut answer = decoded(answer)?;
+            let mut answer = receive(&mut line.receive).await?;
             held.append(&mut answer.later);
             if answer.id == id {
                 break answer;

@@ -6,9 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod nodes;
+pub mod preemption;
 pub mod rng;
 pub mod rows;
 pub mod specs;
 
+pub use preemption::Preemption;
 pub use rng::Rng;
 pub use rows::{Next, Row, Workload};
