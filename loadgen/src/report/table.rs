@@ -10,12 +10,12 @@ const NAME: usize = 42;
 /// The line above the rows.
 pub fn head() -> String {
     let mut text = format!(
-        "{:NAME$}{:>11}{:>11}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}{:>9}\n",
+        "{:NAME$}{:>11}{:>11}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}{:>12}\n",
         "row", "placed/s", "engine/s", "refused", "violat.", "p50", "p99", "p99.9", "MiB", "CPU us",
     );
     let _ = writeln!(
         text,
-        "{:NAME$}{:>11}{:>11}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}{:>9}",
+        "{:NAME$}{:>11}{:>11}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}{:>12}",
         "", "", "alone", "", "", "", "", "", "", "svc+cli",
     );
     text
@@ -36,7 +36,7 @@ pub fn line(row: &RowReport) -> String {
         let latency = row.latency;
         let _ = write!(
             text,
-            "{:>11}{:>11}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}{:>9}",
+            "{:>11}{:>11}{:>9}{:>9}{:>9}{:>9}{:>9}{:>7}{:>12}",
             whole(row.placements_per_second()),
             alone,
             thousands(row.refused),
@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn a_row_is_a_line() {
         let want = "\
-row                                          placed/s   engine/s  refused  violat.      p50      p99    p99.9    MiB   CPU us
-                                                           alone                                                      svc+cli
-classes-100                                 1,234,567  1,500,000        0        0    87 us   1.2 ms  20.0 ms    123  1.2+0.7
+row                                          placed/s   engine/s  refused  violat.      p50      p99    p99.9    MiB      CPU us
+                                                           alone                                                         svc+cli
+classes-100                                 1,234,567  1,500,000        0        0    87 us   1.2 ms  20.0 ms    123     1.2+0.7
 ";
         assert_eq!(head() + &line(&row()), want);
     }

@@ -227,10 +227,18 @@ fn node_term(term: &NodeSelectorTerm) -> v1::NodeSelectorTerm {
 }
 
 fn label_selector(selector: &LabelSelector) -> v1::LabelSelector {
-    v1::LabelSelector {
-        match_labels: BTreeMap::new(),
-        match_expressions: selector.requirements.iter().map(requirement).collect(),
+    // A Service has no other form than labels, and people write the others so too where they can.
+    let mut written = v1::LabelSelector::default();
+    for one in &selector.requirements {
+        let key = one.key.to_string();
+        match &one.values[..] {
+            [value] if one.operator == Operator::In && !written.match_labels.contains_key(&key) => {
+                written.match_labels.insert(key, value.to_string());
+            }
+            _ => written.match_expressions.push(requirement(one)),
+        }
     }
+    written
 }
 
 fn requirement(requirement: &Requirement) -> v1::Requirement {
@@ -335,7 +343,7 @@ mod tests {
         assert_eq!(constraint.topology_key, "topology.kubernetes.io/zone");
         assert_eq!((constraint.max_skew, &*constraint.when_unsatisfiable), (5, "DoNotSchedule"));
         let selector = constraint.label_selector.as_ref().unwrap();
-        assert_eq!(selector.match_expressions[0].values, ["app-0"]);
+        assert_eq!(selector.match_labels["app"], "app-0");
         let requests = &written.containers[0].resources.as_ref().unwrap().requests;
         assert_eq!((&*requests["cpu"], &*requests["memory"]), ("100m", "524288000"));
 

@@ -108,7 +108,14 @@ pub async fn run(
         }
         let mut wait = (not_before > now).then_some(not_before);
         while line.pods_on_their_way + batch <= window && wait.is_none() {
-            let pods = agenda.next(now, batch);
+            let mut pods = agenda.next(now, batch);
+            if phase.paired && pods > load.live() && !line.on_their_way.is_empty() {
+                // Each pod comes with the release of another: the ones on their way are waited for.
+                pods = load.live();
+                if pods == 0 {
+                    break;
+                }
+            }
             let due = agenda.due().unwrap_or(now);
             if pods == 0 || due > now {
                 wait = (pods > 0).then_some(due);

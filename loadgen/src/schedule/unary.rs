@@ -102,6 +102,10 @@ pub async fn run(
                 wait = more.then_some(due);
                 break;
             }
+            if phase.paired && calls.load.live() == 0 && calls.scheduling > 0 {
+                // Each pod comes with the release of another: the ones on their way are waited for.
+                break;
+            }
             agenda.sent(1);
             calls.schedule(due);
             if phase.paired {
