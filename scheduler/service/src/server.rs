@@ -19,6 +19,8 @@ mod watch;
 
 use crate::sequencer::{Options, Sequencer};
 use accept::Acceptor;
+use berth_scheduler_journal::disk::Disk;
+use berth_scheduler_journal::store::SnapshotStore;
 use berth_scheduler_model::profile::Profile;
 use calls::Calls;
 use durable::OpenFailed;
@@ -143,10 +145,17 @@ pub struct Recovered {
 pub struct Builder {
     listen: SocketAddr,
     metrics: Option<SocketAddr>,
-    data: Option<PathBuf>,
+    data: Option<Data>,
     tls: Option<TlsFiles>,
     limits: Limits,
     options: Options,
+}
+
+/// Where the journal is.
+#[derive(Debug, Clone)]
+enum Data {
+    Folder(PathBuf),
+    Disk(Arc<dyn Disk>, Arc<dyn SnapshotStore>),
 }
 
 impl Builder {
@@ -167,7 +176,14 @@ impl Builder {
     /// Keeps a journal in this directory.
     #[must_use]
     pub fn data(mut self, path: &Path) -> Self {
-        self.data = Some(path.to_owned());
+        self.data = Some(Data::Folder(path.to_owned()));
+        self
+    }
+
+    /// Keeps a journal on a disk of another kind: one that fails on command, most likely.
+    #[must_use]
+    pub fn data_on(mut self, disk: Arc<dyn Disk>, store: Arc<dyn SnapshotStore>) -> Self {
+        self.data = Some(Data::Disk(disk, store));
         self
     }
 
@@ -238,9 +254,9 @@ impl Builder {
         // Recovery reads much and decides nothing: it is no work for the runtime's threads.
         let opening = tokio::task::spawn_blocking(move || match data {
             None => Ok((Sequencer::new(options), None, None)),
-            Some(path) => durable::open(&path, options, &opened)
+            Some(data) => durable::open(&data, options, &opened)
                 .map(|(sequencer, journal, recovered)| (sequencer, Some(journal), Some(recovered)))
-                .map_err(|OpenFailed { source }| StartError::Data { path, source }),
+                .map_err(|OpenFailed { source }| StartError::Data { path: data.path(), source }),
         });
         let (sequencer, journal, recovered) = match opening.await {
             Ok(opened) => opened?,
@@ -286,6 +302,15 @@ impl Builder {
 /// Waits until the service stops, or is gone.
 async fn stopped(stopping: &mut signal::Receiver<bool>) {
     drop(stopping.wait_for(|stop| *stop).await);
+}
+
+impl Data {
+    fn path(&self) -> PathBuf {
+        match self {
+            Self::Folder(path) => path.clone(),
+            Self::Disk(..) => PathBuf::from("the given disk"),
+        }
+    }
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -6,12 +6,15 @@ mod fixture;
 
 use berth_proto::v1;
 use berth_proto::v1::pod_result::Outcome;
+use berth_scheduler_journal::disk::sim::{Fault, SimDisk};
 use berth_scheduler_service::Server;
 use fixture::{Client, apply_nodes, client, connect, cpu, pod, start};
 use std::env;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -166,4 +169,116 @@ async fn kills_lose_nothing_and_change_no_decision() {
         assert_eq!(nodes, ask(&mut steady_client, &step).await.unwrap());
     }
     steady.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_what_is_new_and_goes_on_by_itself() {
+    let disk = SimDisk::default();
+    let builder = || Server::builder().data_on(Arc::new(disk.clone()), Arc::new(disk.store()));
+    let server = start(builder()).await;
+    let mut client = client(&server).await;
+    apply_nodes(&mut client, 10, "100000").await;
+    disk.set_capacity(Some(48 << 20));
+    let mut placed = Vec::new();
+    let refused = 'full: {
+        for serial in 0..2_000 {
+            let name = format!("u{serial}-{}", "x".repeat(400));
+            let pods = (0..64).map(|n| pod(&format!("{name}-{n}"), cpu("1m"))).collect();
+            let request = v1::ScheduleRequest { options: None, pods };
+            let answer = client.schedule(request).await.unwrap().into_inner();
+            for result in answer.results {
+                match result.outcome {
+                    Some(Outcome::Placed(node)) => placed.push((result.uid, node.node)),
+                    Some(Outcome::NotAccepted(why)) => break 'full why,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        panic!("the disk did not fill");
+    };
+    assert_eq!(refused.reason(), v1::not_accepted::Reason::DiskFull);
+    assert!(refused.retry_after_ms > 0, "{refused:?}");
+    // Reads, and what was decided before, are answered.
+    let (uid, node) = placed.last().unwrap().clone();
+    let found = client.get_pod(v1::GetPodRequest { uid: uid.clone() }).await.unwrap();
+    assert_eq!(found.into_inner().pod.unwrap().node, node);
+    let request = v1::ScheduleRequest { options: None, pods: vec![pod(&uid, cpu("1m"))] };
+    let answer = client.schedule(request).await.unwrap().into_inner();
+    assert_eq!(node_of(&answer.results[0]), (node, true));
+    let uids = vec![uid];
+    let status = client.release(v1::ReleaseRequest { uids }).await.unwrap_err();
+    assert_eq!(status.code(), tonic::Code::ResourceExhausted);
+    // Space comes back: it goes on without a restart.
+    disk.set_capacity(None);
+    let mut tries = 0;
+    loop {
+        let request = v1::ScheduleRequest { options: None, pods: vec![pod("new", cpu("1m"))] };
+        let answer = client.schedule(request).await.unwrap().into_inner();
+        if let Some(Outcome::Placed(node)) = &answer.results[0].outcome {
+            placed.push(("new".into(), node.node.clone()));
+            break;
+        }
+        tries += 1;
+        assert!(tries < 200, "{answer:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.stop().await;
+    let server = start(builder()).await;
+    let mut client = fixture::client(&server).await;
+    for (uid, node) in placed {
+        let found = client.get_pod(v1::GetPodRequest { uid }).await.unwrap().into_inner();
+        assert_eq!(found.pod.unwrap().node, node);
+    }
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_acknowledged() {
+    let mut died = 0;
+    for operation in 10..50 {
+        let disk = SimDisk::default();
+        let builder = || Server::builder().data_on(Arc::new(disk.clone()), Arc::new(disk.store()));
+        let server = start(builder()).await;
+        let mut client = client(&server).await;
+        apply_nodes(&mut client, 2, "100000").await;
+        disk.fault_at(operation, Fault::Error(ErrorKind::Other));
+        let mut placed = Vec::new();
+        let mut failed = 0;
+        for serial in 0..60 {
+            let uid = format!("u{serial}");
+            let request = v1::ScheduleRequest { options: None, pods: vec![pod(&uid, cpu("1m"))] };
+            match client.schedule(request).await.map(tonic::Response::into_inner) {
+                Ok(answer) => match &answer.results[0].outcome {
+                    Some(Outcome::Placed(node)) => {
+                        assert_eq!(failed, 0, "an acknowledgement after the failure");
+                        placed.push((uid, node.node.clone()));
+                    }
+                    Some(Outcome::NotAccepted(why)) => {
+                        // A segment that could not be made is made again: that is no end.
+                        let full = why.reason() == v1::not_accepted::Reason::DiskFull;
+                        failed += u32::from(!full);
+                    }
+                    other => panic!("{other:?}"),
+                },
+                Err(status) => {
+                    assert_eq!(status.code(), tonic::Code::Unavailable, "{status:?}");
+                    failed += 1;
+                }
+            }
+        }
+        died += u32::from(failed > 0);
+        // It still says how it is.
+        client.stats(v1::StatsRequest {}).await.unwrap();
+        server.stop().await;
+        let after = disk.after_kill();
+        let builder = Server::builder().data_on(Arc::new(after.clone()), Arc::new(after.store()));
+        let server = start(builder).await;
+        let mut client = fixture::client(&server).await;
+        for (uid, node) in placed {
+            let found = client.get_pod(v1::GetPodRequest { uid }).await.unwrap().into_inner();
+            assert_eq!(found.pod.unwrap().node, node);
+        }
+        server.stop().await;
+    }
+    assert!(died > 10, "{died}");
 }

@@ -9,13 +9,13 @@ use super::history::History;
 use super::inbox::Core;
 use super::round::Round;
 use super::status;
-use super::{Recovered, stream::Stream};
+use super::stream::Stream;
+use super::{Data, Recovered};
 use crate::sequencer::record::Reader;
 use crate::sequencer::{Accepting, Cursor, Options, Restore, Span};
 use berth_scheduler_journal::snapshot::{Chunk, Put, Snapshot};
 use berth_scheduler_journal::{Journal, OpenError, Options as Sizes, Replay, Report, State, Stats};
 use bytes::Bytes;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -60,7 +60,7 @@ impl Replay for Reading<'_> {
 
 /// Opens a journal; gives back the sequencer as it was.
 pub(super) fn open(
-    path: &Path,
+    data: &Data,
     options: Options,
     history: &Arc<History>,
 ) -> Result<(Core, Durable, Recovered), OpenFailed> {
@@ -72,7 +72,13 @@ pub(super) fn open(
         let failed = result.is_err().then(|| status::journal_failed(None));
         round.deliver(&publish, failed.as_ref());
     });
-    let opened = Journal::open(path, Sizes::default(), &mut reading, completion);
+    let opened = match data {
+        Data::Folder(path) => Journal::open(path, Sizes::default(), &mut reading, completion),
+        Data::Disk(disk, store) => {
+            let (disk, store) = (Arc::clone(disk), Arc::clone(store));
+            Journal::open_on(disk, store, Sizes::default(), &mut reading, completion)
+        }
+    };
     let (journal, report) = opened.map_err(|source| OpenFailed { source })?;
     let core = reading.restore.finish();
     let stats = core.stats();

@@ -9,6 +9,7 @@ use berth_proto::v1;
 use berth_proto::v1::list_again::Reason;
 use bytes::Bytes;
 use prost::Message;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use tokio::sync::mpsc;
@@ -73,9 +74,9 @@ pub(super) async fn run(
                 return;
             }
             Ok((records, last)) => {
-                let moved = last > at;
-                at = last;
-                for response in messages(&request, &records, last, first) {
+                let from = std::mem::replace(&mut at, last);
+                let moved = last > from;
+                for response in messages(&request, &records, from..=last, first) {
                     if !deliver(&send, &unread, Ok(response)).await {
                         return;
                     }
@@ -112,22 +113,23 @@ async fn deliver(
     sent
 }
 
-/// The changes that the request asks for, in messages; none where nothing is to be said.
+/// The changes after the first revision that the request asks for, in messages; none where nothing is to be said.
 fn messages(
     request: &v1::WatchRequest,
     records: &[Bytes],
-    last: u64,
+    span: RangeInclusive<u64>,
     first: bool,
 ) -> Vec<v1::WatchResponse> {
+    let (from, last) = span.into_inner();
     let mut responses = Vec::new();
     let mut changes = Vec::new();
     for batch in records {
         // What is published was written by this process, or read back by it.
         let Ok(mut reader) = Reader::new(batch) else { continue };
         while let Ok(Some(record)) = reader.record() {
-            let Some(change) = change(&record).filter(|change| wanted(request, change)) else {
-                continue;
-            };
+            // The client may have seen a part of the first round.
+            let new = |change: &v1::Change| change.revision > from && wanted(request, change);
+            let Some(change) = change(&record).filter(new) else { continue };
             changes.push(change);
             if changes.len() == CHANGES {
                 let revision = changes.last().map_or(last, |change: &v1::Change| change.revision);
