@@ -121,7 +121,7 @@ fn has_test(workspace: &Workspace, member: &Member, filter: &str) -> bool {
     let mut files = workspace.rust_files().filter(|(path, _)| path.starts_with(&prefix));
     files.any(|(_, text)| {
         text.lines().any(|line| {
-            let head = line.trim_start();
+            let head = line.trim_start().trim_start_matches("async ");
             head.strip_prefix("fn ").is_some_and(|rest| rest.contains(name))
                 || head.strip_prefix("mod ").is_some_and(|rest| rest.starts_with(name))
         })
