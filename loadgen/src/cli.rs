@@ -38,3 +38,31 @@ pub enum Command {
     #[command(hide = true)]
     ServeScheduler(schedule::ServeArgs),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    /// The examples in the help of a command.
+    fn examples(help: &str) -> Vec<String> {
+        let lines = help.lines().map(str::trim_start);
+        lines.filter(|line| line.starts_with("berth-loadgen ")).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn every_example_in_the_help_can_be_given() {
+        let mut whole = Cli::command();
+        Cli::command().debug_assert();
+        let mut count = 0;
+        for command in whole.get_subcommands_mut() {
+            let help = command.render_long_help().to_string();
+            for example in examples(&help) {
+                let parsed = Cli::try_parse_from(example.split_whitespace());
+                assert!(parsed.is_ok(), "{example}: {}", parsed.unwrap_err());
+                count += 1;
+            }
+        }
+        assert!(count >= 12, "{count}");
+    }
+}

@@ -113,6 +113,9 @@ pub enum Error {
         /// Pods it has.
         pods: u32,
     },
+    /// The service keeps no journal.
+    #[error("the service keeps no journal, and the row is about one: start it with --data DIR")]
+    NoJournal,
     /// A call failed as a whole.
     #[error("{call} failed: {} ({:?})", .status.message(), .status.code())]
     Call {
@@ -147,6 +150,7 @@ impl Error {
                 | Self::StreamEnded
                 | Self::Answer(_)
                 | Self::Setup(_)
+                | Self::NoJournal
         );
         !row
     }

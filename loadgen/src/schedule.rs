@@ -106,7 +106,10 @@ pub fn runtime(threads: u8) -> Result<tokio::runtime::Runtime, Error> {
 /// The rows that were asked for, each with its way.
 fn chosen(args: &ScheduleArgs) -> Result<Vec<(Scenario, Mode)>, Error> {
     let scenarios: Result<Vec<Scenario>, Error> = if args.rows.is_empty() {
-        Ok(rows::all())
+        // Whether a service that runs already keeps a journal is not up to us.
+        let ours = args.target.connect.is_none();
+        let durable = |row: &Scenario| row.fixed.is_some_and(|mode| mode.durable);
+        Ok(rows::all().into_iter().filter(|row| ours || !durable(row)).collect())
     } else {
         let find = |name: &String| {
             rows::by_name(name).ok_or_else(|| Error::UnknownRow { name: name.clone() })

@@ -52,7 +52,7 @@ async fn replayed(args: &ScheduleArgs, trace: &read::Trace) -> Result<report::Tr
     };
     let place = Place::new(&args.target, &journal)?;
     let mut client = Box::pin(target::connect(place.address(), &args.target.tls())).await?;
-    session::make_empty(&mut client, args.target.replace).await?;
+    session::make_ready(&mut client, args.target.replace, args.way.durable).await?;
     session::register_nodes(&mut client, &trace.nodes).await?;
     let mut replay = replay::Replay::new(trace, &args.trace, run_number());
     Box::pin(replay.run(&mut client, &bar)).await?;

@@ -68,7 +68,7 @@ placed at once          4
 placed later            2  after 70 s of the trace on average, 80 s at most
 never placed            2  ended by the trace while they waited
 refused                 4  when they came
-  4 times: 0/3 nodes are available: 3 Insufficient cpu.
+  4 x 0/3 nodes are available: 3 Insufficient cpu.
 books                   0  hold: no node overcommitted, no rule broken";
     assert_eq!(steady(&text(output, 0)), want);
     let figures = std::fs::read_to_string(&json).unwrap();

@@ -8,7 +8,6 @@ pub use rows::page as rows_page;
 pub use trace::page as trace_page;
 
 use super::svg::{Axis, Line, escape};
-use super::table::duration;
 use crate::error::Error;
 use std::path::Path;
 
@@ -38,6 +37,15 @@ fn card(value: &str, what: &str, class: &str) -> String {
     format!("<div class=\"card {class}\"><strong>{value}</strong><span>{what}</span></div>")
 }
 
+/// A power of ten of microseconds.
+fn decade(us: f64) -> String {
+    match us {
+        us if us < 999.0 => format!("{us} us"),
+        us if us < 999_000.0 => format!("{:.0} ms", us / 1_000.0),
+        us => format!("{:.0} s", us / 1_000_000.0),
+    }
+}
+
 /// The plot of latencies by share of answers: each nine as wide as the one before.
 fn latency_plot(curve: &[(f64, f64)], class: &'static str) -> String {
     const TICKS: [(f64, &str); 7] = [
@@ -54,7 +62,7 @@ fn latency_plot(curve: &[(f64, f64)], class: &'static str) -> String {
     let ends = |pick: fn(f64, f64) -> f64, start| points.iter().map(|p| p.1).fold(start, pick);
     let (least, most) = (ends(f64::min, f64::INFINITY), ends(f64::max, 1.0));
     let x = Axis::with_ticks("share of answers", points.last().map_or(1.0, |p| p.0), &TICKS);
-    let y = Axis::log("latency", least.min(most), most, duration);
+    let y = Axis::log("latency", least.min(most), most, decade);
     let line = Line { label: "latency".to_owned(), class, points, filled: false };
     super::svg::lines(460.0, 230.0, &x, &y, &[line])
 }

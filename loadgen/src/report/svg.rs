@@ -85,9 +85,9 @@ pub struct Line {
 }
 
 /// Margins around the plot: left, right, top, bottom.
-const MARGINS: [f64; 4] = [62.0, 14.0, 12.0, 40.0];
+const MARGINS: [f64; 4] = [66.0, 18.0, 12.0, 40.0];
 
-/// A plot of lines.
+/// A plot of lines. What the upright axis shows stands in the page beside it.
 pub fn lines(width: f64, height: f64, x: &Axis, y: &Axis, lines: &[Line]) -> String {
     let [left, right, top, bottom] = MARGINS;
     let (across, down) = (width - left - right, height - top - bottom);
@@ -107,12 +107,6 @@ pub fn lines(width: f64, height: f64, x: &Axis, y: &Axis, lines: &[Line]) -> Str
         text(&mut svg, (at, end + 16.0), "tick middle", label);
     }
     text(&mut svg, (left + across / 2.0, height - 6.0), "axis middle", &x.title);
-    let _ = write!(
-        svg,
-        "<text class=\"axis middle\" transform=\"translate(13 {:.1}) rotate(-90)\">{}</text>",
-        top + down / 2.0,
-        escape(&y.title),
-    );
     for line in lines {
         if line.points.is_empty() {
             continue;

@@ -228,11 +228,11 @@ fn fates(out: &mut String, report: &TraceReport) {
     let mut reasons: Vec<(&String, &u64)> = report.reasons.iter().collect();
     reasons.sort_by_key(|(reason, times)| (std::cmp::Reverse(**times), *reason));
     for (reason, times) in reasons.iter().take(REASONS) {
-        let _ = writeln!(out, "  {times} times: {reason}");
+        let _ = writeln!(out, "  {times} x {reason}");
     }
     let rest: u64 = reasons.iter().skip(REASONS).map(|(_, times)| **times).sum();
     if rest > 0 {
-        let _ = writeln!(out, "  {rest} times for other reasons");
+        let _ = writeln!(out, "  {rest} x other reasons");
     }
     let Latency { p50, p99, p999, max } = report.latency;
     let _ = writeln!(

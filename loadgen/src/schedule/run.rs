@@ -56,7 +56,7 @@ pub async fn row(plan: &Plan<'_>, bar: &ProgressBar) -> Result<RowReport, Error>
     };
     let place = Place::new(plan.target, &journal)?;
     let mut client = Box::pin(connect(place.address(), &plan.target.tls())).await?;
-    session::make_empty(&mut client, plan.target.replace).await?;
+    session::make_ready(&mut client, plan.target.replace, plan.mode.durable).await?;
     let mut load = Load::new(source(plan), plan.seed, run_number());
     session::register(&mut client, &load).await?;
     if plan.mode.spec == SpecForm::Template {

@@ -17,10 +17,14 @@ use tonic::codegen::tokio_stream;
 /// Nodes in one message of `SyncNodes`, and updates in one `Apply`: well below the limits of 4,096 entries and 4 MiB.
 const CHUNK: usize = 1_000;
 
-/// A load begins on an empty service: what is there would be neither ours to judge nor ours to remove.
-pub async fn make_empty(client: &mut Client, replace: bool) -> Result<(), Error> {
+/// A load begins on an empty service: what is there would be neither ours to judge nor ours to remove. And a row that is about
+/// a journal needs one.
+pub async fn make_ready(client: &mut Client, replace: bool, durable: bool) -> Result<(), Error> {
     let stats = client.stats(v1::StatsRequest {}).await.map_err(Error::call("Stats"))?;
-    let v1::StatsResponse { nodes, pods, .. } = stats.into_inner();
+    let v1::StatsResponse { nodes, pods, journal, .. } = stats.into_inner();
+    if durable && journal.is_none() {
+        return Err(Error::NoJournal);
+    }
     match (nodes, pods) {
         (0, 0) => Ok(()),
         _ if replace => clear(client).await,

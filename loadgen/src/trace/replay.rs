@@ -394,7 +394,7 @@ impl<'a> Replay<'a> {
         // One that waited here already was counted when it came.
         if self.trace.pods[pod].created == self.now {
             self.refused += 1;
-            let reason = why.map_or("", |why| &*why.message);
+            let reason = why.map_or("(the service did not say why)", |why| &*why.message);
             *self.reasons.entry(reason.to_owned()).or_insert(0) += 1;
         }
     }

@@ -104,7 +104,9 @@ pub mod scheduler_client {
             self.inner.unary(req, path, codec).await
         }
         /// Places pods, pipelined: the client sends without waiting, answers come in order; queued pods are decided later here too.
-        /// When the stream ends, its queued pods go on waiting; their decisions then come on Watch.
+        /// After the client has closed its side, the stream goes on until everything is answered and decided. When it breaks, its queued
+        /// pods go on waiting; their decisions then come on Watch. A client that leaves answers unread is not read either, and its
+        /// connection is cut after 30 s.
         pub async fn schedule_stream(
             &mut self,
             request: impl tonic::IntoStreamingRequest<
@@ -564,7 +566,9 @@ pub mod scheduler_server {
             + std::marker::Send
             + 'static;
         /// Places pods, pipelined: the client sends without waiting, answers come in order; queued pods are decided later here too.
-        /// When the stream ends, its queued pods go on waiting; their decisions then come on Watch.
+        /// After the client has closed its side, the stream goes on until everything is answered and decided. When it breaks, its queued
+        /// pods go on waiting; their decisions then come on Watch. A client that leaves answers unread is not read either, and its
+        /// connection is cut after 30 s.
         async fn schedule_stream(
             &self,
             request: tonic::Request<tonic::Streaming<crate::raw::StreamRequest>>,

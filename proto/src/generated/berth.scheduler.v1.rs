@@ -1196,7 +1196,7 @@ pub struct StreamRequest {
     pub pods: ::prost::alloc::vec::Vec<PodRequest>,
 }
 /// One message of the server on a ScheduleStream: the answer to one message of the client, in their order; or decisions about
-/// pods that were queued.
+/// pods that were queued. (The answer to a message that is not taken up for overload may overtake others: `id` says which it is.)
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct StreamResponse {
     /// Of the message that is answered; 0 with `later`.
@@ -1880,7 +1880,9 @@ pub mod scheduler_client {
             self.inner.unary(req, path, codec).await
         }
         /// Places pods, pipelined: the client sends without waiting, answers come in order; queued pods are decided later here too.
-        /// When the stream ends, its queued pods go on waiting; their decisions then come on Watch.
+        /// After the client has closed its side, the stream goes on until everything is answered and decided. When it breaks, its queued
+        /// pods go on waiting; their decisions then come on Watch. A client that leaves answers unread is not read either, and its
+        /// connection is cut after 30 s.
         pub async fn schedule_stream(
             &mut self,
             request: impl tonic::IntoStreamingRequest<Message = super::StreamRequest>,

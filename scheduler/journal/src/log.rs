@@ -136,6 +136,11 @@ impl Log {
         self.last
     }
 
+    /// Bytes of a segment.
+    pub fn segment_bytes(&self) -> usize {
+        usize::try_from(self.segment_bytes).unwrap_or(usize::MAX)
+    }
+
     /// The ordinal of the next segment to be prepared.
     pub fn next_ordinal(&self) -> u32 {
         self.next_ordinal

@@ -55,7 +55,11 @@ fn open(
         OPTIONS,
         &mut counter,
         Box::new(move |number, result| {
-            result.unwrap();
+            if let Err(error) = result {
+                // A panic would end this thread alone, and the others would wait for it.
+                eprintln!("batch {number}: {error}");
+                std::process::abort();
+            }
             acknowledge(number);
         }),
     )?;

@@ -11,7 +11,7 @@ mod spec;
 mod update;
 
 pub use spec::{Names, depends_on_name, pod_spec};
-pub use update::{BoundPod, Change, Given, Gone, bound_pod, node, update};
+pub use update::{BoundPod, Change, Given, Gone, SeenSpecs, bound_pod, node, update};
 
 use berth_proto::v1;
 use berth_scheduler_model::limits::TEXT_MAX;

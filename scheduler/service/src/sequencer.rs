@@ -33,7 +33,7 @@ mod wait;
 
 pub use change::Applied;
 pub use log::Span;
-pub use read::Counts;
+pub use read::{Counts, Histogram, ProfileCounts};
 pub use restore::Restore;
 pub use save::Cursor;
 

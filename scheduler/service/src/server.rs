@@ -6,6 +6,7 @@ mod calls;
 mod clock;
 mod cut;
 mod durable;
+mod gauge;
 mod history;
 mod http;
 mod inbox;

@@ -137,8 +137,9 @@ async fn metrics_and_health_say_how_it_is() {
     for line in [
         "scheduler_schedule_attempts_total{result=\"scheduled\",profile=\"default-scheduler\"} 1",
         "scheduler_schedule_attempts_total{result=\"unschedulable\",profile=\"default-scheduler\"} 1",
-        "scheduler_unschedulable_pods{plugin=\"NodeResourcesFit\",profile=\"default-scheduler\"} 1",
-        "scheduler_scheduling_attempt_duration_seconds_count 2",
+        "berth_refusals_total{plugin=\"NodeResourcesFit\",profile=\"default-scheduler\"} 1",
+        "scheduler_scheduling_attempt_duration_seconds_count{result=\"scheduled\"} 1",
+        "scheduler_pod_scheduling_attempts_bucket{le=\"1\"} 1",
         "scheduler_cache_size{type=\"nodes\"} 3",
         "scheduler_pending_pods{queue=\"active\"} 0",
         "berth_revision 4",

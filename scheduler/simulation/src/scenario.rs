@@ -226,7 +226,7 @@ impl Scenario {
             untidy: *rng.pick(&[0, 5, 20, 60]),
             uniform: rng.percent(40),
             full: 60,
-            preempt: if features[Feature::Priorities as usize] > 0 { 120 } else { 2 },
+            preempt: if features[Feature::Priorities as usize] > 0 { 200 } else { 2 },
             profiles: profiles::draw(&mut rng),
             class_bytes: *rng.pick(&[1 << 14, 1 << 16, 256 << 20, 256 << 20]),
             terminating: 5,

@@ -179,6 +179,9 @@ impl World {
         let question = if at < self.scenario.full {
             Question::Verdict
         } else if at < self.scenario.full + self.scenario.preempt {
+            if !waiting {
+                self.prefer_important(&mut pod);
+            }
             Question::Preemption
         } else if choose {
             Question::Choice
@@ -186,6 +189,16 @@ impl World {
             Question::Decision
         };
         Step::Ask(pod, question)
+    }
+
+    /// Important pods have more to evict.
+    fn prefer_important(&mut self, pod: &mut Pod) {
+        for _ in 0..3 {
+            let class = self.rng.pick(&self.classes);
+            if class.spec.priority > pod.spec.priority {
+                (pod.namespace, pod.spec) = (class.namespace.clone(), class.spec.clone());
+            }
+        }
     }
 
     fn new_pod(&mut self) -> Pod {

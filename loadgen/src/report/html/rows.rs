@@ -2,7 +2,6 @@
 //! The page of `schedule`: rows against their peers, then each row's latencies and its throughput over time.
 
 use super::{card, frame, latency_plot};
-use crate::report::count;
 use crate::report::peers::{PEERS, UPSTREAM_SOURCE, upstream_on};
 use crate::report::row::RowReport;
 use crate::report::svg::{Axis, Bar, Line, bars, escape, lines};
@@ -76,7 +75,8 @@ fn comparison(out: &mut String, rows: &[RowReport]) {
     ] {
         let _ = write!(out, "<span><i class=\"{class}\"></i>{text}</span>");
     }
-    let _ = write!(out, "</p>\n<div class=\"plot\">{}</div>\n", bars(980.0, 290.0, &axis, &chart));
+    let _ =
+        write!(out, "</p>\n<div class=\"plot\">{}</div>\n", bars(1_000.0, 316.0, &axis, &chart));
     let _ = write!(out, "<ul class=\"sources\"><li>{}</li>", escape(UPSTREAM_SOURCE));
     for peer in PEERS {
         let (name, source) = (escape(peer.name), escape(peer.source));
@@ -98,21 +98,15 @@ fn figures(out: &mut String, rows: &[RowReport]) {
     out.push_str(
         "<section><h2>Figures</h2>\n<div class=\"scroll\"><table><thead><tr><th>row</th><th>placed/s</th>\
          <th>engine alone/s</th><th>refused</th><th>violations</th><th>p50</th><th>p99</th><th>p99.9</th>\
-         <th>slowest</th><th>service MiB</th><th>CPU us a pod, service</th><th>client</th><th>spec bytes</th>\
-         </tr></thead><tbody>\n",
+         <th>slowest</th><th>MiB</th><th>CPU us a pod, service + client</th></tr></thead><tbody>\n",
     );
     for row in rows {
         let class = if row.passed() { "" } else { " class=\"bad\"" };
         let optional = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), whole);
-        let tenths = |value: Option<f64>| {
-            value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
-        };
-        let (smallest, largest) = row.spec_bytes;
-        let bytes = if smallest == largest {
-            smallest.to_string()
-        } else {
-            format!("{smallest}–{largest}")
-        };
+        let cpu = row.cpu_us.map_or_else(
+            || "–".to_owned(),
+            |(service, client)| format!("{service:.2} + {client:.2}"),
+        );
         let cells = [
             whole(row.placements_per_second()),
             optional(row.in_process_per_second),
@@ -123,9 +117,7 @@ fn figures(out: &mut String, rows: &[RowReport]) {
             duration(row.latency.p999),
             duration(row.latency.max),
             optional(row.resident_mib),
-            tenths(row.cpu_us.map(|cpu| cpu.0)),
-            tenths(row.cpu_us.map(|cpu| cpu.1)),
-            bytes,
+            cpu,
         ];
         let _ = write!(out, "<tr{class}><th>{}</th>", escape(&row.name));
         for cell in cells {
@@ -140,10 +132,11 @@ fn details(out: &mut String, row: &RowReport) {
     let mark = if row.passed() { "" } else { " <em class=\"bad\">failed</em>" };
     let _ = write!(
         out,
-        "<article><h3>{}{mark}</h3>\n<p>{}. {}; {} pods measured in {:.1} s, after {} filled the cluster.</p>\n",
+        "<article><h3>{}{mark}</h3>\n<p>{}. {}, {} bytes each; {} pods measured in {:.1} s, after {} filled the cluster.</p>\n",
         escape(&row.name),
         escape(&row.about),
         escape(&row.way),
+        bytes(row.spec_bytes),
         thousands(row.answers),
         row.seconds,
         thousands(row.filled),
@@ -155,7 +148,7 @@ fn details(out: &mut String, row: &RowReport) {
     if !row.broken_off && !row.curve.is_empty() {
         let _ = write!(
             out,
-            "<div class=\"pair\"><figure>{}<figcaption>latency</figcaption></figure>\
+            "<div class=\"pair\"><figure>{}<figcaption>latency: how many answers came within it</figcaption></figure>\
              <figure>{}<figcaption>answers a second over time</figcaption></figure></div>",
             latency_plot(&row.curve, "berth"),
             throughput(row),
@@ -164,10 +157,14 @@ fn details(out: &mut String, row: &RowReport) {
     out.push_str("</article>\n");
 }
 
+fn bytes((smallest, largest): (usize, usize)) -> String {
+    if smallest == largest { smallest.to_string() } else { format!("{smallest} to {largest}") }
+}
+
 fn throughput(row: &RowReport) -> String {
     let most = row.timeline.iter().map(|(_, rate)| *rate).fold(1.0, f64::max);
     let seconds = |value: f64| format!("{} s", (value * 10.0).round() / 10.0);
-    let x = Axis::exact("time", row.seconds.max(count(1)), seconds);
+    let x = Axis::exact("time", row.seconds.max(0.1), seconds);
     let y = Axis::linear("answers a second", most, whole);
     let points = row.timeline.clone();
     let line = Line { label: row.name.clone(), class: "berth", points, filled: true };

@@ -34,8 +34,8 @@ pub fn page(command: &str, report: &TraceReport) -> String {
     );
     let _ = writeln!(
         body,
-        "<section class=\"pair\"><figure>{}<figcaption>pods over time</figcaption></figure>\
-         <figure>{}<figcaption>latency</figcaption></figure></section>",
+        "<section class=\"pair\"><figure>{}<figcaption>pods that run, over time (and such that wait)</figcaption></figure>\
+         <figure>{}<figcaption>latency: how many answers came within it</figcaption></figure></section>",
         pods(report),
         latency_plot(&report.curve, "berth"),
     );

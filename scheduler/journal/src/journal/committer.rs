@@ -14,7 +14,7 @@ const SUBMISSIONS_MAX: usize = 256;
 /// Buffers kept for the next batches, and their size at most: more would be memory that is hardly used.
 const SPARE_MAX: usize = 8;
 const SPARE_BYTES_MAX: usize = 1 << 20;
-/// A frame takes no further batch above this size: larger groups gain nothing, and a batch waits for all of its group.
+/// Larger frames gain nothing, and a batch waits for all of its group.
 const GROUP_BYTES: usize = 1 << 20;
 /// How often a write that found no space is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(100);
@@ -40,6 +40,8 @@ pub(crate) struct Committer<T> {
     completion: Completion<T>,
     frame: FrameBuilder,
     group: Vec<T>,
+    /// A frame takes no further batch above this size.
+    group_bytes: usize,
     /// A batch was given up: what comes after it must not take its number.
     failed: bool,
 }
@@ -54,6 +56,8 @@ impl<T> Committer<T> {
     ) -> Self {
         let frame = FrameBuilder::default();
         Self {
+            // A last batch of half a segment still has room after a quarter of one.
+            group_bytes: GROUP_BYTES.min(log.segment_bytes() / 4),
             log,
             shared,
             receive,
@@ -70,7 +74,7 @@ impl<T> Committer<T> {
         while let Ok(first) = self.receive.recv() {
             self.frame.begin(self.log.last() + 1);
             let mut bytes = self.take(first);
-            while self.frame.len_with(0) < GROUP_BYTES
+            while self.frame.len_with(0) < self.group_bytes
                 && let Ok(next) = self.receive.try_recv()
             {
                 bytes += self.take(next);

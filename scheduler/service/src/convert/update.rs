@@ -7,11 +7,12 @@ use berth_proto::v1;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::node::Node;
 use berth_scheduler_model::objects::{Event, GroupKind};
-use berth_scheduler_model::pod::PodSpec;
 use berth_scheduler_objects as objects;
 use berth_scheduler_objects::ObjectError;
+use bytes::Bytes;
+use prost::Message;
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 /// A change that a client tells of.
 #[derive(Debug, Clone)]
@@ -55,10 +56,29 @@ pub struct BoundPod {
 /// What a pod is said to be.
 #[derive(Debug, Clone)]
 pub enum Given {
-    /// This, as it was given and as it was read.
-    Spec(Box<v1::PodSpec>, Arc<PodSpec>),
+    /// This encoded `PodSpec`, which can be read.
+    Spec(Bytes),
     /// A registered template.
     Template(u32),
+}
+
+/// Specs that were seen: a million pods of a few controllers are checked, and held, a few times only.
+#[derive(Debug, Default)]
+pub struct SeenSpecs(BTreeMap<(String, Bytes), ()>);
+
+impl SeenSpecs {
+    /// Checks a spec unless it was seen, and shares its bytes.
+    fn share(&mut self, spec: &v1::PodSpec, names: Names<'_>) -> Result<Bytes, Violation> {
+        let bytes = Bytes::from(spec.encode_to_vec());
+        let key = (names.namespace.to_owned(), bytes);
+        if let Some((known, ())) = self.0.get_key_value(&key) {
+            return Ok(known.1.clone());
+        }
+        pod_spec(spec, names)?;
+        let bytes = key.1.clone();
+        self.0.insert(key, ());
+        Ok(bytes)
+    }
 }
 
 /// Reads an update.
@@ -66,7 +86,10 @@ pub fn update(update: v1::Update) -> Result<Change, Violation> {
     use v1::update::What;
     let what = update.what.ok_or_else(|| Violation::new("", "says nothing"))?;
     let (field, kind, event) = match what {
-        What::Pod(pod) => return Ok(Change::Pod(bound_pod(pod).map_err(|v| v.under("pod"))?)),
+        What::Pod(pod) => {
+            let read = bound_pod(pod, &mut SeenSpecs::default());
+            return Ok(Change::Pod(read.map_err(|violation| violation.under("pod"))?));
+        }
         What::Gone(key) => return gone(key).map(Change::Gone).map_err(|v| v.under("gone")),
         What::Node(n) => ("node", "Node", node(&n).map(|n| Event::Node(Box::new(n)))),
         What::Namespace(n) => ("namespace", "Namespace", namespace(&n)),
@@ -141,7 +164,7 @@ pub fn node(node: &v1::Node) -> Result<Node, Violation> {
 }
 
 /// Reads a pod that is bound.
-pub fn bound_pod(pod: v1::BoundPod) -> Result<BoundPod, Violation> {
+pub fn bound_pod(pod: v1::BoundPod, seen: &mut SeenSpecs) -> Result<BoundPod, Violation> {
     check_name("uid", &pod.uid)?;
     check_length("namespace", &pod.namespace)?;
     check_name("name", &pod.name)?;
@@ -151,8 +174,7 @@ pub fn bound_pod(pod: v1::BoundPod) -> Result<BoundPod, Violation> {
         None => return Err(Violation::new("spec", "missing (or a template)")),
         Some(v1::bound_pod::What::Template(template)) => Given::Template(template),
         Some(v1::bound_pod::What::Spec(spec)) => {
-            let read = pod_spec(&spec, Names { namespace, name: &pod.name })?;
-            Given::Spec(Box::new(spec), Arc::new(read))
+            Given::Spec(seen.share(&spec, Names { namespace, name: &pod.name })?)
         }
     };
     Ok(BoundPod {

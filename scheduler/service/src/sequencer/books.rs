@@ -43,6 +43,8 @@ pub(super) struct Waiting<R> {
     pub(super) nomination: Option<Nomination>,
     /// Why it was refused the last time.
     pub(super) refusal: Option<Refusal>,
+    /// How often it was refused.
+    pub(super) attempts: u32,
 }
 
 /// Room that is being made for a waiting pod.
@@ -215,6 +217,11 @@ impl<R> Books<R> {
     /// A waiting pod.
     pub(super) fn waiting_mut(&mut self, pod: PodIx) -> Option<&mut Waiting<R>> {
         self.waiting.get_mut(&pod)
+    }
+
+    /// Why waiting pods were refused the last time.
+    pub(super) fn refusals(&self) -> impl Iterator<Item = &Refusal> {
+        self.waiting.values().filter_map(|waiting| waiting.refusal.as_ref())
     }
 
     /// Whether no pod waits.

@@ -307,7 +307,7 @@ impl<R: Clone> Sequencer<R> {
         let names = Names { namespace: &pod.namespace, name: &pod.name };
         let spec = match &pod.what {
             Given::Template(template) => self.resolve_template(names, *template),
-            Given::Spec(message, _) => self.specs.resolve(names, &message.encode_to_vec()),
+            Given::Spec(bytes) => self.specs.resolve(names, bytes),
         };
         let spec = match spec {
             Ok(spec) => spec,

@@ -254,13 +254,14 @@ impl<R: Clone> Sequencer<R> {
             stream: stream.cloned(),
             nomination: None,
             refusal: None,
+            attempts: 0,
         }
     }
 
     /// Writes down that a pod is placed.
     fn settle(&mut self, named: Named<'_>, placement: Placement, lease_until: Millis) {
         self.specs.retain(named.spec);
-        self.record_placed(placement, named.spec, lease_until);
+        self.record_placed(placement, named.spec, lease_until, 1);
     }
 
     /// Records a placement of a pod whose spec is retained.
@@ -269,6 +270,7 @@ impl<R: Clone> Sequencer<R> {
         placement: Placement,
         spec: SpecId,
         lease_until: Millis,
+        attempts: u32,
     ) -> u64 {
         let number = self.specs.number(spec, &mut self.log);
         let claims = claims(self.engine.bindings(placement.pod));
@@ -285,7 +287,7 @@ impl<R: Clone> Sequencer<R> {
             claims: Claims::List(&claims),
         });
         self.books.insert(placement.pod, Entry { since, lease_until, spec, ..Entry::NONE });
-        self.counts.placed(self.specs.spec(spec));
+        self.counts.placed(self.specs.spec(spec), attempts);
         since
     }
 
@@ -444,7 +446,9 @@ impl<R: Clone> Sequencer<R> {
                 hold_ms: waiting.hold_ms,
             })
         });
+        waiting.attempts += u32::from(refusal.is_some());
         waiting.refusal = refusal;
+        self.counts.queued += 1;
         self.books.insert(pod, Entry { since, spec: named.spec, ..Entry::NONE });
         self.books.wait(pod, waiting);
     }
@@ -589,7 +593,7 @@ impl<R: Clone> Sequencer<R> {
         for step in steps {
             match step {
                 Step::New(named, placement) => {
-                    self.record_placed(placement, named.spec, lease_until);
+                    self.record_placed(placement, named.spec, lease_until, 1);
                     self.answer_placed(placement.pod, named.id, false, answers);
                 }
                 Step::Known(named, known) => {

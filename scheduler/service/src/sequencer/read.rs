@@ -27,10 +27,42 @@ pub struct Counts {
     pub profiles: Vec<ProfileCounts>,
     /// Pods given back.
     pub released: u64,
-    /// Nominations.
-    pub preemptions: u64,
-    /// Their victims.
-    pub victims: u64,
+    /// Nominations by the number of their victims.
+    pub victims: Histogram<7>,
+    /// Placements by the number of attempts they took.
+    pub attempts: Histogram<5>,
+    /// Pods put into the queue.
+    pub queued: u64,
+    /// Attempts after which a pod of the queue waits on.
+    pub requeued: u64,
+}
+
+/// Observations in buckets of 1, 2, 4, 8, ... and more.
+#[derive(Debug, Clone, Copy)]
+pub struct Histogram<const BUCKETS: usize> {
+    /// Observations in each bucket alone; the last ones are above all bounds.
+    pub buckets: [u64; BUCKETS],
+    /// Observations above all bounds.
+    pub above: u64,
+    /// Sum of what was observed.
+    pub sum: u64,
+}
+
+impl<const BUCKETS: usize> Default for Histogram<BUCKETS> {
+    fn default() -> Self {
+        Self { buckets: [0; BUCKETS], above: 0, sum: 0 }
+    }
+}
+
+impl<const BUCKETS: usize> Histogram<BUCKETS> {
+    fn observe(&mut self, value: u64) {
+        self.sum += value;
+        let bucket = value.max(1).next_power_of_two().trailing_zeros() as usize;
+        match self.buckets.get_mut(bucket) {
+            Some(count) => *count += 1,
+            None => self.above += 1,
+        }
+    }
 }
 
 /// Counts of one profile.
@@ -63,8 +95,17 @@ impl Counts {
     }
 
     #[inline]
-    pub(super) fn placed(&mut self, spec: &PodSpec) {
+    pub(super) fn placed(&mut self, spec: &PodSpec, attempts: u32) {
         self.of(spec).placed += 1;
+        self.attempts.observe(u64::from(attempts));
+    }
+
+    /// Placed and refused so far.
+    pub fn results(&self) -> (u64, u64) {
+        let add = |sum: (u64, u64), profile: &ProfileCounts| {
+            (sum.0 + profile.placed, sum.1 + profile.refused)
+        };
+        self.profiles.iter().fold((0, 0), add)
     }
 
     pub(super) fn refused(&mut self, spec: &PodSpec, refusal: &Refusal) {
@@ -76,8 +117,7 @@ impl Counts {
     }
 
     pub(super) fn preempted(&mut self, victims: usize) {
-        self.preemptions += 1;
-        self.victims += victims as u64;
+        self.victims.observe(victims as u64);
     }
 }
 
@@ -90,6 +130,17 @@ impl<R: Clone> Sequencer<R> {
     /// Sizes of the queue.
     pub fn queue_sizes(&self) -> QueueSizes {
         self.engine.queue_sizes()
+    }
+
+    /// Waiting pods by the plugins that refused nodes at their last attempt.
+    pub fn unschedulable(&self) -> [u64; Plugin::FILTERS] {
+        let mut pods = [0; Plugin::FILTERS];
+        for refusal in self.books.refusals() {
+            for (count, nodes) in pods.iter_mut().zip(refusal.nodes) {
+                *count += u64::from(nodes > 0);
+            }
+        }
+        pods
     }
 
     /// A node.
@@ -403,8 +454,8 @@ impl<R: Clone> Sequencer<R> {
             templates: count(self.templates.len()),
             classes: count(self.engine.classes().count()),
             class_bytes: self.engine.class_bytes() as u64,
-            placed_total: self.counts.profiles.iter().map(|profile| profile.placed).sum(),
-            refused_total: self.counts.profiles.iter().map(|profile| profile.refused).sum(),
+            placed_total: self.counts.results().0,
+            refused_total: self.counts.results().1,
             released_total: self.counts.released,
             ..v1::StatsResponse::default()
         }

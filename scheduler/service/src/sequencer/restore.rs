@@ -306,6 +306,7 @@ impl<R: Clone> Restore<R> {
                 stream: None,
                 nomination,
                 refusal: None,
+                attempts: 0,
             },
         );
         victims

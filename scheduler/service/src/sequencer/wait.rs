@@ -48,6 +48,8 @@ impl<R: Clone> Sequencer<R> {
                 Some(Decided::Waits { pod, refusal, eviction }) => {
                     let Some(waiting) = self.books.waiting_mut(pod) else { continue };
                     waiting.refusal = Some(refusal);
+                    waiting.attempts += 1;
+                    self.counts.requeued += 1;
                     let stream = waiting.stream.clone();
                     if let Some(eviction) = eviction {
                         let revision = self.nominate(now, pod, &eviction);
@@ -66,7 +68,8 @@ impl<R: Clone> Sequencer<R> {
         let pod = placement.pod;
         let Some(waiting) = self.books.stop_waiting(pod) else { return };
         let lease_until = if waiting.lease_ms == 0 { 0 } else { now + waiting.lease_ms };
-        let revision = self.record_placed(placement, self.books.get(pod).spec, lease_until);
+        let spec = self.books.get(pod).spec;
+        let revision = self.record_placed(placement, spec, lease_until, waiting.attempts + 1);
         let outcome = Answered::Placed(self.placed(pod, false));
         let told = result(revision, self.engine.pod_id(pod).uid, outcome);
         self.tell(waiting.stream, told);

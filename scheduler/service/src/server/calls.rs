@@ -3,13 +3,14 @@
 
 use super::Limits;
 use super::cut::{Cutter, Readable, Switch};
+use super::gauge::Gauge;
 use super::history::History;
 use super::inbox::{Core, Inbox, Work};
 use super::metrics::{Shared, journal_message};
 use super::status;
 use super::stream::Duplex;
 use super::watch::{self, Unread};
-use crate::convert::{self, Change, Violation};
+use crate::convert::{self, Change, SeenSpecs, Violation};
 use berth_proto::hot::scheduler_server::Scheduler;
 use berth_proto::raw;
 use berth_proto::raw::request::{ENTRIES_MAX, Parts};
@@ -40,6 +41,8 @@ pub(super) struct Calls {
     cutter: Cutter,
     stopping: signal::Receiver<bool>,
     shared: Arc<Shared>,
+    streams: Gauge,
+    watches: Gauge,
 }
 
 impl Calls {
@@ -50,7 +53,16 @@ impl Calls {
         stopping: signal::Receiver<bool>,
         shared: Arc<Shared>,
     ) -> Self {
-        Self { inbox, history, limits, cutter: Cutter::default(), stopping, shared }
+        Self {
+            inbox,
+            history,
+            limits,
+            cutter: Cutter::default(),
+            stopping,
+            shared,
+            streams: Gauge::default(),
+            watches: Gauge::default(),
+        }
     }
 
     pub(super) fn cutter(&self) -> Cutter {
@@ -168,6 +180,7 @@ impl Scheduler for Calls {
             &self.limits,
             switch,
             self.stopping.clone(),
+            self.streams.open(),
         );
         self.cutter.add(Arc::downgrade(&readable));
         Ok(Response::new(duplex))
@@ -293,12 +306,13 @@ impl Scheduler for Calls {
     ) -> Result<Response<v1::SyncResponse>, Status> {
         let mut messages = request.into_inner();
         let mut pods = Vec::new();
+        let mut seen = SeenSpecs::default();
         let mut as_of = None;
         while let Some(message) = messages.message().await.map_err(oversized)? {
             as_of.get_or_insert(message.as_of_revision);
             for pod in message.pods {
                 let at = format!("pods[{}]", pods.len());
-                let read = convert::bound_pod(pod);
+                let read = convert::bound_pod(pod, &mut seen);
                 pods.push(read.map_err(|violation| status::invalid(&violation.under(&at)))?);
             }
             at_most("pods", pods.len(), PODS_MAX)?;
@@ -385,7 +399,11 @@ impl Scheduler for Calls {
         self.cutter.add(readable);
         let (send, receive) = mpsc::channel(WATCH_AHEAD);
         let (history, stopping) = (Arc::clone(&self.history), self.stopping.clone());
-        tokio::spawn(watch::run(history, request, send, unread, stopping));
+        let open = self.watches.open();
+        tokio::spawn(async move {
+            watch::run(history, request, send, unread, stopping).await;
+            drop(open);
+        });
         Ok(Response::new(ReceiverStream::new(receive)))
     }
 
@@ -397,6 +415,8 @@ impl Scheduler for Calls {
         Ok(Response::new(v1::StatsResponse {
             uptime_ms: self.shared.uptime_ms(),
             overloaded_total: self.inbox.overloaded() as u64,
+            streams: self.streams.count(),
+            watches: self.watches.count(),
             journal: self.shared.journal().as_ref().map(journal_message),
             ..stats
         }))

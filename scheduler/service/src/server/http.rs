@@ -120,6 +120,7 @@ impl Pages {
                 stats: core.stats(),
                 counts: core.counts().clone(),
                 queue: core.queue_sizes(),
+                unschedulable: core.unschedulable(),
                 inbox,
                 overloaded,
             })

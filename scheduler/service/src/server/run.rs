@@ -185,9 +185,14 @@ impl Running {
         stream: Option<&Arc<super::stream::Stream>>,
         writer: &mut ResponseWriter,
     ) {
+        if parts.pods.is_empty() {
+            return;
+        }
         let begun = Instant::now();
+        let before = self.core.counts().results();
         self.core.schedule(now, message, parts, stream, stream.is_none(), writer);
-        self.shared.attempts(begun.elapsed(), parts.pods.len());
+        let after = self.core.counts().results();
+        self.shared.attempts(begun.elapsed(), after.0 - before.0, after.1 - before.1);
     }
 
     /// Ends the round.

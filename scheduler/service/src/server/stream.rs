@@ -5,6 +5,7 @@
 //! is sent: so a client that does not read is not read either.
 
 use super::cut::{Readable, Switch};
+use super::gauge::Open;
 use super::inbox::{Inbox, Work};
 use super::status;
 use berth_proto::raw::request::Parts;
@@ -127,6 +128,7 @@ pub(super) struct Duplex {
     stopping: Pin<Box<dyn Future<Output = ()> + Send>>,
     stopped: bool,
     ended: bool,
+    _open: Open,
 }
 
 impl Duplex {
@@ -136,6 +138,7 @@ impl Duplex {
         limits: &super::Limits,
         switch: Option<Arc<Switch>>,
         mut stopping: signal::Receiver<bool>,
+        open: Open,
     ) -> (Self, Arc<dyn Readable>) {
         let (send, outbound) = mpsc::unbounded_channel();
         let state = Arc::new(State {
@@ -159,6 +162,7 @@ impl Duplex {
             stopping: Box::pin(async move { super::stopped(&mut stopping).await }),
             stopped: false,
             ended: false,
+            _open: open,
         };
         (duplex, readable)
     }
