@@ -165,7 +165,7 @@ fn plan<'a>(args: &'a ScheduleArgs, scenario: &'a Scenario, mode: Mode) -> Plan<
     };
     Plan {
         scenario,
-        mode,
+        mode: Mode { shape: mode.shape.on(args.nodes), ..mode },
         nodes: args.nodes,
         fill: args.fill,
         seed: args.seed,

@@ -35,6 +35,24 @@ pub enum Shape {
     },
 }
 
+impl Shape {
+    /// The shape on so many nodes. As many releases as placements are on their way: with more of them than a quarter of the nodes
+    /// they would make another cluster, in which hard constraints cannot be met.
+    #[must_use]
+    pub fn on(self, nodes: usize) -> Self {
+        let most = nodes.div_ceil(4).max(1);
+        match self {
+            Self::Stream { batch, window } => {
+                Self::Stream { batch: batch.min(most), window: window.min(most) }
+            }
+            Self::Unary { in_flight, release_batch } => Self::Unary {
+                in_flight: in_flight.min(most),
+                release_batch: release_batch.min(most),
+            },
+        }
+    }
+}
+
 /// When a phase ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {

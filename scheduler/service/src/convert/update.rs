@@ -12,7 +12,7 @@ use berth_scheduler_objects::ObjectError;
 use bytes::Bytes;
 use prost::Message;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 /// A change that a client tells of.
 #[derive(Debug, Clone)]
@@ -64,19 +64,19 @@ pub enum Given {
 
 /// Specs that were seen: a million pods of a few controllers are checked, and held, a few times only.
 #[derive(Debug, Default)]
-pub struct SeenSpecs(BTreeMap<(String, Bytes), ()>);
+pub struct SeenSpecs(BTreeSet<(String, Bytes)>);
 
 impl SeenSpecs {
     /// Checks a spec unless it was seen, and shares its bytes.
     fn share(&mut self, spec: &v1::PodSpec, names: Names<'_>) -> Result<Bytes, Violation> {
         let bytes = Bytes::from(spec.encode_to_vec());
         let key = (names.namespace.to_owned(), bytes);
-        if let Some((known, ())) = self.0.get_key_value(&key) {
+        if let Some(known) = self.0.get(&key) {
             return Ok(known.1.clone());
         }
         pod_spec(spec, names)?;
         let bytes = key.1.clone();
-        self.0.insert(key, ());
+        self.0.insert(key);
         Ok(bytes)
     }
 }

@@ -212,8 +212,8 @@ fn syncing_replaces_the_state_and_says_what_differed() {
     let seen = at.revision();
     at.place(pod("u3", "p3", cpu("1")));
     let bound = |uid: &str, node: &str| {
-        crate::convert::bound_pod(fixture::bound(uid, uid, node, cpu("1")), &mut Default::default())
-            .unwrap()
+        let mut seen = crate::convert::SeenSpecs::default();
+        crate::convert::bound_pod(fixture::bound(uid, uid, node, cpu("1")), &mut seen).unwrap()
     };
     let pods = || vec![bound("u4", "n1")];
     let answer = at.sequencer.sync_pods(at.now, pods(), seen).unwrap();

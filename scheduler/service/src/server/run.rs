@@ -51,6 +51,9 @@ impl Running {
     ) -> Self {
         let clock = Clock::new();
         let shared = Arc::new(Shared::new(clock));
+        if let Some(durable) = &durable {
+            shared.publish(durable.stats());
+        }
         let round = Round::default();
         let chores = Instant::now();
         Self { core, durable, outlet, history, shared, clock, round, chores, stopping: false }
