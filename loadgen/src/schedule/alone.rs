@@ -15,7 +15,7 @@ const TURNS: u32 = 500;
 /// How long at least where a number of pods was asked for.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// Decisions a second: the median of rounds of [`TURNS`]. A turn is one decision and, where a pod was placed, the release of
+/// Decisions a second: the median of rounds of `TURNS`. A turn is one decision and, where a pod was placed, the release of
 /// another; with preemption, all that leaves the cluster as full as it was.
 pub fn decisions_per_second(plan: &Plan<'_>) -> f64 {
     let time = match plan.until {
