@@ -8,7 +8,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let events: u64 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(100_000);
-    let special = [50, 100, 150, 200];
+    let special = [50, 100, 150, 200, 250];
     let mut coverage = Coverage::default();
     for seed in special.into_iter().chain((1..).filter(|seed| !special.contains(seed))) {
         match first_difference(&Scenario::new(seed)) {

@@ -238,6 +238,7 @@ impl Scenario {
             100 | 300 => scenario.silent(&mut rng),
             150 | 350 => scenario.wide(&mut rng),
             200 => scenario.crowded(),
+            250 => scenario.contested(&mut rng),
             _ => scenario,
         };
         scenario.named()
@@ -301,6 +302,34 @@ impl Scenario {
         self.pods_per_node = 3;
         self.turns[Turn::NodeGone as usize] = 20;
         self.turns[Turn::NodeNew as usize] = 20;
+        self
+    }
+
+    /// Nodes are full of pods of few priorities, and who may be evicted changes more often than who is there.
+    fn contested(mut self, rng: &mut Rng) -> Self {
+        (self.nodes, self.nodes_max) = (6, 6);
+        self.features = [0; Feature::COUNT];
+        self.features[Feature::Priorities as usize] = 90;
+        self.classes = rng.between(3, 6);
+        self.namespaces = 1;
+        self.values = 2;
+        self.uniform = true;
+        self.turns = [0; Turn::ALL.len()];
+        for (turn, weight) in [
+            (Turn::Place, 10),
+            (Turn::Bind, 10),
+            (Turn::Release, 3),
+            (Turn::PodChange, 20),
+            (Turn::Budget, 20),
+            (Turn::NodeChange, 1),
+        ] {
+            self.turns[turn as usize] = weight;
+        }
+        (self.full, self.preempt) = (20, 900);
+        self.terminating = 0;
+        self.class_bytes = 256 << 20;
+        self.pods_per_node = 8;
+        self.events = 3_000;
         self
     }
 
