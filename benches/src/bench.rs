@@ -3,10 +3,11 @@
 
 use crate::digest::Digest;
 use crate::names::Names;
-use berth_scheduler_core::{Engine, Options, Outcome};
+use berth_scheduler_core::{AHEAD, Engine, Options, Outcome};
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_model::pod::PodSpec;
-use berth_scheduler_workload::{Rng, Row, Workload};
+use berth_scheduler_workload::{Rng, Row, Workload, rows};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// An engine filled with a row's pods, ready to place one pod and release another, again and again.
@@ -15,11 +16,16 @@ pub struct Bench {
     /// The engine.
     pub engine: Engine,
     workload: Workload,
+    /// Draws specs.
     rng: Rng,
+    /// Draws pods to be released: apart, so that specs may be drawn ahead.
+    leaving: Rng,
     /// Serial numbers of the pods that are placed.
     placed: Vec<u64>,
     serial: u64,
     names: Names,
+    /// Specs of the next pods, where the engine prepares for them.
+    ahead: VecDeque<Arc<PodSpec>>,
     /// Pods refused so far.
     pub refused: u64,
     /// All decisions so far.
@@ -38,7 +44,7 @@ impl Bench {
     #[must_use]
     pub fn with(row: Row, nodes: usize, percent: usize, options: Options) -> Self {
         let mut workload = Workload::new(row, nodes, percent);
-        let rng = Rng::new(options.seed);
+        let (rng, leaving) = (Rng::new(options.seed), Rng::new(!options.seed));
         let mut engine = Engine::new(options);
         for group in &workload.groups {
             engine.apply(Event::Group(group.clone()));
@@ -54,8 +60,10 @@ impl Bench {
             engine,
             workload,
             rng,
+            leaving,
             placed: Vec::with_capacity(fill + 1),
             serial: 0,
+            ahead: VecDeque::with_capacity(AHEAD),
             names: Names::default(),
             refused: 0,
             digest: Digest::default(),
@@ -74,7 +82,11 @@ impl Bench {
 
     /// Places one pod, with its own uid and name.
     pub fn place(&mut self) -> bool {
-        let spec = self.next_spec();
+        let spec = match self.ahead.pop_front() {
+            Some(spec) => spec,
+            None if self.engine.prepares() => self.look_ahead(),
+            None => self.next_spec(),
+        };
         self.serial += 1;
         let outcome = self.engine.place(self.names.of(self.serial), &spec);
         if let Outcome::Placed(placement) = outcome {
@@ -87,9 +99,20 @@ impl Bench {
         }
     }
 
+    /// Draws the next pods and has the engine prepare for them, as a service does for the pods of a message.
+    fn look_ahead(&mut self) -> Arc<PodSpec> {
+        for _ in 0..AHEAD {
+            let spec = self.next_spec();
+            self.ahead.push_back(spec);
+        }
+        let namespace = rows::namespace();
+        self.engine.prepare(self.ahead.iter().map(|spec| (namespace, spec)));
+        self.ahead.pop_front().expect("filled right above")
+    }
+
     /// Releases a pod drawn uniformly at random.
     pub fn release(&mut self) {
-        let at = self.rng.below(self.placed.len());
+        let at = self.leaving.below(self.placed.len());
         let serial = self.placed.swap_remove(at);
         let released = self.engine.release(self.names.uid(serial));
         assert!(released, "a placed pod is known");

@@ -23,6 +23,11 @@ fn digest(name: &str, run: impl Fn(Options) -> u64) -> u64 {
     let digest = run(options(berth_scheduler_host::vector(), 0));
     assert_eq!(digest, run(options(Vector::BASELINE, 0)), "{name}: without vector instructions");
     assert_eq!(digest, run(options(Vector::BASELINE, 4_711)), "{name}: with another hash seed");
+    for threads in [2, 3] {
+        let parallel = berth_scheduler_host::threads(threads).expect("threads start");
+        let options = Options { parallel, ..options(berth_scheduler_host::vector(), 0) };
+        assert_eq!(digest, run(options), "{name}: on {threads} threads");
+    }
     compare(name, digest);
     digest
 }
@@ -49,6 +54,22 @@ fn compare(name: &str, digest: u64) {
             "{name}: decides otherwise than before"
         );
     }
+}
+
+#[test]
+fn many_nodes_are_scanned_by_several_threads() {
+    // Every pod is a class of its own, and scans all nodes; with so many, threads share them out.
+    let run = |threads| {
+        let parallel = berth_scheduler_host::threads(threads).expect("threads start");
+        let options = Options { parallel, ..options(berth_scheduler_host::vector(), 0) };
+        let mut bench = Bench::with(Row::NeverSeenRequests, 20_000, 1, options);
+        for _ in 0..500 {
+            bench.turn();
+        }
+        bench.digest.value()
+    };
+    assert_eq!(run(1), run(2));
+    assert_eq!(run(1), run(5));
 }
 
 #[test]

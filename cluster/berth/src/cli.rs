@@ -129,6 +129,10 @@ pub(crate) struct SchedulerArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) seed: u64,
 
+    /// Threads that decide: more than one help with large messages of many kinds of pods, and change no decision
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) threads: u16,
+
     /// Certificate chain of the server (PEM); with it, only TLS is spoken
     #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
     pub(crate) tls_cert: Option<PathBuf>,

@@ -15,6 +15,7 @@ pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     let mut builder = Server::builder()
         .listen(args.listen)
         .seed(args.seed)
+        .threads(usize::from(args.threads))
         .strict_budgets(args.pdb == Budgets::Strict);
     if let Some(address) = args.metrics {
         builder = builder.metrics(address);

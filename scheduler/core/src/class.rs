@@ -15,6 +15,7 @@
 use crate::local::{self, At, LocalRules, Shape, Summary, single, whole_block};
 use crate::log::Log;
 use crate::nodes::{Nodes, Usage, split};
+use crate::parallel::{Parallel, for_each};
 use crate::sig::{NO_GROUP, PRE_FILTER, Sig, SigId};
 use crate::vector::{Vector, dispatch};
 use crate::victims::Costs;
@@ -24,6 +25,7 @@ use alloc::vec::Vec;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::pod::PreemptionPolicy;
 use berth_scheduler_model::rules::Plugin;
+use core::ops::Range;
 
 /// Index of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -168,6 +170,34 @@ dispatch! {
     fn best_in(cells: &[u64; BLOCK], group: u32) -> u32 = best_in_cells;
 }
 
+/// Of so many groups at most, each is looked for in all lanes of a block; of more, the group of each lane is looked up.
+const SIEVED_MAX: usize = 16;
+
+/// Raises the best lane, and counts the members, of each wanted group in a block.
+#[inline(always)]
+fn sieve_lanes(
+    lanes: &[u32; BLOCK],
+    groups: &[u32; BLOCK],
+    wanted: &[u32],
+    best: &mut [u32],
+    members: &mut [u32],
+) {
+    for ((group, best), members) in wanted.iter().zip(best).zip(members) {
+        let (mut most, mut count) = (*best, 0);
+        for i in 0..BLOCK {
+            let lane = if groups[i] == *group { lanes[i] } else { 0 };
+            most = most.max(lane);
+            count += u32::from(lane != 0);
+        }
+        *best = most;
+        *members += count;
+    }
+}
+
+dispatch! {
+    fn sieve(lanes: &[u32; BLOCK], groups: &[u32; BLOCK], wanted: &[u32], best: &mut [u32], members: &mut [u32]) = sieve_lanes;
+}
+
 const fn refused_by(plugin: Plugin) -> Verdict {
     plugin as u8 + 1
 }
@@ -184,11 +214,66 @@ enum Held {
     Lanes,
 }
 
-/// Best lane and members by group while a scan is under way; the last place is for slots without a group.
+/// So many blocks at least are shared out over threads: to hand work over takes as long as to scan a few dozen.
+const SHARED_MIN: usize = 256;
+
+/// What a scan has found in some blocks: by place in `wanted` if the groups are few, else by group with one more place for slots
+/// without one.
 #[derive(Debug, Default)]
 struct Scan {
+    blocks: Range<usize>,
+    wanted: Vec<u32>,
     best: Vec<u32>,
     members: Vec<u32>,
+    refused: [u32; Plugin::FILTERS],
+}
+
+impl Scan {
+    fn begin(&mut self, sig: &Sig, blocks: Range<usize>) {
+        self.blocks = blocks;
+        self.refused = [0; Plugin::FILTERS];
+        self.wanted.clear();
+        let with_nodes = (0..).zip(&sig.groups).filter(|(_, group)| group.nodes > 0);
+        self.wanted.extend(with_nodes.map(|(group, _)| group).take(SIEVED_MAX + 1));
+        let sieved = (1..=SIEVED_MAX).contains(&self.wanted.len());
+        let places = if sieved { self.wanted.len() } else { sig.groups.len() + 1 };
+        if !sieved {
+            self.wanted.clear();
+        }
+        for sums in [&mut self.best, &mut self.members] {
+            sums.clear();
+            sums.resize(places, 0);
+        }
+    }
+
+    fn run(&mut self, inputs: Inputs<'_>, images: &[(Slot, i64)]) {
+        let one_group = self.wanted.len() == 1;
+        for block in self.blocks.clone() {
+            let mut lanes = [0_u32; BLOCK];
+            let found = block_of(block, inputs, images, &mut self.refused, &mut lanes, &mut None);
+            if one_group {
+                self.best[0] = self.best[0].max(found.best);
+                self.members[0] += found.fitting;
+            } else {
+                let groups = lanes_at(&inputs.sig.group_of, block * BLOCK);
+                self.take(inputs.vector, &lanes, groups);
+            }
+        }
+    }
+
+    /// Takes a block in.
+    fn take(&mut self, vector: Vector, lanes: &[u32; BLOCK], groups: &[u32; BLOCK]) {
+        if !self.wanted.is_empty() {
+            sieve(vector, lanes, groups, &self.wanted, &mut self.best, &mut self.members);
+            return;
+        }
+        let nowhere = self.best.len() - 1;
+        for i in 0..BLOCK {
+            let group = (groups[i] as usize).min(nowhere);
+            self.best[group] = self.best[group].max(lanes[i]);
+            self.members[group] += u32::from(lanes[i] != 0);
+        }
+    }
 }
 
 /// Lanes of a class.
@@ -208,9 +293,12 @@ pub(crate) struct Lanes {
     moves: u64,
     /// The log's head at the last decision.
     last_use: Option<u64>,
+    /// Changes from one decision to the next, as of late; `u64::MAX` before the second one.
+    usual_gap: u64,
     dirty: Vec<Slot>,
     mended: Vec<u32>,
-    scan: Scan,
+    /// One for each thread.
+    scans: Vec<Scan>,
     /// Scores of ImageLocality, weighted, of nodes where they are not zero; by slot.
     pub(crate) images: Vec<(Slot, i64)>,
     pub(crate) image_epoch: u64,
@@ -232,8 +320,10 @@ pub(crate) struct Inputs<'a> {
     pub(crate) shape: &'a Shape,
     pub(crate) filters_ports: bool,
     /// Refusals by rules about volumes, if the pod has any.
-    pub(crate) volumes: Option<&'a dyn Fn(Slot) -> Option<Plugin>>,
+    pub(crate) volumes: Option<&'a (dyn Fn(Slot) -> Option<Plugin> + Sync)>,
     pub(crate) vector: Vector,
+    /// Threads for a scan of many nodes.
+    pub(crate) parallel: Option<&'a dyn Parallel>,
 }
 
 impl Inputs<'_> {
@@ -308,22 +398,48 @@ impl Lanes {
     /// look for each group's best. `whole`: the lanes of all nodes will be asked for.
     pub(crate) fn catch_up(&mut self, inputs: Inputs<'_>, whole: bool) {
         let head = inputs.log.head();
-        let few = (inputs.nodes.slots() as u64 / 4).max(64);
-        let often = self.last_use.replace(head).is_some_and(|last| head - last <= few);
-        let current = self.held == Held::Lanes
-            && self.sig_version == inputs.sig.version
-            && inputs.log.reaches(self.cursor)
-            && head - self.cursor <= few
-            && inputs.sig.moves_reach(self.moves)
-            && (self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2);
-        if current {
+        let gap = self.last_use.replace(head).map_or(u64::MAX, |last| head - last);
+        let usual = self.usual_gap;
+        self.usual_gap = if usual == u64::MAX { gap } else { (usual * 3 + gap) / 4 };
+        if self.can_mend(inputs) {
             self.mend_all(inputs);
-        } else if often || whole {
+        } else if self.is_frequent(inputs) || whole {
             self.rebuild(inputs);
         } else {
             self.scan(inputs);
         }
         self.cursor = head;
+    }
+
+    /// Brings the lanes up to the log's head ahead of a decision, if mending is the way.
+    pub(crate) fn mend_ahead(&mut self, inputs: Inputs<'_>) {
+        if !self.can_mend(inputs) {
+            return;
+        }
+        self.mend_all(inputs);
+        self.cursor = inputs.log.head();
+        if !self.wide {
+            for at in 0..self.live.len() {
+                self.best(self.live[at], inputs.vector);
+            }
+        }
+    }
+
+    /// To mend a node takes as long as to scan a dozen. Lanes that will be mended again are worth more than that.
+    fn is_frequent(&self, inputs: Inputs<'_>) -> bool {
+        self.usual_gap <= (inputs.nodes.slots() as u64 / 12).max(64)
+    }
+
+    /// Whether the nodes that changed are known, and few.
+    fn can_mend(&self, inputs: Inputs<'_>) -> bool {
+        let share = if self.is_frequent(inputs) { 4 } else { 12 };
+        let few = (inputs.nodes.slots() as u64 / share).max(64);
+        self.held == Held::Lanes
+            && self.sig_version == inputs.sig.version
+            && inputs.log.reaches(self.cursor)
+            && inputs.log.head() - self.cursor <= few
+            && inputs.sig.moves_reach(self.moves)
+            && (self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2)
     }
 
     /// Whether everything was recomputed since the last time this was asked.
@@ -341,6 +457,7 @@ impl Lanes {
         self.forget();
         self.owner = owner;
         self.last_use = None;
+        self.usual_gap = u64::MAX;
         self.image_epoch = 0;
         self.images.clear();
     }
@@ -414,7 +531,7 @@ impl Lanes {
         let verdict = inputs.verdict(slot, lane);
         let lane = match verdict {
             0 if self.images.is_empty() => lane,
-            0 => lane + self.image_part(slot),
+            0 => lane + image_part(&self.images, slot),
             _ => 0,
         };
         let group = group_of(self.cells[slot as usize]);
@@ -528,62 +645,6 @@ impl Lanes {
         (lane_of(cell), group_of(cell))
     }
 
-    fn image_part(&self, slot: Slot) -> u32 {
-        match self.images.binary_search_by_key(&slot, |(s, _)| *s) {
-            Ok(at) => image_lane(self.images[at].1),
-            Err(_) => 0,
-        }
-    }
-
-    /// The lanes of a block after all rules about single nodes, with images; counts refusals.
-    fn block_of(
-        &mut self,
-        block: usize,
-        inputs: Inputs<'_>,
-        lanes: &mut [u32; BLOCK],
-        verdicts: &mut Option<[Verdict; BLOCK]>,
-    ) -> Summary {
-        let first = block * BLOCK;
-        let slot_at = |i: usize| u32::try_from(first + i).expect("slots are below NODES_MAX");
-        let nodes = inputs.nodes;
-        let ties = lanes_at(&nodes.tie, first);
-        let entry = |i: usize| nodes.entry(slot_at(i));
-        let source = (&nodes.blocks[block], ties);
-        let found = whole_block(inputs.vector, inputs.rules, inputs.shape, source, entry, lanes);
-        let simple = inputs.sig.refusing == 0 && inputs.is_plain() && self.images.is_empty();
-        if simple {
-            let unfit = nodes.blocks[block].live.count_ones() - found.fitting;
-            self.refused[Plugin::NodeResourcesFit as usize] += unfit;
-            if let Some(verdicts) = verdicts {
-                let live = nodes.blocks[block].live;
-                for i in 0..BLOCK {
-                    verdicts[i] = match lanes[i] {
-                        0 if live >> i & 1 == 0 => ABSENT,
-                        0 => refused_by(Plugin::NodeResourcesFit),
-                        _ => 0,
-                    };
-                }
-            }
-            return found;
-        }
-        for i in 0..BLOCK {
-            let verdict = inputs.verdict(slot_at(i), lanes[i]);
-            if let Some(verdicts) = verdicts {
-                verdicts[i] = verdict;
-            }
-            match verdict {
-                0 if self.images.is_empty() => {}
-                0 => lanes[i] += self.image_part(slot_at(i)),
-                ABSENT => lanes[i] = 0,
-                code => {
-                    lanes[i] = 0;
-                    self.refused[usize::from(code) - 1] += 1;
-                }
-            }
-        }
-        local::summary(inputs.vector, lanes)
-    }
-
     /// Recomputes everything and keeps it.
     fn rebuild(&mut self, inputs: Inputs<'_>) {
         let slots = inputs.nodes.slots();
@@ -608,7 +669,8 @@ impl Lanes {
             let first = block * BLOCK;
             let mut lanes = [0_u32; BLOCK];
             let mut verdicts = Some([0; BLOCK]);
-            let found = self.block_of(block, inputs, &mut lanes, &mut verdicts);
+            let (images, refused) = (&self.images, &mut self.refused);
+            let found = block_of(block, inputs, images, refused, &mut lanes, &mut verdicts);
             let verdicts = verdicts.expect("asked for above");
             let groups = lanes_at(&inputs.sig.group_of, first);
             for i in 0..BLOCK {
@@ -661,37 +723,44 @@ impl Lanes {
         if self.groups.len() < groups {
             self.groups.resize_with(groups, GroupLanes::default);
         }
-        let mut scan = core::mem::take(&mut self.scan);
-        scan.best.clear();
-        scan.best.resize(groups + 1, 0);
-        scan.members.clear();
-        scan.members.resize(groups + 1, 0);
-        let one_group = inputs.sig.only_group();
-        for block in 0..inputs.nodes.slots() / BLOCK {
-            let mut lanes = [0_u32; BLOCK];
-            let found = self.block_of(block, inputs, &mut lanes, &mut None);
-            if let Some(group) = one_group {
-                scan.best[group as usize] = scan.best[group as usize].max(found.best);
-                scan.members[group as usize] += found.fitting;
-                continue;
-            }
-            let group_of = lanes_at(&inputs.sig.group_of, block * BLOCK);
-            for i in 0..BLOCK {
-                let group = (group_of[i] as usize).min(groups);
-                scan.best[group] = scan.best[group].max(lanes[i]);
-                scan.members[group] += u32::from(lanes[i] != 0);
-            }
-        }
-        for (at, group) in self.groups.iter_mut().enumerate().take(groups) {
-            group.best = scan.best[at];
-            group.members = scan.members[at];
+        for group in &mut self.groups {
+            group.members = 0;
+            group.best = 0;
             group.stale = false;
-            if group.members > 0 {
-                self.live.push(u32::try_from(at).expect("groups are at most nodes"));
-            }
         }
-        self.scan = scan;
+        let blocks = inputs.nodes.slots() / BLOCK;
+        let threads = inputs.parallel.filter(|_| blocks >= SHARED_MIN);
+        let mut scans = core::mem::take(&mut self.scans);
+        scans.resize_with(threads.map_or(1, Parallel::threads), Scan::default);
+        let share = blocks.div_ceil(scans.len());
+        for (at, scan) in scans.iter_mut().enumerate() {
+            scan.begin(inputs.sig, at * share..((at + 1) * share).min(blocks));
+        }
+        match threads {
+            Some(threads) => for_each(threads, &mut scans, |scan| scan.run(inputs, &self.images)),
+            None => scans[0].run(inputs, &self.images),
+        }
+        for scan in &scans {
+            self.take_scanned(scan);
+        }
+        self.scans = scans;
         self.held = Held::Best;
+    }
+
+    /// Adds what was found in a part of the nodes.
+    fn take_scanned(&mut self, scan: &Scan) {
+        for (all, part) in self.refused.iter_mut().zip(scan.refused) {
+            *all += part;
+        }
+        for (at, members) in scan.members.iter().enumerate().filter(|(_, members)| **members > 0) {
+            let number = scan.wanted.get(at).map_or(at, |group| *group as usize);
+            let group = &mut self.groups[number];
+            if group.members == 0 {
+                self.live.push(u32::try_from(number).expect("groups are at most nodes"));
+            }
+            group.members += *members;
+            group.best = group.best.max(scan.best[at]);
+        }
     }
 
     /// Bytes held.
@@ -701,6 +770,63 @@ impl Lanes {
             + self.images.capacity() * 16
             + (self.dirty.capacity() + self.mended.capacity()) * 4
             + size_of::<Self>()
+    }
+}
+
+/// The lanes of a block after all rules about single nodes, with images; counts refusals.
+fn block_of(
+    block: usize,
+    inputs: Inputs<'_>,
+    images: &[(Slot, i64)],
+    refused: &mut [u32; Plugin::FILTERS],
+    lanes: &mut [u32; BLOCK],
+    verdicts: &mut Option<[Verdict; BLOCK]>,
+) -> Summary {
+    let first = block * BLOCK;
+    let slot_at = |i: usize| u32::try_from(first + i).expect("slots are below NODES_MAX");
+    let nodes = inputs.nodes;
+    let ties = lanes_at(&nodes.tie, first);
+    let entry = |i: usize| nodes.entry(slot_at(i));
+    let source = (&nodes.blocks[block], ties);
+    let found = whole_block(inputs.vector, inputs.rules, inputs.shape, source, entry, lanes);
+    let simple = inputs.sig.refusing == 0 && inputs.is_plain() && images.is_empty();
+    if simple {
+        let unfit = nodes.blocks[block].live.count_ones() - found.fitting;
+        refused[Plugin::NodeResourcesFit as usize] += unfit;
+        if let Some(verdicts) = verdicts {
+            let live = nodes.blocks[block].live;
+            for i in 0..BLOCK {
+                verdicts[i] = match lanes[i] {
+                    0 if live >> i & 1 == 0 => ABSENT,
+                    0 => refused_by(Plugin::NodeResourcesFit),
+                    _ => 0,
+                };
+            }
+        }
+        return found;
+    }
+    for i in 0..BLOCK {
+        let verdict = inputs.verdict(slot_at(i), lanes[i]);
+        if let Some(verdicts) = verdicts {
+            verdicts[i] = verdict;
+        }
+        match verdict {
+            0 if images.is_empty() => {}
+            0 => lanes[i] += image_part(images, slot_at(i)),
+            ABSENT => lanes[i] = 0,
+            code => {
+                lanes[i] = 0;
+                refused[usize::from(code) - 1] += 1;
+            }
+        }
+    }
+    local::summary(inputs.vector, lanes)
+}
+
+fn image_part(images: &[(Slot, i64)], slot: Slot) -> u32 {
+    match images.binary_search_by_key(&slot, |(s, _)| *s) {
+        Ok(at) => image_lane(images[at].1),
+        Err(_) => 0,
     }
 }
 

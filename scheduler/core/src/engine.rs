@@ -12,6 +12,7 @@ use crate::intern::Interner;
 use crate::labels::LabelKeys;
 use crate::log::Log;
 use crate::nodes::Nodes;
+use crate::parallel::Parallel;
 use crate::peers::{PeerId, Peers};
 use crate::pods::{NO_SLOT, PodIx, PodState, Pods};
 use crate::preempt::Lower;
@@ -49,6 +50,8 @@ pub struct Options {
     pub class_bytes: usize,
     /// Vector instructions of the machine.
     pub vector: Vector,
+    /// Threads beside the caller's, for scans of many nodes and for [`Engine::prepare`].
+    pub parallel: Option<Arc<dyn Parallel>>,
     /// Preemption refuses to violate a disruption budget instead of doing it as a last resort.
     pub strict_budgets: bool,
     /// How refused pods back off.
@@ -63,6 +66,7 @@ impl Default for Options {
             profiles: vec![Profile::default()],
             class_bytes: 256 << 20,
             vector: Vector::BASELINE,
+            parallel: None,
             strict_budgets: false,
             backoff: Backoff::default(),
         }
@@ -201,7 +205,7 @@ pub struct Engine {
     /// What was decided about claims of pods that are assumed.
     pub(crate) bindings: BTreeMap<PodIx, Vec<Binding>>,
     /// Nodes that pods are nominated to.
-    nominated_nodes: Vec<Slot>,
+    pub(crate) nominated_nodes: Vec<Slot>,
     pub(crate) queue: Queue,
     pub(crate) hints: Vec<Hint>,
     ties: Ties,
@@ -213,7 +217,8 @@ pub struct Engine {
     pub(crate) ghosts: BTreeMap<Str, Vec<PodIx>>,
     /// Pods nominated to a node that is not there, by its name: they count when it comes.
     pub(crate) awaiting: BTreeMap<Str, Vec<PodIx>>,
-    vector: Vector,
+    pub(crate) vector: Vector,
+    pub(crate) parallel: Option<Arc<dyn Parallel>>,
     /// Decisions so far.
     decisions: u64,
     /// Specs recently passed by pointer: (pointer, namespace, spec), each entry holding a reference.
@@ -270,6 +275,7 @@ impl Engine {
             ghosts: BTreeMap::new(),
             awaiting: BTreeMap::new(),
             vector: options.vector,
+            parallel: options.parallel,
             decisions: 0,
             recent: vec![None; RECENT],
             hasher,
@@ -541,6 +547,7 @@ impl Engine {
             filters_ports: profile.filters(Plugin::NodePorts),
             volumes: has_volumes.then_some(&volumes),
             vector: self.vector,
+            parallel: self.parallel.as_deref(),
         };
         let result = if let Some((plugin, _)) = asking.pre_filter(ground) {
             self.decision.refuse_all(plugin, self.nodes.live());

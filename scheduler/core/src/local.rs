@@ -136,12 +136,12 @@ fn amount_of(usage: &Usage, resource: u32) -> i64 {
     usage.scalars.iter().find(|(id, _)| *id == resource).map_or(0, |(_, amount)| *amount)
 }
 
-/// The whole part of a number in `0.0..=100.0`.
+/// The whole part of a number from 0.0 to 100.0 and a little.
 #[inline(always)]
 #[expect(unsafe_code, reason = "the checked conversion is three times as many vector instructions")]
 fn whole(x: f64) -> i32 {
-    debug_assert!((0.0..=100.0).contains(&x), "{x}");
-    // SAFETY: callers pass numbers in 0.0..=100.0: fractions of a capacity that is at least 1, cut off at 0 and at all of it.
+    debug_assert!((0.0..100.5).contains(&x), "{x}");
+    // SAFETY: callers pass numbers below 101: fractions of a capacity that is at least 1, cut off at 0 and at all of it.
     unsafe { x.to_int_unchecked() }
 }
 
@@ -170,10 +170,17 @@ fn balance_pair<const N: usize>(block: &Columns<N>, i: usize, cpu: f64, memory: 
 }
 
 #[inline(always)]
-fn level<const MOST: bool>(capacity: f64, requested: f64) -> i32 {
+fn level<const MOST: bool>(capacity: f64, percent: f64, requested: f64) -> i32 {
     let part = if MOST { at_most(requested, capacity) } else { at_least_0(capacity - requested) };
-    whole(part * 100.0 / capacity)
+    whole(part * percent + NUDGE)
 }
+
+/// Keeps products that should be whole numbers from falling below them, and is too small to lift others to the next one.
+///
+/// `part * (100 / capacity)` has two roundings of 2^-53 each, so that below 100 it is off by less than 2^-45, and the sum with
+/// the nudge by another 2^-47. A quotient that is not whole is at least 1 / capacity, which is 2^-43 (`EVEN_MAX`), below the
+/// next whole number: the nudge of 2^-44 lies between the two.
+const NUDGE: f64 = f64::EPSILON * 256.0;
 
 /// The kernel for one node that is not odd: its lane, 0 if the requests do not fit.
 #[inline(always)]
@@ -188,8 +195,12 @@ fn lane_of<const MOST: bool, const PLAIN: bool, const N: usize>(
     let fits = (block.cpu_used[i] + p.need_cpu <= block.cpu[i])
         & (block.memory_used[i] + p.need_memory <= block.memory[i])
         & (block.places[i] >= 1);
-    let a = level::<MOST>(block.cpu[i], block.cpu_assumed[i] + p.cpu_assumed);
-    let b = level::<MOST>(block.memory[i], block.memory_assumed[i] + p.memory_assumed);
+    let a = level::<MOST>(block.cpu[i], block.cpu_percent[i], block.cpu_assumed[i] + p.cpu_assumed);
+    let b = level::<MOST>(
+        block.memory[i],
+        block.memory_percent[i],
+        block.memory_assumed[i] + p.memory_assumed,
+    );
     let with = balance_pair(block, i, p.cpu, p.memory);
     let balanced = 50 + ((50 + with - block.balance[i]) >> 1);
     let score = if PLAIN {

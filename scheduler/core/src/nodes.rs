@@ -22,6 +22,10 @@ pub(crate) struct Columns<const N: usize> {
     pub(crate) cpu: [f64; N],
     /// Allocatable bytes of memory; likewise.
     pub(crate) memory: [f64; N],
+    /// 100 divided by `cpu`: a product takes a fraction of the time that a quotient does.
+    pub(crate) cpu_percent: [f64; N],
+    /// 100 divided by `memory`.
+    pub(crate) memory_percent: [f64; N],
     /// Requested milli-CPU.
     pub(crate) cpu_used: [f64; N],
     /// Requested bytes of memory.
@@ -40,6 +44,8 @@ impl<const N: usize> Columns<N> {
     pub(crate) const EMPTY: Self = Self {
         cpu: [1.0; N],
         memory: [1.0; N],
+        cpu_percent: [100.0; N],
+        memory_percent: [100.0; N],
         cpu_used: [0.0; N],
         memory_used: [0.0; N],
         cpu_assumed: [0.0; N],
@@ -48,11 +54,20 @@ impl<const N: usize> Columns<N> {
         balance: [0; N],
     };
 
+    fn set_capacity(&mut self, lane: usize, cpu: f64, memory: f64) {
+        self.cpu[lane] = cpu;
+        self.memory[lane] = memory;
+        self.cpu_percent[lane] = 100.0 / cpu;
+        self.memory_percent[lane] = 100.0 / memory;
+    }
+
     /// Copies the columns of one node of a block.
     #[inline(always)]
     pub(crate) fn copy(&mut self, to: usize, block: &Block, from: usize) {
         self.cpu[to] = block.cpu[from];
         self.memory[to] = block.memory[from];
+        self.cpu_percent[to] = block.cpu_percent[from];
+        self.memory_percent[to] = block.memory_percent[from];
         self.cpu_used[to] = block.cpu_used[from];
         self.memory_used[to] = block.memory_used[from];
         self.cpu_assumed[to] = block.cpu_assumed[from];
@@ -62,13 +77,16 @@ impl<const N: usize> Columns<N> {
     }
 }
 
+/// Capacities up to this, 8 TiB of memory, are divided by through their inverse ([`crate::local`] says why that is exact).
+pub(crate) const EVEN_MAX: i64 = 1 << 43;
+
 /// 64 nodes.
 #[derive(Debug, Clone)]
 pub(crate) struct Block {
     columns: Columns<BLOCK>,
     /// A bit for each node.
     pub(crate) live: u64,
-    /// A bit for each node that has no CPU or no memory at all: other arithmetic holds for it.
+    /// A bit for each node that has no CPU or no memory at all, or more than [`EVEN_MAX`]: other arithmetic holds for it.
     pub(crate) odd: u64,
 }
 
@@ -282,8 +300,7 @@ impl Nodes {
         self.free.push(slot);
         let (block, lane) = split(slot);
         let block = &mut self.blocks[block];
-        block.cpu[lane] = 1.0;
-        block.memory[lane] = 1.0;
+        block.set_capacity(lane, 1.0, 1.0);
         block.places[lane] = 0;
         block.balance[lane] = 0;
         block.live &= !(1 << lane);
@@ -332,12 +349,12 @@ impl Nodes {
         let (block, lane) = split(slot);
         let block = &mut self.blocks[block];
         let (cpu, memory) = (node.allocatable.cpu, node.allocatable.memory);
-        block.cpu[lane] = cpu.max(1) as f64;
-        block.memory[lane] = memory.max(1) as f64;
+        block.set_capacity(lane, cpu.max(1) as f64, memory.max(1) as f64);
         let places = node.pods.min(PLACES_MAX) - i64::from(entry.pods);
         block.places[lane] = i32::try_from(places).expect("limited on both sides");
         block.live |= 1 << lane;
-        block.odd = block.odd & !(1 << lane) | u64::from(cpu == 0 || memory == 0) << lane;
+        let odd = [cpu, memory].iter().any(|amount| !(1..=EVEN_MAX).contains(amount));
+        block.odd = block.odd & !(1 << lane) | u64::from(odd) << lane;
         self.rebalance(slot);
     }
 

@@ -290,11 +290,6 @@ impl Sig {
         &self.statics[self.groups[group as usize].statics as usize].facts
     }
 
-    /// The group of all nodes, if there is one such.
-    pub(crate) fn only_group(&self) -> Option<u32> {
-        (self.groups.len() == 1).then_some(0)
-    }
-
     /// The static refusals of a node, if they are up to date.
     pub(crate) fn known_bits(&self, slot: Slot, log: &Log) -> Option<u16> {
         let current = self.built && !log.slot_static_since(slot, self.cursor);
@@ -382,24 +377,29 @@ impl Sig {
 
     /// Brings everything up to the log's head.
     pub(crate) fn catch_up(&mut self, t: Tables<'_>, columns: &mut Columns, hasher: &Hasher) {
-        let head = t.log.head();
-        if self.must_rebuild(t, columns) {
+        if !self.mend(t, columns, hasher) {
             self.rebuild(t, columns, hasher);
-            return;
         }
-        if self.cursor == head {
-            return;
+    }
+
+    /// Brings everything up to the log's head; `false` where it has to be compiled anew, which is not done.
+    pub(crate) fn mend(&mut self, t: Tables<'_>, columns: &Columns, hasher: &Hasher) -> bool {
+        if self.must_rebuild(t, columns) {
+            return false;
         }
-        let from = self.cursor;
+        let (from, head) = (self.cursor, t.log.head());
+        if from == head {
+            return true;
+        }
         self.grow(t.nodes.slots());
         if (!self.targets.is_empty() || t.log.terms_since(from)) && !self.replay(from, t, hasher) {
-            self.rebuild(t, columns, hasher);
-            return;
+            self.built = false;
+            return false;
         }
         if t.log.static_since(from) {
             if columns_changed_kind(&self.columns, columns) {
-                self.rebuild(t, columns, hasher);
-                return;
+                self.built = false;
+                return false;
             }
             for position in from..head {
                 let slot = t.log.entry(position).slot;
@@ -409,6 +409,12 @@ impl Sig {
             }
         }
         self.cursor = head;
+        true
+    }
+
+    /// Whether it is compiled, and the log has gone on since.
+    pub(crate) fn is_behind(&self, head: u64) -> bool {
+        self.built && self.cursor < head
     }
 
     fn must_rebuild(&self, t: Tables<'_>, columns: &Columns) -> bool {

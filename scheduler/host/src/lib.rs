@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the pure engine needs to be told of the machine it runs on.
 
+mod crew;
+
 use berth_scheduler_core::Vector;
+pub use crew::threads;
 
 /// The best vector instructions of this machine that the engine knows to use.
 #[cfg(target_arch = "x86_64")]

@@ -150,6 +150,7 @@ pub struct Builder {
     tls: Option<TlsFiles>,
     limits: Limits,
     options: Options,
+    threads: usize,
 }
 
 /// Where the journal is.
@@ -223,6 +224,14 @@ impl Builder {
         self
     }
 
+    /// Threads that decide, the sequencer's own included. More than one help with messages of many pods of many classes, and
+    /// with scans of very many nodes; decisions stay the same.
+    #[must_use]
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
     /// How refused pods back off.
     #[must_use]
     pub fn backoff(mut self, backoff: berth_scheduler_core::Backoff) -> Self {
@@ -250,7 +259,9 @@ impl Builder {
         };
         let history = Arc::new(History::new(self.limits.history_bytes));
         let (inbox, receive) = inbox::channel(&self.limits);
-        let (options, data, limits) = (self.options, self.data, self.limits);
+        let (mut options, data, limits) = (self.options, self.data, self.limits);
+        options.engine.parallel =
+            berth_scheduler_host::threads(self.threads).map_err(StartError::Thread)?;
         let opened = Arc::clone(&history);
         // Recovery reads much and decides nothing: it is no work for the runtime's threads.
         let opening = tokio::task::spawn_blocking(move || match data {
@@ -350,6 +361,7 @@ impl Server {
             tls: None,
             limits: Limits::default(),
             options: Options { engine, nomination_hold_ms: 60_000 },
+            threads: 1,
         }
     }
 

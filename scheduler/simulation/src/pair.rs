@@ -5,7 +5,7 @@ use crate::claims::{Claims, News};
 use crate::coverage::Coverage;
 use crate::scenario::Scenario;
 use crate::step::{Question, Step};
-use berth_scheduler_core::{Options, Outcome, PodId, PodIx, Refusal, tie_hash};
+use berth_scheduler_core::{Options, Outcome, Parallel, PodId, PodIx, Refusal, tie_hash};
 use berth_scheduler_model::Str;
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_model::pod::Pod;
@@ -14,8 +14,9 @@ use berth_scheduler_oracle::EngineOracle;
 use berth_scheduler_reference::Scheduler;
 use berth_scheduler_testkit::{Decision, Oracle, Rejection};
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::sync::Arc;
 
 /// Where both differ.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,10 +44,27 @@ pub struct Pair {
     references: Vec<(Str, Scheduler)>,
     seed: u64,
     claims: Claims,
+    /// Pods that were asked about last: the engine prepares for them now and then.
+    recent: VecDeque<Pod>,
+    taken: u64,
     /// By uid of pods that wait: the node nominated for it.
     nominated: BTreeMap<Str, Str>,
     /// What was met so far.
     pub coverage: Coverage,
+}
+
+/// Does the work of several threads on one, last things first.
+#[derive(Debug)]
+struct Backwards;
+
+impl Parallel for Backwards {
+    fn threads(&self) -> usize {
+        3
+    }
+
+    fn run(&self, tasks: &mut [&mut (dyn FnMut() + Send)]) {
+        tasks.iter_mut().rev().for_each(|task| task());
+    }
 }
 
 /// Where a pod went, and what this changed in the cluster besides.
@@ -67,6 +85,7 @@ impl Pair {
             profiles: scenario.profiles.clone(),
             class_bytes: scenario.class_bytes,
             vector: berth_scheduler_host::vector(),
+            parallel: (seed % 2 == 1).then(|| Arc::new(Backwards) as Arc<dyn Parallel>),
             ..Options::default()
         };
         let references = scenario
@@ -79,6 +98,8 @@ impl Pair {
             references,
             seed,
             claims: Claims::default(),
+            recent: VecDeque::new(),
+            taken: 0,
             nominated: BTreeMap::new(),
             coverage: Coverage::default(),
         }
@@ -86,6 +107,7 @@ impl Pair {
 
     /// Takes a step, and compares what both say of it.
     pub fn take(&mut self, step: &Step) -> Result<Placed, Difference> {
+        self.look_ahead(step);
         match step {
             Step::Apply(event) => {
                 self.apply(event);
@@ -106,6 +128,21 @@ impl Pair {
                 }
                 Ok(Placed::default())
             }
+        }
+    }
+
+    /// Has the engine prepare for the pods of late, every third time.
+    fn look_ahead(&mut self, step: &Step) {
+        if let Step::Place(pod) | Step::Ask(pod, _) = step {
+            self.recent.push_back(pod.clone());
+            if self.recent.len() > 6 {
+                self.recent.pop_front();
+            }
+        }
+        self.taken += 1;
+        if self.taken.is_multiple_of(3) {
+            let pods = self.recent.iter().map(|pod| (&*pod.namespace, &pod.spec));
+            self.engine.engine().prepare(pods);
         }
     }
 

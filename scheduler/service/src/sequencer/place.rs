@@ -11,7 +11,7 @@ use berth_proto::raw::result::{Placement as Answer, ResponseWriter};
 use berth_proto::v1;
 use berth_proto::v1::pod_result::Outcome as Answered;
 use berth_proto::v1::schedule_options::Mode;
-use berth_scheduler_core::{Binding, Outcome, Placement, PodId, PodIx, PodState, Refusal};
+use berth_scheduler_core::{AHEAD, Binding, Outcome, Placement, PodId, PodIx, PodState, Refusal};
 use berth_scheduler_model::pod::Pod;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -109,12 +109,28 @@ impl<R: Clone> Sequencer<R> {
             Ok(how) => match how.queue_until {
                 None => {
                     for index in 0..asked.pods.len() {
+                        if index % AHEAD == 0 && self.engine.prepares() {
+                            self.look_ahead(asked, index);
+                        }
                         self.place_one(now, asked, index, how, stream, &mut answers);
                     }
                 }
                 Some(until) => self.queue_pods(now, asked, how, until, stream, &mut answers),
             },
         }
+    }
+
+    /// Has the engine prepare for the next pods of a message. What is wrong with them is said in their turn.
+    fn look_ahead(&mut self, asked: Asked<'_>, from: usize) {
+        let until = asked.pods.len().min(from + AHEAD);
+        let mut next: Vec<(&str, SpecId)> = Vec::with_capacity(AHEAD);
+        for index in from..until {
+            if let Ok(named) = self.named(asked, index) {
+                next.push((named.id.namespace, named.spec));
+            }
+        }
+        let specs = &self.specs;
+        self.engine.prepare(next.iter().map(|(namespace, spec)| (*namespace, specs.spec(*spec))));
     }
 
     fn how(&self, now: Millis, options: Option<&v1::ScheduleOptions>) -> Result<How, Violation> {
