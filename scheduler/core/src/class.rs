@@ -12,10 +12,13 @@
 //! |     lane     |   group   | verdict |
 //! ```
 
+mod scan;
+mod tops;
+
 use crate::local::{self, At, LocalRules, Shape, Summary, single, whole_block};
 use crate::log::Log;
 use crate::nodes::{Nodes, Usage, split};
-use crate::parallel::{Parallel, for_each};
+use crate::parallel::Parallel;
 use crate::sig::{NO_GROUP, PRE_FILTER, Sig, SigId};
 use crate::vector::{Vector, dispatch};
 use crate::victims::Costs;
@@ -25,7 +28,9 @@ use alloc::vec::Vec;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::pod::PreemptionPolicy;
 use berth_scheduler_model::rules::Plugin;
-use core::ops::Range;
+use scan::Scan;
+pub(crate) use tops::LISTED;
+use tops::{TOPS_GROUPS_MAX, Tops};
 
 /// Index of a class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -170,34 +175,6 @@ dispatch! {
     fn best_in(cells: &[u64; BLOCK], group: u32) -> u32 = best_in_cells;
 }
 
-/// Of so many groups at most, each is looked for in all lanes of a block; of more, the group of each lane is looked up.
-const SIEVED_MAX: usize = 16;
-
-/// Raises the best lane, and counts the members, of each wanted group in a block.
-#[inline(always)]
-fn sieve_lanes(
-    lanes: &[u32; BLOCK],
-    groups: &[u32; BLOCK],
-    wanted: &[u32],
-    best: &mut [u32],
-    members: &mut [u32],
-) {
-    for ((group, best), members) in wanted.iter().zip(best).zip(members) {
-        let (mut most, mut count) = (*best, 0);
-        for i in 0..BLOCK {
-            let lane = if groups[i] == *group { lanes[i] } else { 0 };
-            most = most.max(lane);
-            count += u32::from(lane != 0);
-        }
-        *best = most;
-        *members += count;
-    }
-}
-
-dispatch! {
-    fn sieve(lanes: &[u32; BLOCK], groups: &[u32; BLOCK], wanted: &[u32], best: &mut [u32], members: &mut [u32]) = sieve_lanes;
-}
-
 const fn refused_by(plugin: Plugin) -> Verdict {
     plugin as u8 + 1
 }
@@ -210,76 +187,17 @@ enum Held {
     Nothing,
     /// Each group's best lane and number of members, of one decision.
     Best,
+    /// Each group's best nodes.
+    Tops,
     /// Everything.
     Lanes,
-}
-
-/// So many blocks at least are shared out over threads: to hand work over takes as long as to scan a few dozen.
-const SHARED_MIN: usize = 256;
-
-/// What a scan has found in some blocks: by place in `wanted` if the groups are few, else by group with one more place for slots
-/// without one.
-#[derive(Debug, Default)]
-struct Scan {
-    blocks: Range<usize>,
-    wanted: Vec<u32>,
-    best: Vec<u32>,
-    members: Vec<u32>,
-    refused: [u32; Plugin::FILTERS],
-}
-
-impl Scan {
-    fn begin(&mut self, sig: &Sig, blocks: Range<usize>) {
-        self.blocks = blocks;
-        self.refused = [0; Plugin::FILTERS];
-        self.wanted.clear();
-        let with_nodes = (0..).zip(&sig.groups).filter(|(_, group)| group.nodes > 0);
-        self.wanted.extend(with_nodes.map(|(group, _)| group).take(SIEVED_MAX + 1));
-        let sieved = (1..=SIEVED_MAX).contains(&self.wanted.len());
-        let places = if sieved { self.wanted.len() } else { sig.groups.len() + 1 };
-        if !sieved {
-            self.wanted.clear();
-        }
-        for sums in [&mut self.best, &mut self.members] {
-            sums.clear();
-            sums.resize(places, 0);
-        }
-    }
-
-    fn run(&mut self, inputs: Inputs<'_>, images: &[(Slot, i64)]) {
-        let one_group = self.wanted.len() == 1;
-        for block in self.blocks.clone() {
-            let mut lanes = [0_u32; BLOCK];
-            let found = block_of(block, inputs, images, &mut self.refused, &mut lanes, &mut None);
-            if one_group {
-                self.best[0] = self.best[0].max(found.best);
-                self.members[0] += found.fitting;
-            } else {
-                let groups = lanes_at(&inputs.sig.group_of, block * BLOCK);
-                self.take(inputs.vector, &lanes, groups);
-            }
-        }
-    }
-
-    /// Takes a block in.
-    fn take(&mut self, vector: Vector, lanes: &[u32; BLOCK], groups: &[u32; BLOCK]) {
-        if !self.wanted.is_empty() {
-            sieve(vector, lanes, groups, &self.wanted, &mut self.best, &mut self.members);
-            return;
-        }
-        let nowhere = self.best.len() - 1;
-        for i in 0..BLOCK {
-            let group = (groups[i] as usize).min(nowhere);
-            self.best[group] = self.best[group].max(lanes[i]);
-            self.members[group] += u32::from(lanes[i] != 0);
-        }
-    }
 }
 
 /// Lanes of a class.
 #[derive(Debug, Default)]
 pub(crate) struct Lanes {
     cells: Vec<u64>,
+    tops: Tops,
     /// Nodes refused by themselves, by plugin.
     pub(crate) refused: [u32; Plugin::FILTERS],
     pub(crate) groups: Vec<GroupLanes>,
@@ -322,6 +240,8 @@ pub(crate) struct Inputs<'a> {
     /// Refusals by rules about volumes, if the pod has any.
     pub(crate) volumes: Option<&'a (dyn Fn(Slot) -> Option<Plugin> + Sync)>,
     pub(crate) vector: Vector,
+    /// Best nodes listed of a group.
+    pub(crate) listed: usize,
     /// Threads for a scan of many nodes.
     pub(crate) parallel: Option<&'a dyn Parallel>,
 }
@@ -401,10 +321,13 @@ impl Lanes {
         let gap = self.last_use.replace(head).map_or(u64::MAX, |last| head - last);
         let usual = self.usual_gap;
         self.usual_gap = if usual == u64::MAX { gap } else { (usual * 3 + gap) / 4 };
-        if self.can_mend(inputs) {
-            self.mend_all(inputs);
-        } else if self.is_frequent(inputs) || whole {
+        let wanted = wanted(inputs, whole);
+        if self.can_mend(inputs, wanted) {
+            self.mend_held(inputs);
+        } else if whole || (wanted == Held::Lanes && self.is_frequent(inputs)) {
             self.rebuild(inputs);
+        } else if self.is_frequent(inputs) {
+            self.find_tops(inputs);
         } else {
             self.scan(inputs);
         }
@@ -413,33 +336,41 @@ impl Lanes {
 
     /// Brings the lanes up to the log's head ahead of a decision, if mending is the way.
     pub(crate) fn mend_ahead(&mut self, inputs: Inputs<'_>) {
-        if !self.can_mend(inputs) {
+        if !self.can_mend(inputs, wanted(inputs, false)) {
             return;
         }
-        self.mend_all(inputs);
+        self.mend_held(inputs);
         self.cursor = inputs.log.head();
-        if !self.wide {
+        if !self.is_wide() {
             for at in 0..self.live.len() {
                 self.best(self.live[at], inputs.vector);
             }
         }
     }
 
-    /// To mend a node takes as long as to scan a dozen. Lanes that will be mended again are worth more than that.
+    fn mend_held(&mut self, inputs: Inputs<'_>) {
+        if self.held == Held::Tops {
+            self.mend_tops(inputs);
+        } else {
+            self.mend_all(inputs);
+        }
+    }
+
+    /// To mend a node takes as long as to scan a dozen. What will be mended again is worth more than that.
     fn is_frequent(&self, inputs: Inputs<'_>) -> bool {
         self.usual_gap <= (inputs.nodes.slots() as u64 / 12).max(64)
     }
 
-    /// Whether the nodes that changed are known, and few.
-    fn can_mend(&self, inputs: Inputs<'_>) -> bool {
+    /// Whether what is wanted is held, and the nodes that changed are known, and few.
+    fn can_mend(&self, inputs: Inputs<'_>, wanted: Held) -> bool {
         let share = if self.is_frequent(inputs) { 4 } else { 12 };
         let few = (inputs.nodes.slots() as u64 / share).max(64);
-        self.held == Held::Lanes
+        self.held == wanted
             && self.sig_version == inputs.sig.version
             && inputs.log.reaches(self.cursor)
             && inputs.log.head() - self.cursor <= few
             && inputs.sig.moves_reach(self.moves)
-            && (self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2)
+            && (self.held == Held::Tops || self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2)
     }
 
     /// Whether everything was recomputed since the last time this was asked.
@@ -462,6 +393,37 @@ impl Lanes {
         self.images.clear();
     }
 
+    /// Gathers the nodes that changed since the cursor into `dirty`, and their lanes into `mended`.
+    fn gather_dirty(&mut self, inputs: Inputs<'_>) {
+        self.dirty.clear();
+        for position in self.cursor..inputs.log.head() {
+            let slot = inputs.log.entry(position).slot;
+            if inputs.log.is_last(position, slot) {
+                self.dirty.push(slot);
+            }
+        }
+        self.mended.clear();
+        self.mended.resize(self.dirty.len(), 0);
+        let (dirty, lanes) = (&self.dirty, &mut self.mended);
+        local::gather(inputs.vector, inputs.nodes, inputs.rules, inputs.shape, dirty, lanes);
+    }
+
+    /// Starts over.
+    fn begin(&mut self, held: Held, inputs: Inputs<'_>) {
+        self.held = held;
+        self.wide = held == Held::Lanes && inputs.sig.groups.len() > NARROW_MAX;
+        self.refused = [0; Plugin::FILTERS];
+        self.live.clear();
+        for group in &mut self.groups {
+            group.members = 0;
+            group.best = 0;
+            group.stale = false;
+        }
+        self.moves = inputs.sig.moves_head();
+        self.sig_version = inputs.sig.version;
+        self.rebuilt = true;
+    }
+
     /// Mends the nodes that changed since the cursor.
     fn mend_all(&mut self, inputs: Inputs<'_>) {
         self.grow(inputs.nodes.slots());
@@ -477,19 +439,9 @@ impl Lanes {
             }
         }
         self.moves = inputs.sig.moves_head();
-        let mut dirty = core::mem::take(&mut self.dirty);
-        dirty.clear();
-        for position in self.cursor..inputs.log.head() {
-            let slot = inputs.log.entry(position).slot;
-            if inputs.log.is_last(position, slot) {
-                dirty.push(slot);
-            }
-        }
-        let mut lanes = core::mem::take(&mut self.mended);
-        lanes.clear();
-        lanes.resize(dirty.len(), 0);
-        local::gather(inputs.vector, inputs.nodes, inputs.rules, inputs.shape, &dirty, &mut lanes);
-        touch(&self.cells, dirty.iter().copied());
+        self.gather_dirty(inputs);
+        let (dirty, lanes) = (core::mem::take(&mut self.dirty), core::mem::take(&mut self.mended));
+        touch(dirty.iter().map(|slot| lane_of(self.cells[*slot as usize])));
         for (slot, lane) in dirty.iter().zip(&lanes) {
             self.set(*slot, *lane, inputs);
         }
@@ -593,8 +545,11 @@ impl Lanes {
             joined.stale = true;
             joined.live_at = u32::try_from(self.live.len()).expect("groups are at most nodes");
             self.live.push(group);
+            if self.held == Held::Tops {
+                self.tops.begin(group);
+            }
         }
-        joined.members += 1;
+        self.groups[at].members += 1;
     }
 
     fn leave(&mut self, group: u32) {
@@ -611,6 +566,9 @@ impl Lanes {
 
     /// The best lane of a group.
     pub(crate) fn best(&mut self, group: u32, vector: Vector) -> u32 {
+        if self.held == Held::Tops {
+            return self.tops.best(group, |lanes| local::largest(vector, lanes));
+        }
         let lanes = &mut self.groups[group as usize];
         if !lanes.stale {
             return lanes.best;
@@ -648,16 +606,10 @@ impl Lanes {
     /// Recomputes everything and keeps it.
     fn rebuild(&mut self, inputs: Inputs<'_>) {
         let slots = inputs.nodes.slots();
-        self.wide = inputs.sig.groups.len() > NARROW_MAX;
-        self.refused = [0; Plugin::FILTERS];
-        self.live.clear();
+        self.begin(Held::Lanes, inputs);
         for group in &mut self.groups {
-            group.members = 0;
-            group.best = 0;
-            group.stale = false;
             if self.wide {
-                group.blocks = Vec::new();
-                group.loose = Vec::new();
+                (group.blocks, group.loose) = (Vec::new(), Vec::new());
             } else {
                 group.blocks.clear();
                 group.loose.clear();
@@ -678,10 +630,6 @@ impl Lanes {
             }
             self.join_block(block, &lanes, groups, found);
         }
-        self.moves = inputs.sig.moves_head();
-        self.sig_version = inputs.sig.version;
-        self.rebuilt = true;
-        self.held = Held::Lanes;
     }
 
     /// Takes the lanes of a block into the groups.
@@ -715,57 +663,10 @@ impl Lanes {
         }
     }
 
-    /// Finds each group's best lane and number of members, and keeps nothing else.
-    fn scan(&mut self, inputs: Inputs<'_>) {
-        self.refused = [0; Plugin::FILTERS];
-        self.live.clear();
-        let groups = inputs.sig.groups.len();
-        if self.groups.len() < groups {
-            self.groups.resize_with(groups, GroupLanes::default);
-        }
-        for group in &mut self.groups {
-            group.members = 0;
-            group.best = 0;
-            group.stale = false;
-        }
-        let blocks = inputs.nodes.slots() / BLOCK;
-        let threads = inputs.parallel.filter(|_| blocks >= SHARED_MIN);
-        let mut scans = core::mem::take(&mut self.scans);
-        scans.resize_with(threads.map_or(1, Parallel::threads), Scan::default);
-        let share = blocks.div_ceil(scans.len());
-        for (at, scan) in scans.iter_mut().enumerate() {
-            scan.begin(inputs.sig, at * share..((at + 1) * share).min(blocks));
-        }
-        match threads {
-            Some(threads) => for_each(threads, &mut scans, |scan| scan.run(inputs, &self.images)),
-            None => scans[0].run(inputs, &self.images),
-        }
-        for scan in &scans {
-            self.take_scanned(scan);
-        }
-        self.scans = scans;
-        self.held = Held::Best;
-    }
-
-    /// Adds what was found in a part of the nodes.
-    fn take_scanned(&mut self, scan: &Scan) {
-        for (all, part) in self.refused.iter_mut().zip(scan.refused) {
-            *all += part;
-        }
-        for (at, members) in scan.members.iter().enumerate().filter(|(_, members)| **members > 0) {
-            let number = scan.wanted.get(at).map_or(at, |group| *group as usize);
-            let group = &mut self.groups[number];
-            if group.members == 0 {
-                self.live.push(u32::try_from(number).expect("groups are at most nodes"));
-            }
-            group.members += *members;
-            group.best = group.best.max(scan.best[at]);
-        }
-    }
-
     /// Bytes held.
     pub(crate) fn resident(&self) -> usize {
         self.cells.capacity() * 8
+            + self.tops.resident()
             + self.groups.iter().map(GroupLanes::resident).sum::<usize>()
             + self.images.capacity() * 16
             + (self.dirty.capacity() + self.mended.capacity()) * 4
@@ -774,7 +675,7 @@ impl Lanes {
 }
 
 /// The lanes of a block after all rules about single nodes, with images; counts refusals.
-fn block_of(
+pub(crate) fn block_of(
     block: usize,
     inputs: Inputs<'_>,
     images: &[(Slot, i64)],
@@ -830,14 +731,15 @@ fn image_part(images: &[(Slot, i64)], slot: Slot) -> u32 {
     }
 }
 
+/// What is to be held for a decision: everything, where single nodes will be asked for.
+fn wanted(inputs: Inputs<'_>, whole: bool) -> Held {
+    if whole || inputs.sig.groups.len() > TOPS_GROUPS_MAX { Held::Lanes } else { Held::Tops }
+}
+
 /// Reads places ahead of their use, all at once: each is likely a cache miss, and those then overlap.
 #[inline]
-pub(crate) fn touch<T: Copy + core::ops::BitXor<Output = T> + Default>(
-    table: &[T],
-    slots: impl Iterator<Item = Slot>,
-) {
-    let mixed = slots.fold(T::default(), |mixed, slot| mixed ^ table[slot as usize]);
-    core::hint::black_box(mixed);
+pub(crate) fn touch(words: impl Iterator<Item = u32>) {
+    core::hint::black_box(words.fold(0, |mixed, word| mixed ^ word));
 }
 
 fn image_lane(score: i64) -> u32 {
@@ -849,7 +751,7 @@ fn cells_at(cells: &[u64], first: usize) -> &[u64; BLOCK] {
     cells[first..first + BLOCK].try_into().expect("slots come in whole blocks")
 }
 
-fn lanes_at(lanes: &[u32], first: usize) -> &[u32; BLOCK] {
+pub(crate) fn lanes_at(lanes: &[u32], first: usize) -> &[u32; BLOCK] {
     lanes[first..first + BLOCK].try_into().expect("slots come in whole blocks")
 }
 

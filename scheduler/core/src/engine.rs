@@ -2,7 +2,7 @@
 //! The engine: the tables, the events that change them, and the decisions made on them.
 
 use crate::Slot;
-use crate::class::{Class, ClassId, Inputs, Lanes, fresh};
+use crate::class::{Class, ClassId, Inputs, LISTED, Lanes, fresh};
 use crate::columns::Columns;
 use crate::decide::{Choice, Decision};
 use crate::groups::{Groups, Replaced};
@@ -48,6 +48,9 @@ pub struct Options {
     pub profiles: Vec<Profile>,
     /// Bytes that lanes of classes and counts of signatures may take before the least recently used are dropped.
     pub class_bytes: usize,
+    /// Best nodes that a class lists of each group of nodes: with more, a list is seldom used up; with fewer, the best of it is
+    /// found sooner. From 2 to 4,096; changes no decision.
+    pub listed: usize,
     /// Vector instructions of the machine.
     pub vector: Vector,
     /// Threads beside the caller's, for scans of many nodes and for [`Engine::prepare`].
@@ -65,6 +68,7 @@ impl Default for Options {
             hash_seed: 0,
             profiles: vec![Profile::default()],
             class_bytes: 256 << 20,
+            listed: LISTED,
             vector: Vector::BASELINE,
             parallel: None,
             strict_budgets: false,
@@ -217,6 +221,7 @@ pub struct Engine {
     pub(crate) ghosts: BTreeMap<Str, Vec<PodIx>>,
     /// Pods nominated to a node that is not there, by its name: they count when it comes.
     pub(crate) awaiting: BTreeMap<Str, Vec<PodIx>>,
+    pub(crate) listed: usize,
     pub(crate) vector: Vector,
     pub(crate) parallel: Option<Arc<dyn Parallel>>,
     /// Decisions so far.
@@ -274,6 +279,7 @@ impl Engine {
             image_scores: Vec::new(),
             ghosts: BTreeMap::new(),
             awaiting: BTreeMap::new(),
+            listed: options.listed,
             vector: options.vector,
             parallel: options.parallel,
             decisions: 0,
@@ -547,6 +553,7 @@ impl Engine {
             filters_ports: profile.filters(Plugin::NodePorts),
             volumes: has_volumes.then_some(&volumes),
             vector: self.vector,
+            listed: self.listed,
             parallel: self.parallel.as_deref(),
         };
         let result = if let Some((plugin, _)) = asking.pre_filter(ground) {

@@ -102,6 +102,7 @@ impl Engine {
                     shape: &self.class(*class).shape,
                     filters_ports: profile.filters(Plugin::NodePorts),
                     volumes: None,
+                    listed: self.listed,
                     vector: self.vector,
                     parallel: None,
                 };

@@ -450,7 +450,7 @@ impl Sig {
             return true;
         }
         let entries = (from..t.log.head()).map(|position| t.log.entry(position));
-        touch(&self.group_of, entries.clone().map(|entry| entry.slot));
+        touch(entries.clone().map(|entry| self.group_of[entry.slot as usize]));
         for entry in entries.filter(|entry| entry.peer != PeerId::NONE) {
             let effect = self.effect_of[entry.peer.0 as usize];
             debug_assert_ne!(effect, UNKNOWN, "every peer was met");

@@ -85,6 +85,11 @@ impl Pair {
             profiles: scenario.profiles.clone(),
             class_bytes: scenario.class_bytes,
             vector: berth_scheduler_host::vector(),
+            // So few that lists are cut and used up on small clusters too.
+            listed: match seed % 8 {
+                0 => Options::default().listed,
+                few => usize::try_from(few).expect("below 8") + 1,
+            },
             parallel: (seed % 2 == 1).then(|| Arc::new(Backwards) as Arc<dyn Parallel>),
             ..Options::default()
         };
