@@ -212,6 +212,8 @@ pub struct Engine {
     pub(crate) nominated_nodes: Vec<Slot>,
     pub(crate) queue: Queue,
     pub(crate) hints: Vec<Hint>,
+    /// Parked classes as of an epoch of the queue's.
+    pub(crate) parked: (u64, Vec<crate::pending::Parked>),
     ties: Ties,
     /// By tie label: the slot.
     by_tie: Vec<Slot>,
@@ -273,6 +275,7 @@ impl Engine {
             nominated_nodes: Vec::new(),
             queue: Queue::new(options.backoff),
             hints: Vec::new(),
+            parked: (0, Vec::new()),
             ties: Ties::default(),
             by_tie: vec![NO_SLOT; TIE_MAX as usize + 1],
             decision: Decision::default(),

@@ -29,6 +29,36 @@ pub enum Decided {
     },
 }
 
+/// A parked class, while hints are read.
+#[derive(Debug)]
+pub(crate) struct Parked {
+    id: ClassId,
+    plugins: u16,
+    waits_for: WaitsFor,
+    /// Milli-CPU requested.
+    cpu: i64,
+    helped: bool,
+    /// A node came to pass all rules but those about room.
+    meets_room: bool,
+}
+
+/// What may help a parked class.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum WaitsFor {
+    /// Nodes that change, and room on those that there are.
+    Room,
+    /// Nodes that change.
+    Nodes,
+    /// Pods that come or leave, too.
+    Anything,
+}
+
+/// The plugins that refused nodes, a bit each.
+fn refusing(refusal: &Refusal) -> u16 {
+    let plugins = (0_u16..).zip(refusal.nodes).filter(|(_, nodes)| *nodes > 0);
+    plugins.fold(0, |bits, (plugin, _)| bits | 1 << plugin)
+}
+
 impl Engine {
     /// Puts a pod into the queue. A pod with scheduling gates waits until an update removes them.
     pub fn enqueue(
@@ -122,9 +152,7 @@ impl Engine {
                 self.queue.nominated(pod, now);
             }
             None => {
-                let plugins = (0_u16..).zip(refusal.nodes).filter(|(_, nodes)| *nodes > 0);
-                let plugins = plugins.fold(0, |bits, (plugin, _)| bits | 1 << plugin);
-                self.queue.refused(pod, now, plugins);
+                self.queue.refused(pod, now, refusing(&refusal));
             }
         }
         Decided::Waits { pod, refusal, eviction }
@@ -182,23 +210,101 @@ impl Engine {
         let mut hints = core::mem::take(&mut self.hints);
         let overflow = self.queue.take_hints(&mut hints);
         if !hints.is_empty() || overflow {
-            let parked: Vec<(ClassId, u16)> = self.queue.parked().collect();
-            for (class, plugins) in parked {
-                if overflow || hints.iter().any(|hint| self.may_help(class, plugins, *hint)) {
-                    self.try_to_wake(class);
+            let (seen, mut parked) = core::mem::take(&mut self.parked);
+            let epoch = self.queue.parked_epoch();
+            if seen == epoch {
+                for class in &mut parked {
+                    (class.helped, class.meets_room) = (false, false);
+                }
+            } else {
+                self.sort_parked(&mut parked);
+            }
+            if overflow {
+                for class in &mut parked {
+                    class.helped = true;
+                }
+            } else {
+                for hint in &hints {
+                    self.find_helped(*hint, &mut parked);
+                }
+            }
+            for class in &parked {
+                if class.helped {
+                    self.try_to_wake(class.id);
+                } else if class.meets_room {
+                    self.queue.widen(class.id, 1 << Plugin::NodeResourcesFit as u16);
+                }
+            }
+            self.parked = (epoch, parked);
+        }
+        self.hints = hints;
+    }
+
+    /// The parked classes, those first that a pod that leaves may help by its room alone, by the CPU they need.
+    fn sort_parked(&self, parked: &mut Vec<Parked>) {
+        parked.clear();
+        parked.extend(self.queue.parked().map(|(id, plugins)| {
+            let class = self.class(id);
+            let bit = |plugin: Plugin| plugins >> plugin as u16 & 1 != 0;
+            let volumes = !self.sig(class.key.sig).key.spec.volumes.is_empty();
+            let peers = bit(Plugin::PodTopologySpread) || bit(Plugin::InterPodAffinity);
+            let waits_for = if peers || volumes || bit(Plugin::NodePorts) {
+                WaitsFor::Anything
+            } else if bit(Plugin::NodeResourcesFit) {
+                WaitsFor::Room
+            } else {
+                WaitsFor::Nodes
+            };
+            let cpu = class.shape.usage.cpu;
+            Parked { id, plugins, waits_for, cpu, helped: false, meets_room: false }
+        }));
+        parked.sort_unstable_by_key(|class| (class.waits_for, class.cpu, class.id));
+    }
+
+    /// Marks the classes that something that happened may help.
+    fn find_helped(&self, hint: Hint, parked: &mut [Parked]) {
+        let room = parked.partition_point(|class| class.waits_for == WaitsFor::Room);
+        let nodes = parked.partition_point(|class| class.waits_for != WaitsFor::Anything);
+        let check = |classes: &mut [Parked]| {
+            for class in classes.iter_mut().filter(|class| !class.helped) {
+                class.helped = self.may_help(class.id, class.plugins, hint);
+            }
+        };
+        match hint {
+            Hint::Other => check(parked),
+            Hint::Came(..) => check(&mut parked[nodes..]),
+            Hint::Left(slot, _) => {
+                // Nothing that needs more CPU than is free can be helped: not even looked at.
+                let free = self.free_cpu(slot).max(0);
+                let small = parked[..room].partition_point(|class| class.cpu <= free);
+                check(&mut parked[..small]);
+                check(&mut parked[nodes..]);
+            }
+            Hint::Node(slot) => {
+                for class in parked.iter_mut().filter(|class| !class.helped) {
+                    class.helped = self.may_help(class.id, class.plugins, hint);
+                    // It is only room that is lacking now: from here on a pod that leaves may help as well.
+                    class.meets_room |= !class.helped && self.allows(class.id, slot);
                 }
             }
         }
-        self.hints = hints;
     }
 
     /// Wakes a class if a pod of it would now find a place, or may find victims.
     fn try_to_wake(&mut self, class: ClassId) {
         let Some(pod) = self.queue.of_class(class).first().copied() else { return };
         let ix = self.pods.get(pod).spec;
-        if self.class_of(ix) != Some(class) || self.decide_pending(pod, NO_SLOT).is_ok() {
+        if self.class_of(ix) != Some(class) {
             self.queue.wake(class);
             return;
+        }
+        match self.decide_pending(pod, NO_SLOT) {
+            Ok(_) => {
+                self.queue.wake(class);
+                return;
+            }
+            // What keeps it from nodes now may be something else than before.
+            Err(refusal) => self.queue.widen(class, refusing(&refusal)),
         }
         let priority = self.class(class).key.priority;
         if self.priorities.first_key_value().is_some_and(|(lowest, _)| *lowest < priority) {
@@ -224,16 +330,33 @@ impl Engine {
         }
     }
 
-    /// Whether a node passes the rules about requests, by itself. Static rules are looked at if they are known.
+    /// Whether a node passes static rules and those about requests, by itself.
     fn fits_alone(&self, id: ClassId, slot: crate::Slot) -> bool {
-        let class = self.class(id);
-        let sig = self.sig(class.key.sig);
         if self.nodes.get(slot).is_none() {
             return false;
         }
-        let refused = sig.known_bits(slot, &self.log).is_some_and(|bits| bits != 0);
-        let rules = &self.profiles[sig.key.profile as usize].local;
-        !refused && crate::local::single(self.at(slot), 0, rules, &class.shape) != 0
+        let class = self.class(id);
+        let rules = &self.profiles[self.sig(class.key.sig).key.profile as usize].local;
+        crate::local::single(self.at(slot), 0, rules, &class.shape) != 0 && self.allows(id, slot)
+    }
+
+    /// Whether a node passes static rules.
+    fn allows(&self, id: ClassId, slot: crate::Slot) -> bool {
+        let Some(node) = self.nodes.get(slot) else { return false };
+        let sig = self.sig(self.class(id).key.sig);
+        let bits = sig.known_bits(slot, &self.log).unwrap_or_else(|| {
+            let taints = self.nodes.taint_set(self.nodes.entry(slot).taint_set);
+            let (untolerated, _) = crate::rules::taints(&sig.key.spec, taints);
+            let profile = &self.profiles[sig.key.profile as usize];
+            sig.rules.refusals(&sig.key, profile, node, untolerated)
+        });
+        bits == 0
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "columns hold whole numbers below 2^53")]
+    fn free_cpu(&self, slot: crate::Slot) -> i64 {
+        let at = self.at(slot);
+        (at.block.cpu[at.lane] - at.block.cpu_used[at.lane]) as i64
     }
 
     /// One more holder of a class.

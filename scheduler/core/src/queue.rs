@@ -126,6 +126,7 @@ pub(crate) struct Queue {
     backing_off: BTreeSet<(Tick, PodIx)>,
     gated: BTreeSet<PodIx>,
     parked: usize,
+    parked_epoch: u64,
     hints: Vec<Hint>,
     overflow: bool,
     backoff: Backoff,
@@ -156,6 +157,7 @@ impl Queue {
     }
 
     fn add_to_class(&mut self, class: ClassId, priority: i32, place: Place) {
+        self.parked_epoch += 1;
         let waiting = self.classes.entry(class).or_default();
         waiting.priority = priority;
         let first = waiting.pods.first().copied();
@@ -186,6 +188,7 @@ impl Queue {
     }
 
     fn take_from_class(&mut self, class: ClassId, place: Place) {
+        self.parked_epoch += 1;
         let Some(waiting) = self.classes.get_mut(&class) else { return };
         let was_first = waiting.pods.first() == Some(&place);
         waiting.pods.remove(&place);
@@ -241,6 +244,7 @@ impl Queue {
     }
 
     fn park(&mut self, class: ClassId, now: Tick, plugins: u16) {
+        self.parked_epoch += 1;
         let Some(waiting) = self.classes.get_mut(&class) else { return };
         if waiting.parked.is_none() {
             if let Some(first) = waiting.pods.first() {
@@ -253,6 +257,7 @@ impl Queue {
 
     /// A parked class may be tried again.
     pub(crate) fn wake(&mut self, class: ClassId) {
+        self.parked_epoch += 1;
         let Some(waiting) = self.classes.get_mut(&class) else { return };
         if waiting.parked.take().is_some() {
             self.parked -= waiting.pods.len();
@@ -327,9 +332,24 @@ impl Queue {
         core::mem::take(&mut self.overflow)
     }
 
+    /// Changes with the parked classes, and with what refused them.
+    pub(crate) fn parked_epoch(&self) -> u64 {
+        self.parked_epoch
+    }
+
     /// Parked classes with the plugins that refused them.
     pub(crate) fn parked(&self) -> impl Iterator<Item = (ClassId, u16)> {
         self.classes.iter().filter_map(|(class, w)| Some((*class, w.parked?.1)))
+    }
+
+    /// A parked class is kept from nodes by these plugins, too.
+    pub(crate) fn widen(&mut self, class: ClassId, plugins: u16) {
+        if let Some((_, have)) = self.classes.get_mut(&class).and_then(|w| w.parked.as_mut())
+            && *have | plugins != *have
+        {
+            *have |= plugins;
+            self.parked_epoch += 1;
+        }
     }
 
     /// A class was recompiled under another number: its pods move.
