@@ -491,13 +491,9 @@ impl Engine {
         whole: bool,
         then: impl FnOnce(Found<'_>) -> R,
     ) -> R {
-        self.decisions += 1;
-        let (decisions, vector) = (self.decisions, self.vector);
+        let vector = self.vector;
+        let (sig_id, keep) = self.begin_decision(id);
         let class = self.class_mut(id);
-        class.uses += 1;
-        class.last_used = decisions;
-        let keep = class.uses > 1;
-        let sig_id = class.key.sig;
         let own = class.lanes.take();
         let mut lanes = own.or_else(|| self.spare_lanes.take()).unwrap_or_else(fresh);
         let mut sig = self.sigs[sig_id.0 as usize].take().expect("a class's signature is there");
@@ -595,6 +591,16 @@ impl Engine {
             self.spare_lanes = Some(lanes);
         }
         result
+    }
+
+    /// Counts a use of a class: its signature, and whether its lanes are worth keeping.
+    fn begin_decision(&mut self, id: ClassId) -> (SigId, bool) {
+        self.decisions += 1;
+        let decisions = self.decisions;
+        let class = self.class_mut(id);
+        class.uses += 1;
+        class.last_used = decisions;
+        (class.key.sig, class.uses > 1)
     }
 
     /// Puts a pod on a node.
