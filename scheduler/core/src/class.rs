@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-//! A class: a signature with what its pods request. Holds a score lane per node and, per group, the best lane of each block.
+//! A class: a signature with what its pods request. Finds the best lane of each group of nodes.
 //!
-//! A lane is local score and tie order in one word, 0 for a node that is out by itself. Each decision first mends the lanes of
-//! the nodes that changed since the class's last one (or recomputes all of them, when those are many), then looks at the best
-//! lane of each group.
+//! A lane is local score and tie order in one word, 0 for a node that is out by itself. What is held between decisions depends on
+//! who asks: lists of each group's best nodes ([`tops`]) for a class that comes often; nothing ([`scan`]) for one that comes
+//! seldom; and where single nodes are asked for, the lanes of all of them, with the best lane of each block. Each decision
+//! first mends what is held about the nodes that changed since the class's last one.
 //!
-//! All that is kept of a node is one 64-bit cell, since with many classes each touch of one is a cache miss:
+//! In the last case one 64-bit cell is kept of a node:
 //!
 //! ```text
 //!  63          32 31        8 7       0
