@@ -21,13 +21,14 @@ use berth_scheduler_model::requests::Requests;
 impl Engine {
     /// The index of a spec, made on first sight.
     pub(crate) fn spec_of(&mut self, namespace: u32, spec: &Arc<PodSpec>) -> SpecIx {
-        if let Some(ix) = self.specs.find(namespace, spec) {
+        let hash = self.specs.hash(namespace, spec);
+        if let Some(ix) = self.specs.find(hash, namespace, spec) {
             return ix;
         }
         let mut usage = Usage::new(&spec.requests, &mut self.resources);
         usage.ports = spec.host_ports.iter().map(|p| self.nodes.compact_port(p)).collect();
         let newly = self.label_keys.add_spec(spec);
-        let ix = self.specs.insert(namespace, spec, usage);
+        let ix = self.specs.insert(hash, namespace, spec, usage);
         self.split_peers(&newly);
         while let Some(old) = self.specs.evict() {
             self.label_keys.remove_spec(&old.spec);

@@ -20,6 +20,8 @@ pub(crate) struct SpecEntry {
     pub(crate) spec: Arc<PodSpec>,
     pub(crate) namespace: u32,
     pub(crate) usage: Usage,
+    /// Of namespace and spec: a spec is large, and tables ask for this again when they grow.
+    hash: u64,
     /// Pods and users that hold it.
     refs: u32,
     /// What a pod of it that is not terminating is to others; `NONE` if not worked out under `label_epoch`.
@@ -59,23 +61,34 @@ impl Specs {
         }
     }
 
+    /// The hash that [`Specs::find`] and [`Specs::insert`] want.
+    pub(crate) fn hash(&self, namespace: u32, spec: &PodSpec) -> u64 {
+        self.hasher.hash(&(namespace, spec))
+    }
+
     /// The spec's index, if it is known.
-    pub(crate) fn find(&self, namespace: u32, spec: &PodSpec) -> Option<SpecIx> {
-        let hash = self.hasher.hash(&(namespace, spec));
+    pub(crate) fn find(&self, hash: u64, namespace: u32, spec: &PodSpec) -> Option<SpecIx> {
         self.ids
             .find(hash, |ix| {
                 let entry = self.get(*ix);
-                entry.namespace == namespace && *entry.spec == *spec
+                entry.hash == hash && entry.namespace == namespace && *entry.spec == *spec
             })
             .copied()
     }
 
     /// Takes a spec in that is not known, held by nobody yet.
-    pub(crate) fn insert(&mut self, namespace: u32, spec: &Arc<PodSpec>, usage: Usage) -> SpecIx {
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        namespace: u32,
+        spec: &Arc<PodSpec>,
+        usage: Usage,
+    ) -> SpecIx {
         let entry = SpecEntry {
             spec: spec.clone(),
             namespace,
             usage,
+            hash,
             refs: 0,
             peer: PeerId::NONE,
             class: ClassId::NONE,
@@ -83,7 +96,6 @@ impl Specs {
             group_epoch: 0,
             queued: true,
         };
-        let hash = self.hasher.hash(&(namespace, &**spec));
         let ix = match self.free.pop() {
             Some(ix) => {
                 self.entries[ix.0 as usize] = Some(entry);
@@ -94,10 +106,9 @@ impl Specs {
                 SpecIx(u32::try_from(self.entries.len() - 1).expect("fewer than 2^32 specs"))
             }
         };
-        let (entries, hasher) = (&self.entries, &self.hasher);
+        let entries = &self.entries;
         self.ids.insert_unique(hash, ix, |ix| {
-            let entry = entries[ix.0 as usize].as_ref().expect("listed specs are there");
-            hasher.hash(&(entry.namespace, &*entry.spec))
+            entries[ix.0 as usize].as_ref().expect("listed specs are there").hash
         });
         self.unused.push_back(ix);
         ix
@@ -139,10 +150,7 @@ impl Specs {
             if entry.refs > 0 {
                 continue;
             }
-            let hash = {
-                let entry = self.get(ix);
-                self.hasher.hash(&(entry.namespace, &*entry.spec))
-            };
+            let hash = entry.hash;
             if let Ok(found) = self.ids.find_entry(hash, |other| *other == ix) {
                 found.remove();
             }

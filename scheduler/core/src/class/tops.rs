@@ -21,6 +21,8 @@ use alloc::vec::Vec;
 
 /// Entries at which a list is cut to half of them, unless said otherwise.
 pub(crate) const LISTED: usize = 256;
+/// Entries that a list has room for at first.
+const LISTED_FIRST: usize = 32;
 /// Bounds of that number: a half has an entry, and a mark can name each place.
 const LISTED_BOUNDS: (usize, usize) = (2, 1 << 12);
 /// Groups that a mark can name.
@@ -160,6 +162,12 @@ impl Tops {
         let mark = self.marks[slot as usize];
         let list = &mut self.lists[mark.group() as usize];
         let place = u32::try_from(list.lanes.len()).expect("lists are cut");
+        if list.lanes.len() == list.lanes.capacity() {
+            // In two steps to the whole: most groups are small, and those that are not should not grow for long.
+            let more = if list.lanes.is_empty() { LISTED_FIRST } else { self.listed };
+            list.lanes.reserve_exact(more);
+            list.slots.reserve_exact(more);
+        }
         list.lanes.push(lane);
         list.slots.push(slot);
         list.best = list.best.max(lane);
