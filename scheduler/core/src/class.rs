@@ -312,11 +312,11 @@ fn verdict_of(bits: u16) -> Verdict {
 }
 
 impl Lanes {
-    /// Brings the lanes up to the log's head. `sig` must be up to date. Epochs of images and volumes are the caller's to compare:
-    /// it calls `forget` first when one has moved.
+    /// Brings what is held up to the log's head. `sig` must be up to date. Epochs of images and volumes are the caller's to
+    /// compare: it calls `forget` first when one has moved.
     ///
-    /// Three regimes by cost: mend the nodes that changed; recompute all and keep them, when the class comes often; else only
-    /// look for each group's best. `whole`: the lanes of all nodes will be asked for.
+    /// By cost: mend the nodes that changed; look at all nodes and keep what is mended next time, when the class comes often;
+    /// else only look for each group's best. `whole`: the lanes of all nodes will be asked for.
     pub(crate) fn catch_up(&mut self, inputs: Inputs<'_>, whole: bool) {
         let head = inputs.log.head();
         let gap = self.last_use.replace(head).map_or(u64::MAX, |last| head - last);
@@ -409,10 +409,9 @@ impl Lanes {
         local::gather(inputs.vector, inputs.nodes, inputs.rules, inputs.shape, dirty, lanes);
     }
 
-    /// Starts over.
-    fn begin(&mut self, held: Held, inputs: Inputs<'_>) {
+    /// Forgets all counts: what is held from now on is this.
+    fn reset(&mut self, held: Held) {
         self.held = held;
-        self.wide = held == Held::Lanes && inputs.sig.groups.len() > NARROW_MAX;
         self.refused = [0; Plugin::FILTERS];
         self.live.clear();
         for group in &mut self.groups {
@@ -420,9 +419,27 @@ impl Lanes {
             group.best = 0;
             group.stale = false;
         }
+    }
+
+    /// Starts over with something that will be mended.
+    fn begin(&mut self, held: Held, inputs: Inputs<'_>) {
+        self.reset(held);
+        self.wide = held == Held::Lanes && inputs.sig.groups.len() > NARROW_MAX;
         self.moves = inputs.sig.moves_head();
         self.sig_version = inputs.sig.version;
         self.rebuilt = true;
+    }
+
+    /// The verdict on a node and its lane, images included; `lane` is before static rules, ports, volumes and images.
+    #[inline]
+    fn judge(&self, slot: Slot, lane: u32, inputs: Inputs<'_>) -> (Verdict, u32) {
+        let verdict = inputs.verdict(slot, lane);
+        let lane = match verdict {
+            0 if self.images.is_empty() => lane,
+            0 => lane + image_part(&self.images, slot),
+            _ => 0,
+        };
+        (verdict, lane)
     }
 
     /// Mends the nodes that changed since the cursor.
@@ -481,12 +498,7 @@ impl Lanes {
     /// A node's lane is now this, before static rules, ports, volumes and images. Its group is as it was.
     #[inline]
     fn set(&mut self, slot: Slot, lane: u32, inputs: Inputs<'_>) {
-        let verdict = inputs.verdict(slot, lane);
-        let lane = match verdict {
-            0 if self.images.is_empty() => lane,
-            0 => lane + image_part(&self.images, slot),
-            _ => 0,
-        };
+        let (verdict, lane) = self.judge(slot, lane, inputs);
         let group = group_of(self.cells[slot as usize]);
         self.place(slot, cell(lane, group, verdict));
     }

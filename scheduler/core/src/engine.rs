@@ -2,7 +2,7 @@
 //! The engine: the tables, the events that change them, and the decisions made on them.
 
 use crate::Slot;
-use crate::class::{Class, ClassId, Inputs, LISTED, Lanes, fresh};
+use crate::class::{Class, ClassId, Inputs, Lanes, fresh};
 use crate::columns::Columns;
 use crate::decide::{Choice, Decision};
 use crate::groups::{Groups, Replaced};
@@ -12,11 +12,13 @@ use crate::intern::Interner;
 use crate::labels::LabelKeys;
 use crate::log::Log;
 use crate::nodes::Nodes;
+use crate::options::Options;
+use crate::outcome::{Outcome, Placement, PodId, Refusal, Survey};
 use crate::parallel::Parallel;
 use crate::peers::{PeerId, Peers};
 use crate::pods::{NO_SLOT, PodIx, PodState, Pods};
 use crate::preempt::Lower;
-use crate::queue::{Backoff, Hint, Queue, Tick};
+use crate::queue::{Hint, Queue, Tick};
 use crate::rules::ProfileRules;
 use crate::sig::{Sig, SigId, Tables};
 use crate::specs::{SpecIx, Specs};
@@ -34,48 +36,7 @@ use berth_scheduler_model::Str;
 use berth_scheduler_model::node::Node;
 use berth_scheduler_model::objects::{DisruptionBudget, Event};
 use berth_scheduler_model::pod::{Pod, PodSpec};
-use berth_scheduler_model::profile::Profile;
 use berth_scheduler_model::rules::Plugin;
-
-/// How an engine is set up.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Orders nodes of equal total; two engines with equal seeds and events decide alike.
-    pub seed: u64,
-    /// Seeds hash tables; changes no decision. Random in a service, against chosen collisions.
-    pub hash_seed: u64,
-    /// Profiles, chosen by a pod's `schedulerName`.
-    pub profiles: Vec<Profile>,
-    /// Bytes that lanes of classes and counts of signatures may take before the least recently used are dropped.
-    pub class_bytes: usize,
-    /// Best nodes that a class lists of each group of nodes: with more, a list is seldom used up; with fewer, the best of it is
-    /// found sooner. From 2 to 4,096; changes no decision.
-    pub listed: usize,
-    /// Vector instructions of the machine.
-    pub vector: Vector,
-    /// Threads beside the caller's, for scans of many nodes and for [`Engine::prepare`].
-    pub parallel: Option<Arc<dyn Parallel>>,
-    /// Preemption refuses to violate a disruption budget instead of doing it as a last resort.
-    pub strict_budgets: bool,
-    /// How refused pods back off.
-    pub backoff: Backoff,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            seed: 0,
-            hash_seed: 0,
-            profiles: vec![Profile::default()],
-            class_bytes: 256 << 20,
-            listed: LISTED,
-            vector: Vector::BASELINE,
-            parallel: None,
-            strict_budgets: false,
-            backoff: Backoff::default(),
-        }
-    }
-}
 
 /// The pod that a decision is about.
 #[derive(Debug, Clone, Copy)]
@@ -83,50 +44,6 @@ pub(crate) struct Subject<'a> {
     pub(crate) uid: &'a str,
     /// The node it is nominated to, `NO_SLOT` if none.
     pub(crate) nominated: Slot,
-}
-
-/// What names a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PodId<'a> {
-    /// Identity over time.
-    pub uid: &'a str,
-    /// Namespace.
-    pub namespace: &'a str,
-    /// Name.
-    pub name: &'a str,
-}
-
-/// What became of a pod.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// It has a node; it counts there from now on.
-    Placed(Placement),
-    /// No node will do.
-    Refused(Refusal),
-    /// The uid is known: nothing was decided anew.
-    Known(PodIx),
-}
-
-/// A pod on its node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Placement {
-    /// The pod.
-    pub pod: PodIx,
-    /// The node.
-    pub node: Slot,
-    /// Weighted sum of the scores.
-    pub total: i64,
-    /// Nodes that would have done.
-    pub feasible: u32,
-}
-
-/// Why no node will do: nodes by the plugin that refused them first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refusal {
-    /// By [`Plugin`], filters only.
-    pub nodes: [u32; Plugin::FILTERS],
-    /// No profile serves the pod's scheduler name.
-    pub no_profile: bool,
 }
 
 /// An evaluation of all groups, and what it was made from.
@@ -144,17 +61,6 @@ impl Found<'_> {
         let nominated = self.nominated.and_then(|slot| self.decision.on(self.lanes, slot));
         nominated.or_else(|| self.decision.best(self.lanes, self.vector))
     }
-}
-
-/// Where a pod could go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Survey {
-    /// Feasible nodes with their totals, by slot.
-    pub totals: Vec<(Slot, i64)>,
-    /// The node that a placement would choose, with its total.
-    pub choice: Option<(Slot, i64)>,
-    /// Nodes that are not feasible, by plugin.
-    pub refusal: Refusal,
 }
 
 /// Takes a pod out of the list it is in, if it is in one.

@@ -2,7 +2,8 @@
 //! Looking at the engine's state, and putting it back after a restart.
 
 use crate::Slot;
-use crate::engine::{Engine, PodId};
+use crate::engine::Engine;
+use crate::outcome::PodId;
 use crate::pods::{NO_SLOT, NOT_STARTED, PodIx, PodState};
 use crate::specs::SpecIx;
 use alloc::sync::Arc;

@@ -3,7 +3,8 @@
 
 use crate::class::ClassId;
 use crate::decide::Choice;
-use crate::engine::{Engine, Outcome, Placement, PodId, Refusal, Subject};
+use crate::engine::{Engine, Subject};
+use crate::outcome::{Outcome, Placement, PodId, Refusal};
 use crate::peers::PeerId;
 use crate::pods::{NO_SLOT, PodIx, PodState};
 use crate::preempt::Eviction;

@@ -10,7 +10,9 @@
 //! end: the number of inputs and the hash of all answers; a recording that was cut off has none
 //! ```
 
-use crate::engine::{Engine, Options, Outcome, PodId, Refusal};
+use crate::engine::Engine;
+use crate::options::Options;
+use crate::outcome::{Outcome, PodId, Refusal};
 use crate::pending::Decided;
 use crate::queue::{Backoff, Tick};
 use crate::{PodIx, Slot, Vector};

@@ -11,13 +11,16 @@
 //! knows them; (2) nodes whose own fields changed are looked at anew and, where a fact changed, the counts of all their present
 //! pods move from the old fact to the new. Counts are sums, so the order of the two does not matter to the result.
 
+mod groups;
+mod targets;
+
 use crate::Slot;
 use crate::class::touch;
 use crate::columns::{ColumnId, Columns, Value};
 use crate::hash::{Hasher, Table};
 use crate::log::Log;
 use crate::nodes::Nodes;
-use crate::peers::{Peer, PeerId, Peers};
+use crate::peers::{PeerId, Peers};
 use crate::pods::Pods;
 use crate::rules::{Compiled, ProfileRules};
 use crate::terms::Namespaces;
@@ -28,6 +31,10 @@ use berth_scheduler_model::Str;
 use berth_scheduler_model::labels::LabelSelector;
 use berth_scheduler_model::pod::PodSpec;
 use berth_scheduler_model::rules::Plugin;
+
+use groups::{Group, Step};
+use targets::{Effect, INTERESTS_MAX, NO_EFFECT, UNKNOWN, counted};
+pub(crate) use targets::{Kind, Target};
 
 /// Index of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,35 +60,6 @@ pub(crate) struct Tables<'a> {
     pub(crate) log: &'a Log,
     pub(crate) namespaces: &'a Namespaces,
     pub(crate) profiles: &'a [ProfileRules],
-}
-
-/// What a count is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Pods that a hard spread constraint counts, by its place.
-    Hard(u8),
-    /// Pods that a soft spread constraint counts, by its place.
-    Soft(u8),
-    /// Pods that meet all of the pod's required affinity terms.
-    Affinity,
-    /// Pods that meet one of its required anti-affinity terms.
-    Anti,
-    /// Pods whose required anti-affinity it meets.
-    Existing,
-    /// Sum of preferences, of its own and of others.
-    Prefer,
-}
-
-/// A count per topology value.
-#[derive(Debug, Clone)]
-pub(crate) struct Target {
-    pub(crate) kind: Kind,
-    /// Place in [`Sig::columns`].
-    pub(crate) column: usize,
-    /// `Some(place)`: kept per node, since the key's values are unique. `None`: per value, in `sums`.
-    pub(crate) own: Option<usize>,
-    /// By value, for shared keys.
-    pub(crate) sums: Vec<i64>,
 }
 
 /// A label key that the signature reads.
@@ -119,54 +97,11 @@ pub(crate) struct StaticGroup {
     nodes: u32,
 }
 
-/// Nodes with equal facts and equal counts of their own.
-#[derive(Debug, Clone)]
-pub(crate) struct Group {
-    pub(crate) statics: u32,
-    /// Nodes of this group, feasible or not.
-    pub(crate) nodes: u32,
-    /// Changes when the number is given to another group.
-    generation: u32,
-}
-
-/// What a pod of a peer changes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Effect {
-    /// Target and amount.
-    amounts: Vec<(u8, i64)>,
-    /// Some target is kept per node.
-    own: bool,
-    /// Some target, or a total, is kept for all nodes together.
-    shared: bool,
-}
-
-/// Where a node of a group goes when a pod comes or leaves; valid while the generation is the same.
-#[derive(Debug, Clone, Copy)]
-struct Step {
-    group: u32,
-    generation: u32,
-}
-
-const NO_STEP: Step = Step { group: NO_GROUP, generation: 0 };
-
 /// No group: the slot is free.
 pub(crate) const NO_GROUP: u32 = u32::MAX;
 
 /// The bit that says a node is outside a PreFilter result.
 pub(crate) const PRE_FILTER: u16 = 1 << 15;
-
-fn ring(at: u64) -> usize {
-    usize::try_from(at % MOVES as u64).expect("below MOVES")
-}
-
-/// So many groups without nodes are kept beyond as many as there are others.
-const EMPTY_MAX: usize = 64;
-
-/// With more peers than this that matter, the whole log is read.
-const INTERESTS_MAX: usize = 8;
-
-/// So many group moves are remembered.
-const MOVES: usize = 1 << 12;
 
 /// Bits of a free slot.
 pub(crate) const ABSENT: u16 = u16::MAX;
@@ -461,257 +396,6 @@ impl Sig {
         true
     }
 
-    /// Looks at the peers that were made since the last time. `false`: one of them brings a new key up.
-    fn meet(&mut self, t: Tables<'_>, hasher: &Hasher) -> bool {
-        let Some(born) = t.peers.born_since(self.births) else { return false };
-        self.effect_of.resize(t.peers.bound(), UNKNOWN);
-        for id in born {
-            // One that is gone again came and went since the cursor: its sum is zero.
-            let effect = match t.peers.find(id) {
-                None => NO_EFFECT,
-                Some(_) if self.effect_of[id.0 as usize] != UNKNOWN => continue,
-                Some(peer) => match self.effect(peer, t, hasher) {
-                    None => return false,
-                    Some(effect) => effect,
-                },
-            };
-            self.learn(id, effect);
-        }
-        self.births = t.peers.births();
-        true
-    }
-
-    fn learn(&mut self, peer: PeerId, effect: u32) {
-        self.effect_of[peer.0 as usize] = effect;
-        if effect != NO_EFFECT && self.interests.len() <= INTERESTS_MAX {
-            self.interests.push(peer);
-        }
-    }
-
-    /// What one pod of a peer adds to the targets: index into the table of effects; `None`: to a key not yet used here.
-    fn effect(&mut self, peer: &Peer, t: Tables<'_>, _hasher: &Hasher) -> Option<u32> {
-        let mut effect: Vec<(u8, i64)> = Vec::new();
-        let mut unknown_key = false;
-        let (targets, columns) = (&self.targets, &self.columns);
-        let profile = &t.profiles[self.key.profile as usize];
-        self.rules.effects(&self.key, &peer.key, t.namespaces, profile, |kind, key, amount| {
-            let target =
-                targets.iter().position(|t| t.kind == kind && columns[t.column].key == *key);
-            match target {
-                None => unknown_key = true,
-                Some(target) => {
-                    let target = u8::try_from(target).expect("few targets");
-                    match effect.iter_mut().find(|(have, _)| *have == target) {
-                        Some((_, sum)) => *sum += amount,
-                        None => effect.push((target, amount)),
-                    }
-                }
-            }
-        });
-        if unknown_key {
-            return None;
-        }
-        if effect.is_empty() {
-            return Some(NO_EFFECT);
-        }
-        let target = |(at, _): &(u8, i64)| &self.targets[usize::from(*at)];
-        let own = effect.iter().any(|e| target(e).own.is_some());
-        let total = |kind: Kind| matches!(kind, Kind::Affinity | Kind::Existing | Kind::Prefer);
-        let shared = effect.iter().any(|e| target(e).own.is_none() || total(target(e).kind));
-        let effect = Effect { amounts: effect, own, shared };
-        let at = self.effects.iter().position(|e| *e == effect).unwrap_or_else(|| {
-            self.effects.push(effect);
-            self.effects.len() - 1
-        });
-        Some(u32::try_from(at).expect("few effects") + 2)
-    }
-
-    /// A pod of an effect came onto (`1`) or left (`-1`) a node. One that is not known here yet is counted when it is looked at.
-    #[inline]
-    fn apply(&mut self, slot: Slot, effect: u32, count: i64, hasher: &Hasher) {
-        let group = self.group_of[slot as usize];
-        if group == NO_GROUP {
-            return;
-        }
-        let at = effect as usize - 2;
-        if self.effects[at].shared {
-            self.apply_shared(group, at, count);
-        }
-        if self.effects[at].own {
-            let new = self.step(group, at, count, hasher);
-            self.move_to(slot, new, hasher);
-        }
-    }
-
-    fn apply_shared(&mut self, group: u32, effect: usize, count: i64) {
-        let facts = &self.statics[self.groups[group as usize].statics as usize].facts;
-        for (target, amount) in &self.effects[effect].amounts {
-            let target = &mut self.targets[usize::from(*target)];
-            let value = facts.values[target.column];
-            match target.kind {
-                Kind::Affinity if value != 0 => self.affinity_total += amount * count,
-                Kind::Existing if value != 0 => self.existing_total += amount * count,
-                Kind::Prefer if value != 0 => self.prefer_hits += count,
-                _ => {}
-            }
-            if target.own.is_none() && counted(target.kind, value, facts) {
-                target.sums[value as usize] += amount * count;
-            }
-        }
-    }
-
-    /// The group that a node of `group` moves to; worked out once.
-    #[inline]
-    fn step(&mut self, group: u32, effect: usize, count: i64, hasher: &Hasher) -> u32 {
-        let at = (group as usize * self.steps_width + effect) * 2 + usize::from(count > 0);
-        if effect < self.steps_width
-            && let Some(step) = self.steps.get(at)
-            && step.group != NO_GROUP
-            && self.groups[step.group as usize].generation == step.generation
-        {
-            return step.group;
-        }
-        self.first_step(group, effect, count, hasher)
-    }
-
-    fn first_step(&mut self, group: u32, effect: usize, count: i64, hasher: &Hasher) -> u32 {
-        let mut own = core::mem::take(&mut self.scratch);
-        own.clear();
-        own.extend_from_slice(self.own_key(group));
-        for (target, amount) in &self.effects[effect].amounts {
-            if let Some(place) = self.targets[usize::from(*target)].own {
-                own[place] += amount * count;
-            }
-        }
-        let statics = self.groups[group as usize].statics;
-        let new = self.group_with(statics, &own, hasher);
-        self.scratch = own;
-        if effect >= self.steps_width {
-            self.steps_width = (effect + 1).next_power_of_two();
-            self.steps.clear();
-        }
-        let at = (group as usize * self.steps_width + effect) * 2 + usize::from(count > 0);
-        if self.steps.len() <= at {
-            self.steps.resize(self.groups.len() * self.steps_width * 2, NO_STEP);
-        }
-        let generation = self.groups[new as usize].generation;
-        self.steps[at] = Step { group: new, generation };
-        new
-    }
-
-    /// Puts a node into a group.
-    #[inline]
-    fn move_to(&mut self, slot: Slot, new: u32, hasher: &Hasher) {
-        let old = core::mem::replace(&mut self.group_of[slot as usize], new);
-        if old == new {
-            return;
-        }
-        self.note_move(slot);
-        if new != NO_GROUP {
-            let joined = &mut self.groups[new as usize];
-            self.empty_groups -= usize::from(joined.nodes == 0);
-            joined.nodes += 1;
-        }
-        if old != NO_GROUP {
-            let left = &mut self.groups[old as usize];
-            left.nodes -= 1;
-            if left.nodes == 0 {
-                self.empty_groups += 1;
-                // Groups come and go; they are swept only when most of them are gone.
-                if self.empty_groups * 2 > self.groups.len() + EMPTY_MAX {
-                    self.sweep_groups(hasher);
-                }
-            }
-        }
-    }
-
-    /// Forgets the groups without nodes.
-    fn sweep_groups(&mut self, hasher: &Hasher) {
-        self.group_free.clear();
-        let groups = u32::try_from(self.groups.len()).expect("groups are at most nodes");
-        for group in (0..groups).rev() {
-            if self.groups[group as usize].nodes > 0 {
-                continue;
-            }
-            let hash = hasher.hash(&(self.groups[group as usize].statics, self.own_key(group)));
-            if let Ok(found) = self.group_ids.find_entry(hash, |g| *g == group) {
-                found.remove();
-                let swept = &mut self.groups[group as usize];
-                swept.generation = swept.generation.wrapping_add(1);
-            }
-            self.group_free.push(group);
-        }
-        self.empty_groups = 0;
-    }
-
-    fn note_move(&mut self, slot: Slot) {
-        let at = ring(self.moves_head);
-        if self.moves.len() <= at {
-            self.moves.push(slot);
-        } else {
-            self.moves[at] = slot;
-        }
-        self.moves_head += 1;
-    }
-
-    /// The number of group moves so far.
-    pub(crate) fn moves_head(&self) -> u64 {
-        self.moves_head
-    }
-
-    /// Whether group moves from that number on are still known.
-    pub(crate) fn moves_reach(&self, from: u64) -> bool {
-        self.moves_head - from <= MOVES as u64
-    }
-
-    /// The node of a group move.
-    pub(crate) fn moved(&self, at: u64) -> Slot {
-        self.moves[ring(at)]
-    }
-
-    /// The group of these facts and counts, made without nodes if there is none.
-    fn group_with(&mut self, statics: u32, own: &[i64], hasher: &Hasher) -> u32 {
-        let hash = hasher.hash(&(statics, own));
-        let found = self
-            .group_ids
-            .find(hash, |g| self.groups[*g as usize].statics == statics && self.own_key(*g) == own);
-        if let Some(group) = found {
-            return *group;
-        }
-        self.empty_groups += 1;
-        let group = match self.group_free.pop() {
-            Some(group) => {
-                let reused = &mut self.groups[group as usize];
-                reused.statics = statics;
-                let start = group as usize * self.owns;
-                self.own_keys[start..start + self.owns].copy_from_slice(own);
-                self.forget_steps(group);
-                group
-            }
-            None => {
-                self.groups.push(Group { statics, nodes: 0, generation: 1 });
-                self.own_keys.extend_from_slice(own);
-                u32::try_from(self.groups.len() - 1).expect("groups are at most nodes")
-            }
-        };
-        let (groups, keys, owns) = (&self.groups, &self.own_keys, self.owns);
-        self.group_ids.insert_unique(hash, group, |g| {
-            let start = *g as usize * owns;
-            hasher.hash(&(groups[*g as usize].statics, &keys[start..start + owns]))
-        });
-        group
-    }
-
-    /// The steps from a group lead nowhere any more: its number was given to another.
-    fn forget_steps(&mut self, group: u32) {
-        let width = self.steps_width * 2;
-        let start = group as usize * width;
-        let end = (start + width).min(self.steps.len());
-        if start < end {
-            self.steps[start..end].fill(NO_STEP);
-        }
-    }
-
     /// Phase 2: a node's own fields changed.
     fn look_again(&mut self, slot: Slot, t: Tables<'_>, columns: &Columns, hasher: &Hasher) {
         let old_group = self.group_of[slot as usize];
@@ -968,21 +652,6 @@ impl Sig {
         self.targets.push(Target { kind, column, own, sums });
     }
 }
-
-/// Whether pods of a node with these facts count for a shared target.
-#[inline]
-fn counted(kind: Kind, value: Value, facts: &Facts) -> bool {
-    match kind {
-        Kind::Hard(i) => facts.hard & (1 << i) != 0,
-        Kind::Soft(i) => facts.soft & (1 << i) != 0 && value != 0,
-        Kind::Affinity | Kind::Anti | Kind::Existing | Kind::Prefer => value != 0,
-    }
-}
-
-/// `effect_of`: a pod of the peer changes nothing here.
-const NO_EFFECT: u32 = 0;
-/// `effect_of`: not looked at yet.
-const UNKNOWN: u32 = 1;
 
 /// Whether a key's values came to be unique or shared, or have other numbers.
 fn columns_changed_kind(used: &[UsedColumn], columns: &Columns) -> bool {

@@ -96,7 +96,7 @@ impl Default for Limits {
 #[non_exhaustive]
 pub enum StartError {
     /// An address cannot be listened on.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}")]
     Listen {
         /// Which.
         address: SocketAddr,
@@ -105,7 +105,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// The data directory cannot be used.
-    #[error("{}: {source}", path.display())]
+    #[error("cannot use {}", path.display())]
     Data {
         /// The directory.
         path: PathBuf,
@@ -122,7 +122,7 @@ pub enum StartError {
         message: String,
     },
     /// A thread cannot be started.
-    #[error("cannot start a thread: {0}")]
+    #[error("cannot start a thread")]
     Thread(#[source] io::Error),
 }
 

@@ -40,6 +40,36 @@ async fn a_pod_is_placed_released_and_placed_again() {
 }
 
 #[tokio::test]
+async fn threads_change_no_answer() {
+    let mut first = None;
+    for threads in [1, 2, 3] {
+        let server = start(Server::builder().seed(3).threads(threads)).await;
+        let mut client = client(&server).await;
+        apply_nodes(&mut client, 50, "40").await;
+        let mut nodes = Vec::new();
+        for round in 0..6 {
+            // Many classes in one message, and something wrong in the middle of those that are prepared together.
+            let one = |n: usize| match n {
+                20 => pod("", cpu("1")),
+                21 => pod(&format!("wrong-{round}"), cpu("-1")),
+                n => pod(&format!("u{round}-{n}"), cpu(&format!("{}m", 50 + n % 23))),
+            };
+            let request = v1::ScheduleRequest { options: None, pods: (0..100).map(one).collect() };
+            for result in client.schedule(request).await.unwrap().into_inner().results {
+                nodes.push(match result.outcome {
+                    Some(Outcome::Placed(placed)) => placed.node,
+                    Some(Outcome::Invalid(invalid)) => invalid.violations[0].field.clone(),
+                    other => panic!("{other:?}"),
+                });
+            }
+        }
+        assert_eq!(nodes.iter().filter(|node| node.starts_with('n')).count(), 6 * 98);
+        assert_eq!(first.get_or_insert_with(|| nodes.clone()), &nodes, "on {threads} threads");
+        server.stop().await;
+    }
+}
+
+#[tokio::test]
 async fn a_stream_is_pipelined_and_answers_in_order() {
     let server = start(Server::builder()).await;
     let mut client = client(&server).await;

@@ -103,16 +103,10 @@ impl Scan {
 impl Lanes {
     /// Finds each group's best lane and number of members, and keeps nothing else.
     pub(super) fn scan(&mut self, inputs: Inputs<'_>) {
-        self.refused = [0; Plugin::FILTERS];
-        self.live.clear();
+        self.reset(Held::Best);
         let groups = inputs.sig.groups.len();
         if self.groups.len() < groups {
             self.groups.resize_with(groups, GroupLanes::default);
-        }
-        for group in &mut self.groups {
-            group.members = 0;
-            group.best = 0;
-            group.stale = false;
         }
         let blocks = inputs.nodes.slots() / BLOCK;
         let threads = inputs.parallel.filter(|_| blocks >= SHARED_MIN);
@@ -130,7 +124,6 @@ impl Lanes {
             self.take_scanned(scan);
         }
         self.scans = scans;
-        self.held = Held::Best;
     }
 
     /// Adds what was found in a part of the nodes.

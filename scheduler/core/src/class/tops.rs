@@ -14,7 +14,7 @@
 //! |  place   | group  | verdict |listed|
 //! ```
 
-use super::{ABSENT, Held, Inputs, Lanes, block_of, image_part, lanes_at, touch};
+use super::{ABSENT, Held, Inputs, Lanes, block_of, lanes_at, touch};
 use crate::sig::NO_GROUP;
 use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
@@ -272,13 +272,8 @@ impl Lanes {
         self.gather_dirty(inputs);
         touch(self.dirty.iter().map(|slot| self.tops.mark(*slot).0));
         for at in 0..self.dirty.len() {
-            let (slot, lane) = (self.dirty[at], self.mended[at]);
-            let verdict = inputs.verdict(slot, lane);
-            let lane = match verdict {
-                0 if self.images.is_empty() => lane,
-                0 => lane + image_part(&self.images, slot),
-                _ => 0,
-            };
+            let slot = self.dirty[at];
+            let (verdict, lane) = self.judge(slot, self.mended[at], inputs);
             let group = self.tops.mark(slot).group();
             self.settle(slot, Mark::new(group, verdict), lane);
         }

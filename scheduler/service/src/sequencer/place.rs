@@ -12,7 +12,7 @@ use berth_proto::v1;
 use berth_proto::v1::pod_result::Outcome as Answered;
 use berth_proto::v1::schedule_options::Mode;
 use berth_scheduler_core::{AHEAD, Binding, Outcome, Placement, PodId, PodIx, PodState, Refusal};
-use berth_scheduler_model::pod::Pod;
+use berth_scheduler_model::pod::{Pod, PodSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -108,8 +108,9 @@ impl<R: Clone> Sequencer<R> {
             Ok(how) if how.all_or_nothing => self.place_all(now, asked, how, &mut answers),
             Ok(how) => match how.queue_until {
                 None => {
+                    let prepares = asked.pods.len() > 1 && self.engine.prepares();
                     for index in 0..asked.pods.len() {
-                        if index % AHEAD == 0 && self.engine.prepares() {
+                        if prepares && index % AHEAD == 0 {
                             self.look_ahead(asked, index);
                         }
                         self.place_one(now, asked, index, how, stream, &mut answers);
@@ -123,14 +124,14 @@ impl<R: Clone> Sequencer<R> {
     /// Has the engine prepare for the next pods of a message. What is wrong with them is said in their turn.
     fn look_ahead(&mut self, asked: Asked<'_>, from: usize) {
         let until = asked.pods.len().min(from + AHEAD);
-        let mut next: Vec<(&str, SpecId)> = Vec::with_capacity(AHEAD);
+        let mut next: Vec<(&str, Arc<PodSpec>)> = Vec::with_capacity(AHEAD);
         for index in from..until {
             if let Ok(named) = self.named(asked, index) {
-                next.push((named.id.namespace, named.spec));
+                // Held here: the next one to be read may push it out.
+                next.push((named.id.namespace, Arc::clone(self.specs.spec(named.spec))));
             }
         }
-        let specs = &self.specs;
-        self.engine.prepare(next.iter().map(|(namespace, spec)| (*namespace, specs.spec(*spec))));
+        self.engine.prepare(next.iter().map(|(namespace, spec)| (*namespace, spec)));
     }
 
     fn how(&self, now: Millis, options: Option<&v1::ScheduleOptions>) -> Result<How, Violation> {
