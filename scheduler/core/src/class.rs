@@ -13,14 +13,17 @@
 //! |     lane     |   group   | verdict |
 //! ```
 
+mod outs;
 mod scan;
 mod tops;
 
 use crate::local::{self, At, LocalRules, Shape, Summary, single, whole_block};
 use crate::log::Log;
+use crate::decide::Evaluated;
 use crate::nodes::{Nodes, Usage, split};
 use crate::parallel::Parallel;
 use crate::sig::{NO_GROUP, PRE_FILTER, Sig, SigId};
+use crate::ties::TIE_BITS;
 use crate::vector::{Vector, dispatch};
 use crate::victims::Costs;
 use crate::{BLOCK, Slot};
@@ -29,6 +32,7 @@ use alloc::vec::Vec;
 use berth_scheduler_model::Str;
 use berth_scheduler_model::pod::PreemptionPolicy;
 use berth_scheduler_model::rules::Plugin;
+use outs::Outs;
 use scan::Scan;
 pub(crate) use tops::LISTED;
 use tops::{TOPS_GROUPS_MAX, Tops};
@@ -199,6 +203,7 @@ enum Held {
 pub(crate) struct Lanes {
     cells: Vec<u64>,
     tops: Tops,
+    outs: Outs,
     /// Nodes refused by themselves, by plugin.
     pub(crate) refused: [u32; Plugin::FILTERS],
     pub(crate) groups: Vec<GroupLanes>,
@@ -328,7 +333,7 @@ impl Lanes {
         } else if whole || (wanted == Held::Lanes && self.is_frequent(inputs)) {
             self.rebuild(inputs);
         } else if self.is_frequent(inputs) {
-            self.find_tops(inputs);
+            self.count_outs(inputs);
         } else {
             self.scan(inputs);
         }
@@ -342,7 +347,7 @@ impl Lanes {
         }
         self.mend_held(inputs);
         self.cursor = inputs.log.head();
-        if !self.is_wide() {
+        if self.held == Held::Lanes && !self.wide {
             for at in 0..self.live.len() {
                 self.best(self.live[at], inputs.vector);
             }
@@ -370,8 +375,9 @@ impl Lanes {
             && self.sig_version == inputs.sig.version
             && inputs.log.reaches(self.cursor)
             && inputs.log.head() - self.cursor <= few
-            && inputs.sig.moves_reach(self.moves)
-            && (self.held == Held::Tops || self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2)
+            && (self.held == Held::Tops
+                || inputs.sig.moves_reach(self.moves)
+                    && (self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2))
     }
 
     /// Whether everything was recomputed since the last time this was asked.
@@ -558,9 +564,6 @@ impl Lanes {
             joined.stale = true;
             joined.live_at = u32::try_from(self.live.len()).expect("groups are at most nodes");
             self.live.push(group);
-            if self.held == Held::Tops {
-                self.tops.begin(group);
-            }
         }
         self.groups[at].members += 1;
     }
@@ -577,11 +580,31 @@ impl Lanes {
         }
     }
 
-    /// The best lane of a group.
-    pub(crate) fn best(&mut self, group: u32, vector: Vector) -> u32 {
+    /// The groups with nodes that pass by themselves, and how many.
+    pub(crate) fn members<'a>(&'a self, sig: &'a Sig) -> impl Iterator<Item = (u32, u32)> + 'a {
+        let live = self.live.iter().map(|group| (*group, self.groups[*group as usize].members));
+        let listed = if self.held == Held::Tops { sig.groups.as_slice() } else { &[] };
+        let passing = (0..).zip(listed).filter_map(|(group, state)| {
+            let passing = state.nodes - self.outs.of_group(group);
+            (passing > 0).then_some((group, passing))
+        });
+        live.chain(passing)
+    }
+
+    /// The best total of these groups, with the tie order of its node, as in a lane; `None` if there is no node.
+    pub(crate) fn best_of(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> Option<u64> {
         if self.held == Held::Tops {
-            return self.tops.best(group, |lanes| local::largest(vector, lanes));
+            return self.best_listed(groups, inputs);
         }
+        let total = |evaluated: &Evaluated| {
+            let score = u64::try_from(evaluated.score).expect("scores are not negative");
+            u64::from(self.best(evaluated.group, inputs.vector)) + (score << TIE_BITS)
+        };
+        groups.iter().map(total).max()
+    }
+
+    /// The best lane of a group.
+    fn best(&mut self, group: u32, vector: Vector) -> u32 {
         let lanes = &mut self.groups[group as usize];
         if !lanes.stale {
             return lanes.best;
@@ -680,6 +703,7 @@ impl Lanes {
     pub(crate) fn resident(&self) -> usize {
         self.cells.capacity() * 8
             + self.tops.resident()
+            + self.outs.resident()
             + self.groups.iter().map(GroupLanes::resident).sum::<usize>()
             + self.images.capacity() * 16
             + (self.dirty.capacity() + self.mended.capacity()) * 4
@@ -757,7 +781,7 @@ pub(crate) fn touch(words: impl Iterator<Item = u32>) {
 
 fn image_lane(score: i64) -> u32 {
     u32::try_from(score).expect("an image score is 0..=100 times its weight")
-        << crate::ties::TIE_BITS
+        << TIE_BITS
 }
 
 fn cells_at(cells: &[u64], first: usize) -> &[u64; BLOCK] {

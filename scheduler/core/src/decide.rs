@@ -4,12 +4,11 @@
 //! Arithmetic: plugins podtopologyspread, interpodaffinity, tainttoleration, nodeaffinity of kube-scheduler v1.36, with their
 //! own `NormalizeScore`, over the nodes that are feasible in this decision.
 
-use crate::class::Lanes;
+use crate::class::{Inputs, Lanes};
 use crate::math::{ln, round};
 use crate::rules::ProfileRules;
 use crate::sig::{Facts, Kind, Sig};
 use crate::ties::{TIE_BITS, TIE_MAX};
-use crate::vector::Vector;
 use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
 use berth_scheduler_model::rules::Plugin;
@@ -113,7 +112,8 @@ impl Decision {
     pub(crate) fn on(&self, lanes: &Lanes, slot: Slot) -> Option<Choice> {
         let (lane, group) = lanes.lane(slot);
         let evaluated = self.groups.iter().find(|g| lane != 0 && g.group == group)?;
-        Some(self.choice(i64::from(lane) + (evaluated.score << TIE_BITS)))
+        let score = u64::try_from(evaluated.score).expect("scores are not negative");
+        Some(self.choice(u64::from(lane) + (score << TIE_BITS)))
     }
 
     /// The smallest count of each hard constraint over its domains.
@@ -229,22 +229,17 @@ impl Decision {
     }
 
     /// The best node: highest total, then first in the tie order.
-    pub(crate) fn best(&mut self, lanes: &mut Lanes, vector: Vector) -> Option<Choice> {
+    pub(crate) fn best(&mut self, lanes: &mut Lanes, inputs: Inputs<'_>) -> Option<Choice> {
         if lanes.is_wide() {
             return self.best_of_all(lanes);
         }
-        let mut best: i64 = i64::MIN;
-        for evaluated in &self.groups {
-            let lane = lanes.best(evaluated.group, vector);
-            let key = i64::from(lane) + (evaluated.score << TIE_BITS);
-            best = best.max(key);
-        }
-        (best != i64::MIN).then(|| self.choice(best))
+        lanes.best_of(&self.groups, inputs).map(|best| self.choice(best))
     }
 
-    fn choice(&self, key: i64) -> Choice {
-        let tie = TIE_MAX - (u32::try_from(key & i64::from(TIE_MAX)).expect("20 bits"));
-        Choice { tie, total: (key >> TIE_BITS) - 1, feasible: self.feasible }
+    fn choice(&self, best: u64) -> Choice {
+        let tie = TIE_MAX - (u32::try_from(best & u64::from(TIE_MAX)).expect("20 bits"));
+        let total = i64::try_from(best >> TIE_BITS).expect("totals are below 2^43") - 1;
+        Choice { tie, total, feasible: self.feasible }
     }
 
     fn best_of_all(&mut self, lanes: &Lanes) -> Option<Choice> {
@@ -259,7 +254,6 @@ impl Decision {
                 best = best.max(u64::from(lane) + (u64::from(score - 1) << TIE_BITS));
             }
         }
-        let best = i64::try_from(best).expect("totals are below 2^43");
         (best != 0).then(|| self.choice(best))
     }
 

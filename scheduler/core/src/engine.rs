@@ -50,16 +50,15 @@ pub(crate) struct Subject<'a> {
 pub(crate) struct Found<'a> {
     pub(crate) decision: &'a mut Decision,
     pub(crate) lanes: &'a mut Lanes,
-    pub(crate) sig: &'a Sig,
+    pub(crate) inputs: Inputs<'a>,
     nominated: Option<Slot>,
-    vector: Vector,
 }
 
 impl Found<'_> {
     /// The node to take: the nominated one if it will do, whatever the scores, else the best.
     fn choose(&mut self) -> Option<Choice> {
         let nominated = self.nominated.and_then(|slot| self.decision.on(self.lanes, slot));
-        nominated.or_else(|| self.decision.best(self.lanes, self.vector))
+        nominated.or_else(|| self.decision.best(self.lanes, self.inputs))
     }
 }
 
@@ -397,7 +396,6 @@ impl Engine {
         whole: bool,
         then: impl FnOnce(Found<'_>) -> R,
     ) -> R {
-        let vector = self.vector;
         let (sig_id, keep) = self.begin_decision(id);
         let class = self.class_mut(id);
         let own = class.lanes.take();
@@ -464,7 +462,7 @@ impl Engine {
         let result = if let Some((plugin, _)) = asking.pre_filter(ground) {
             self.decision.refuse_all(plugin, self.nodes.live());
             let decision = &mut self.decision;
-            then(Found { decision, lanes: &mut lanes, sig: &sig, nominated: None, vector })
+            then(Found { decision, lanes: &mut lanes, inputs, nominated: None })
         } else {
             let whole = whole || !self.nominated_nodes.is_empty() || subject.nominated != NO_SLOT;
             lanes.catch_up(inputs, whole);
@@ -479,11 +477,11 @@ impl Engine {
                     lanes.suppress(*slot, plugin);
                 }
             }
-            let members = lanes.live.iter().map(|g| (*g, lanes.groups[*g as usize].members));
+            let members = lanes.members(&sig);
             self.decision.evaluate(&sig, profile, &lanes.refused, members);
             let nominated = (subject.nominated != NO_SLOT).then_some(subject.nominated);
             let decision = &mut self.decision;
-            let result = then(Found { decision, lanes: &mut lanes, sig: &sig, nominated, vector });
+            let result = then(Found { decision, lanes: &mut lanes, inputs, nominated });
             for slot in &self.nominated_nodes {
                 lanes.mend(*slot, inputs);
             }

@@ -78,7 +78,7 @@ impl Engine {
             decision.totals(found.lanes, |slot, total| feasible.push((slot, total)));
             for (slot, total) in feasible {
                 let group = groups[&found.lanes.lane(slot).1];
-                let scores = decision.scores(found.sig, &rules, &group);
+                let scores = decision.scores(found.inputs.sig, &rules, &group);
                 let scores = [
                     (Plugin::TaintToleration, scores.taints),
                     (Plugin::NodeAffinity, scores.affinity),

@@ -151,4 +151,10 @@ impl Log {
     pub(crate) fn is_last(&self, position: u64, slot: Slot) -> bool {
         self.last[slot as usize] == position
     }
+
+    /// Whether the node has an entry at or after that position.
+    #[inline]
+    pub(crate) fn changed_since(&self, slot: Slot, position: u64) -> bool {
+        self.last[slot as usize] >= position
+    }
 }

@@ -1,315 +1,289 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The best nodes of each group, in lists that are mended from the log.
+//! The best nodes of a class, listed by group, for one that comes often.
 //!
-//! A class that comes often needs its best node, not an order of all of them. So for each group of nodes only those are listed
-//! whose lane is above a floor; all others are known to be at or below it. As long as a list has an entry, the best of the list
-//! is the best of the group. A node that changed is compared with the floor of its group: mostly nothing is to be written, and
-//! what is written lies close together. A list that is used up is found anew by a pass over all nodes, as all lists are then;
-//! releases fill lists as placements drain them, so that this is seldom.
+//! A class that comes often needs its best node, not an order of all of them. So only those nodes are listed whose lane is above
+//! a floor; the floor of a group says what lane its other nodes are at or below. Floors are set such that the nodes listed are
+//! those with the highest totals, groups' scores included, as they were when all nodes were last looked at. As long as the
+//! best of the list is above all floors in total, it is the best of all.
 //!
-//! Of each node one word is kept:
-//!
-//! ```text
-//!  31      20 19     6 5       1   0
-//! |  place   | group  | verdict |listed|
-//! ```
+//! Upkeep is to write down the changed nodes that are above their floor, which most are not. Nothing is ever taken off when a node
+//! changes: an entry says up to which place of the log it holds, and is dropped if it is found at the top and the node has
+//! changed since. (The same idea as in a priority queue with lazy deletion.)
 
-use super::{ABSENT, Held, Inputs, Lanes, block_of, lanes_at, touch};
-use crate::sig::NO_GROUP;
+use super::{Held, Inputs, Lanes, block_of, lanes_at, touch};
+use crate::decide::Evaluated;
+use crate::log::Log;
+use crate::ties::TIE_BITS;
+use crate::vector::{Vector, dispatch};
 use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
+use berth_scheduler_model::rules::Plugin;
 
-/// Entries at which a list is cut to half of them, unless said otherwise.
+/// Entries that are listed after all nodes were looked at are half of this, unless said otherwise; four times as many are too
+/// many.
 pub(crate) const LISTED: usize = 256;
-/// Entries that a list has room for at first.
-const LISTED_FIRST: usize = 32;
-/// Bounds of that number: a half has an entry, and a mark can name each place.
-const LISTED_BOUNDS: (usize, usize) = (2, 1 << 12);
-/// Groups that a mark can name.
+/// Groups of a signature beyond which single lanes are held instead.
 pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
+/// Floor of a group of whose nodes nothing is known.
+const UNKNOWN: u32 = u32::MAX;
 
-/// What is kept of a node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Mark(u32);
-
-impl Mark {
-    /// A free slot.
-    pub(super) const ABSENT: Self = Self::new(NO_GROUP_HERE, ABSENT_HERE);
-
-    /// A node of a group, not listed. The verdict is 0 (passes) or names what refuses it, below 31.
-    const fn new(group: u32, verdict: u8) -> Self {
-        Self((group & NO_GROUP_HERE) << 6 | (verdict as u32 & 31) << 1)
-    }
-
-    const fn group(self) -> u32 {
-        self.0 >> 6 & NO_GROUP_HERE
-    }
-
-    /// 0 passes, 31 is a free slot.
-    const fn verdict(self) -> u8 {
-        (self.0 >> 1 & 31) as u8
-    }
-
-    /// Whether it passes by itself.
-    const fn passes(self) -> bool {
-        self.verdict() == 0
-    }
-
-    const fn listed(self) -> bool {
-        self.0 & 1 != 0
-    }
-
-    const fn place(self) -> usize {
-        (self.0 >> 20) as usize
-    }
-
-    const fn at(self, place: u32) -> Self {
-        Self(self.0 & PLACELESS | place << 20 | 1)
-    }
-
-    const fn off(self) -> Self {
-        Self(self.0 & PLACELESS & !1)
-    }
+/// Where an entry of a list comes from.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    slot: Slot,
+    /// The lane holds if the node did not change from this place of the log on.
+    until: u64,
 }
 
-const NO_GROUP_HERE: u32 = (1 << 14) - 1;
-const ABSENT_HERE: u8 = 31;
-const PLACELESS: u32 = (1 << 20) - 1;
-
 /// The list of a group.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct List {
     /// No lane of the group that is not listed is above this.
     floor: u32,
+    /// The largest of `lanes`, 0 if there is none, and its place.
     best: u32,
-    /// `best` is to be found again.
-    stale: bool,
+    best_at: usize,
     lanes: Vec<u32>,
-    slots: Vec<Slot>,
+    sources: Vec<Source>,
+}
+
+impl List {
+    fn new(floor: u32) -> Self {
+        Self { floor, best: 0, best_at: 0, lanes: Vec::new(), sources: Vec::new() }
+    }
+
+    fn clear(&mut self, floor: u32) {
+        self.floor = floor;
+        self.best = 0;
+        self.lanes.clear();
+        self.sources.clear();
+    }
+
+    #[inline]
+    fn push(&mut self, lane: u32, source: Source) {
+        if lane > self.best {
+            self.best = lane;
+            self.best_at = self.lanes.len();
+        }
+        self.lanes.push(lane);
+        self.sources.push(source);
+    }
+
+    /// Takes the best entry off.
+    fn drop_best(&mut self, vector: Vector) {
+        self.lanes.swap_remove(self.best_at);
+        self.sources.swap_remove(self.best_at);
+        (self.best, self.best_at) = largest_at(vector, &self.lanes);
+    }
+
+    /// Takes off what does not hold any more.
+    fn sweep(&mut self, log: &Log) {
+        let mut kept = 0;
+        for at in 0..self.lanes.len() {
+            let (lane, source) = (self.lanes[at], self.sources[at]);
+            if !log.changed_since(source.slot, source.until) {
+                self.lanes[kept] = lane;
+                self.sources[kept] = source;
+                kept += 1;
+            }
+        }
+        self.lanes.truncate(kept);
+        self.sources.truncate(kept);
+        (self.best, self.best_at) = largest_at(Vector::BASELINE, &self.lanes);
+    }
+
+    fn resident(&self) -> usize {
+        size_of::<Self>()
+            + self.lanes.capacity() * 4
+            + self.sources.capacity() * size_of::<Source>()
+    }
 }
 
 /// The lists of all groups.
 #[derive(Debug, Default)]
 pub(super) struct Tops {
-    marks: Vec<Mark>,
     lists: Vec<List>,
-    scratch: Vec<u32>,
-    /// Entries at which a list is cut.
-    listed: usize,
+    /// The lowest floor: what is not above it is listed nowhere.
+    threshold: u32,
+    /// Entries of all lists.
+    entries: usize,
+    /// Entries after all nodes were looked at.
+    wanted: usize,
+    /// The best nodes found so far: total and lane in one word, group.
+    found: Vec<(u64, u32, Slot)>,
+    /// By group: score plus one, 0 if it is not feasible.
+    scores: Vec<u32>,
+    /// Places in `dirty` that are to be looked at.
+    picked: Vec<u32>,
 }
 
 impl Tops {
-    /// Starts over, with all slots free, and lists of up to `listed` nodes, and more where a pass over all nodes takes longer.
-    pub(super) fn clear(&mut self, slots: usize, listed: usize) {
-        self.listed = (listed + slots / 256).clamp(LISTED_BOUNDS.0, LISTED_BOUNDS.1);
-        self.marks.clear();
-        self.marks.resize(slots, Mark::ABSENT);
+    /// Forgets all lists.
+    fn clear(&mut self, slots: usize, listed: usize) {
+        // More where a look at all nodes takes longer.
+        self.wanted = ((listed + slots / 256) / 2).max(1);
+        self.threshold = UNKNOWN;
+        self.entries = 0;
         for list in &mut self.lists {
-            list.floor = 0;
-            list.best = 0;
-            list.stale = false;
-            list.lanes.clear();
-            list.slots.clear();
-        }
-    }
-
-    /// Makes room for more slots.
-    pub(super) fn grow(&mut self, slots: usize) {
-        if self.marks.len() < slots {
-            self.marks.resize(slots, Mark::ABSENT);
-        }
-    }
-
-    /// What is known of a node.
-    #[inline]
-    pub(super) fn mark(&self, slot: Slot) -> Mark {
-        self.marks[slot as usize]
-    }
-
-    /// A group came to have its first member.
-    pub(super) fn begin(&mut self, group: u32) {
-        let list = self.list_mut(group);
-        debug_assert!(list.lanes.is_empty(), "members are taken off when they leave");
-        list.floor = 0;
-    }
-
-    /// A node's group, verdict and lane are now these; the lane is 0 unless it passes.
-    #[inline]
-    pub(super) fn set(&mut self, slot: Slot, new: Mark, lane: u32) {
-        let old = self.marks[slot as usize];
-        if old.listed() {
-            if old.group() == new.group() && lane > self.lists[old.group() as usize].floor {
-                self.lists[old.group() as usize].change(old.place(), lane);
-                return;
-            }
-            self.unlist(old);
-        }
-        self.marks[slot as usize] = new;
-        if lane != 0 && lane > self.list_mut(new.group()).floor {
-            self.enlist(slot, lane);
+            list.clear(UNKNOWN);
         }
     }
 
     fn list_mut(&mut self, group: u32) -> &mut List {
         let at = group as usize;
         if self.lists.len() <= at {
-            self.lists.resize_with(at + 1, List::default);
+            // All nodes of a group that is new came into it by changes, which were compared with the threshold.
+            let threshold = self.threshold;
+            self.lists.resize_with(at + 1, || List::new(threshold));
         }
         &mut self.lists[at]
     }
 
-    fn enlist(&mut self, slot: Slot, lane: u32) {
-        let mark = self.marks[slot as usize];
-        let list = &mut self.lists[mark.group() as usize];
-        let place = u32::try_from(list.lanes.len()).expect("lists are cut");
-        if list.lanes.len() == list.lanes.capacity() {
-            // In two steps to the whole: most groups are small, and those that are not should not grow for long.
-            let more = if list.lanes.is_empty() { LISTED_FIRST } else { self.listed };
-            list.lanes.reserve_exact(more);
-            list.slots.reserve_exact(more);
-        }
-        list.lanes.push(lane);
-        list.slots.push(slot);
-        list.best = list.best.max(lane);
-        self.marks[slot as usize] = mark.at(place);
-        if list.lanes.len() >= self.listed {
-            self.cut(mark.group());
+    /// Lists a node if it is above the floor of its group.
+    #[inline]
+    fn offer(&mut self, group: u32, lane: u32, source: Source) {
+        let list = self.list_mut(group);
+        if lane > list.floor {
+            list.push(lane, source);
+            self.entries += 1;
         }
     }
 
-    fn unlist(&mut self, mark: Mark) {
-        let list = &mut self.lists[mark.group() as usize];
-        let place = mark.place();
-        let slot = list.slots.swap_remove(place);
-        list.stale |= list.lanes.swap_remove(place) == list.best;
-        let moved = list.slots.get(place).copied();
-        self.marks[slot as usize] = self.marks[slot as usize].off();
-        if let Some(moved) = moved {
-            self.marks[moved as usize] = self.marks[moved as usize].at(mark.0 >> 20);
+    /// The best node of these groups as total and lane in one word, if the lists can tell.
+    fn best(&mut self, groups: &[Evaluated], log: &Log, vector: Vector) -> Option<u64> {
+        let (mut best, mut bound) = (0, 0);
+        for evaluated in groups {
+            let score = u64::try_from(evaluated.score).expect("scores are not negative") << TIE_BITS;
+            let list = self.list_mut(evaluated.group);
+            if list.floor != 0 {
+                bound = bound.max(score + u64::from(list.floor));
+            }
+            let mut dropped = 0;
+            while list.best != 0 && score + u64::from(list.best) > best {
+                let source = list.sources[list.best_at];
+                if log.changed_since(source.slot, source.until) {
+                    list.drop_best(vector);
+                    dropped += 1;
+                } else {
+                    best = score + u64::from(list.best);
+                }
+            }
+            self.entries -= dropped;
         }
+        (best > bound).then_some(best)
     }
 
-    /// Keeps the better half of a list.
-    fn cut(&mut self, group: u32) {
-        let list = &mut self.lists[group as usize];
-        self.scratch.clear();
-        self.scratch.extend_from_slice(&list.lanes);
-        // Lanes of one group differ: the tie order is part of them.
-        let (_, floor, _) = self.scratch.select_nth_unstable_by(self.listed / 2, |a, b| b.cmp(a));
-        list.floor = *floor;
-        let mut place = 0;
-        for at in 0..list.lanes.len() {
-            let (lane, slot) = (list.lanes[at], list.slots[at]);
-            let mark = &mut self.marks[slot as usize];
-            if lane > list.floor {
-                list.lanes[place] = lane;
-                list.slots[place] = slot;
-                *mark = mark.at(u32::try_from(place).expect("few"));
-                place += 1;
-            } else {
-                *mark = mark.off();
+    /// Keeps the lists short.
+    fn trim(&mut self, groups: &[Evaluated], log: &Log) {
+        if self.entries <= self.wanted * 8 {
+            return;
+        }
+        for list in &mut self.lists {
+            list.sweep(log);
+        }
+        self.entries = self.lists.iter().map(|list| list.lanes.len()).sum();
+        if self.entries <= self.wanted * 4 {
+            return;
+        }
+        // All nodes will be looked at when these groups matter.
+        self.spread_scores(groups);
+        let scores = self.scores.iter().copied().chain(core::iter::repeat(0));
+        for (list, score) in self.lists.iter_mut().zip(scores) {
+            let keeps = score == 0 && list.lanes.len() * 2 <= self.wanted;
+            if !keeps {
+                self.entries -= list.lanes.len();
+                list.clear(UNKNOWN);
             }
         }
-        list.lanes.truncate(place);
-        list.slots.truncate(place);
     }
 
-    /// Whether a group with members has its best one listed.
-    #[inline]
-    pub(super) fn knows(&self, group: u32) -> bool {
-        self.lists.get(group as usize).is_some_and(|list| !list.lanes.is_empty())
-    }
-
-    /// The best lane of a group that [`Tops::knows`].
-    #[inline]
-    pub(super) fn best(&mut self, group: u32, largest: impl FnOnce(&[u32]) -> u32) -> u32 {
-        let list = &mut self.lists[group as usize];
-        if list.stale {
-            list.stale = false;
-            list.best = largest(&list.lanes);
+    fn spread_scores(&mut self, groups: &[Evaluated]) {
+        let bound = groups.iter().map(|g| g.group as usize + 1).max().unwrap_or(0);
+        self.scores.clear();
+        self.scores.resize(bound, 0);
+        for evaluated in groups {
+            self.scores[evaluated.group as usize] =
+                u32::try_from(evaluated.score + 1).expect("weights are at most WEIGHT_MAX");
         }
-        list.best
     }
 
     /// Bytes held.
     pub(super) fn resident(&self) -> usize {
         let lists: usize = self.lists.iter().map(List::resident).sum();
-        self.marks.capacity() * size_of::<Mark>() + lists
+        lists + self.found.capacity() * 16 + (self.scores.capacity() + self.picked.capacity()) * 4
     }
 }
 
-impl List {
-    #[inline]
-    fn change(&mut self, place: usize, lane: u32) {
-        let old = core::mem::replace(&mut self.lanes[place], lane);
-        if lane >= self.best {
-            self.best = lane;
-        } else if old == self.best {
-            self.stale = true;
+/// The largest lane and its place; 0 if there is none.
+#[inline(always)]
+fn largest_with_place(lanes: &[u32]) -> (u32, usize) {
+    let best = lanes.iter().copied().fold(0, u32::max);
+    let mut at = 0;
+    for chunk in lanes.chunks(16) {
+        if chunk.iter().fold(false, |found, lane| found | (*lane == best)) {
+            return (best, at + chunk.iter().position(|lane| *lane == best).unwrap_or(0));
         }
+        at += chunk.len();
     }
+    (best, 0)
+}
 
-    fn resident(&self) -> usize {
-        size_of::<Self>() + self.lanes.capacity() * 4 + self.slots.capacity() * 4
+dispatch! {
+    fn largest_at(lanes: &[u32]) -> (u32, usize) = largest_with_place;
+}
+
+/// A bit for each lane above a floor.
+#[inline(always)]
+fn bits_above(lanes: &[u32; BLOCK], floor: u32) -> u64 {
+    let mut bits = 0;
+    for (i, lane) in lanes.iter().enumerate() {
+        bits |= u64::from(*lane > floor) << i;
     }
+    bits
+}
+
+dispatch! {
+    fn above(lanes: &[u32; BLOCK], floor: u32) -> u64 = bits_above;
 }
 
 impl Lanes {
-    /// Mends the lists of best nodes.
+    /// Takes in the nodes that changed since the cursor.
     pub(super) fn mend_tops(&mut self, inputs: Inputs<'_>) {
-        self.tops.grow(inputs.nodes.slots());
-        // A node that changed its group did so by a change that is in the log as well: its lane comes below.
-        for at in self.moves..inputs.sig.moves_head() {
-            let slot = inputs.sig.moved(at);
-            let (old, group) = (self.tops.mark(slot), inputs.sig.group_of[slot as usize]);
-            let verdict = if group == NO_GROUP { ABSENT } else { old.verdict() };
-            let new = Mark::new(group, verdict);
-            if old.group() != new.group() {
-                self.settle(slot, new, 0);
-            }
-        }
-        self.moves = inputs.sig.moves_head();
         self.gather_dirty(inputs);
-        touch(self.dirty.iter().map(|slot| self.tops.mark(*slot).0));
-        for at in 0..self.dirty.len() {
+        // Only a change of a node's own fields, or a rule about more than requests, keeps out a node that the requests fit.
+        let all = !inputs.is_plain()
+            || !self.images.is_empty()
+            || inputs.log.static_since(self.cursor);
+        let (outs, threshold) = (&self.outs, self.tops.threshold);
+        let any_out = outs.any();
+        let picked = &mut self.tops.picked;
+        picked.clear();
+        picked.resize(self.dirty.len(), 0);
+        let mut count = 0;
+        for (at, (slot, lane)) in (0..).zip(self.dirty.iter().zip(&self.mended)) {
+            picked[count] = at;
+            let look = all || *lane > threshold || *lane == 0 || (any_out && outs.has(*slot));
+            count += usize::from(look);
+        }
+        picked.truncate(count);
+        let group_of = &inputs.sig.group_of;
+        touch(picked.iter().map(|at| group_of[self.dirty[*at as usize] as usize]));
+        for at in 0..count {
+            let at = self.tops.picked[at] as usize;
             let slot = self.dirty[at];
             let (verdict, lane) = self.judge(slot, self.mended[at], inputs);
-            let group = self.tops.mark(slot).group();
-            self.settle(slot, Mark::new(group, verdict), lane);
-        }
-        if !self.live.iter().all(|group| self.tops.knows(*group)) {
-            self.find_tops(inputs);
-        }
-    }
-
-    /// A node's group, verdict and lane are now these.
-    #[inline]
-    fn settle(&mut self, slot: Slot, new: Mark, lane: u32) {
-        let old = self.tops.mark(slot);
-        if old.group() != new.group() || old.verdict() != new.verdict() {
-            self.recount(old, new);
-        }
-        self.tops.set(slot, new, lane);
-    }
-
-    /// Counts a node out of its old group and verdict, and into the new ones.
-    fn recount(&mut self, old: Mark, new: Mark) {
-        if let Some(count) = self.refused.get_mut(usize::from(old.verdict()).wrapping_sub(1)) {
-            *count -= 1;
-        }
-        if let Some(count) = self.refused.get_mut(usize::from(new.verdict()).wrapping_sub(1)) {
-            *count += 1;
-        }
-        if old.passes() {
-            self.leave(old.group());
-        }
-        if new.passes() {
-            self.join(new.group());
+            let group = group_of[slot as usize];
+            if verdict != 0 || (any_out && self.outs.has(slot)) {
+                self.outs.settle(slot, group, verdict, &mut self.refused);
+            }
+            if lane > threshold {
+                self.tops.offer(group, lane, Source { slot, until: inputs.log.head() });
+            }
         }
     }
 
-    /// Lists each group's best nodes anew.
-    pub(super) fn find_tops(&mut self, inputs: Inputs<'_>) {
+    /// Counts the nodes that do not pass by themselves anew, and lists none of the others.
+    pub(super) fn count_outs(&mut self, inputs: Inputs<'_>) {
         let slots = inputs.nodes.slots();
         self.begin(Held::Tops, inputs);
         self.cells = Vec::new();
@@ -317,24 +291,108 @@ impl Lanes {
             (group.blocks, group.loose) = (Vec::new(), Vec::new());
         }
         self.tops.clear(slots, inputs.listed);
+        self.outs.clear();
         for block in 0..slots / BLOCK {
             let first = block * BLOCK;
-            let mut lanes = [0_u32; BLOCK];
-            let mut verdicts = Some([0; BLOCK]);
-            let (images, refused) = (&self.images, &mut self.refused);
-            block_of(block, inputs, images, refused, &mut lanes, &mut verdicts);
+            let (mut lanes, mut verdicts) = ([0_u32; BLOCK], Some([0; BLOCK]));
+            let mut refused = [0; Plugin::FILTERS];
+            block_of(block, inputs, &self.images, &mut refused, &mut lanes, &mut verdicts);
+            if refused == [0; Plugin::FILTERS] {
+                continue;
+            }
             let verdicts = verdicts.expect("asked for above");
             let groups = lanes_at(&inputs.sig.group_of, first);
             for i in 0..BLOCK {
-                if verdicts[i] == ABSENT {
-                    continue;
+                if verdicts[i] != 0 {
+                    let slot = u32::try_from(first + i).expect("slots are below NODES_MAX");
+                    self.outs.settle(slot, groups[i], verdicts[i], &mut self.refused);
                 }
-                if verdicts[i] == 0 {
-                    self.join(groups[i]);
-                }
-                let slot = u32::try_from(first + i).expect("slots are below NODES_MAX");
-                self.tops.set(slot, Mark::new(groups[i], verdicts[i]), lanes[i]);
             }
         }
+    }
+
+    /// The best node of these groups as total and lane in one word.
+    pub(super) fn best_listed(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> Option<u64> {
+        if groups.is_empty() {
+            return None;
+        }
+        self.tops.trim(groups, inputs.log);
+        match self.tops.best(groups, inputs.log, inputs.vector) {
+            None => self.find_tops(groups, inputs),
+            best => best,
+        }
+    }
+
+    /// Looks at all nodes, lists the best of these groups, and gives the best of them all.
+    fn find_tops(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> Option<u64> {
+        self.rebuilt = true;
+        self.tops.spread_scores(groups);
+        let highest = u64::from(self.tops.scores.iter().copied().max().unwrap_or(0)) << TIE_BITS;
+        let mut found = core::mem::take(&mut self.tops.found);
+        found.clear();
+        let wanted = self.tops.wanted;
+        let mut floor = 0_u64;
+        for block in 0..inputs.nodes.slots() / BLOCK {
+            let (mut lanes, mut refused) = ([0_u32; BLOCK], [0; Plugin::FILTERS]);
+            block_of(block, inputs, &self.images, &mut refused, &mut lanes, &mut None);
+            let groups = lanes_at(&inputs.sig.group_of, block * BLOCK);
+            // No score lifts a lower lane above the floor.
+            let least = u32::try_from((floor + (1 << TIE_BITS)).saturating_sub(highest));
+            let mut bits = above(inputs.vector, &lanes, least.unwrap_or(u32::MAX));
+            while bits != 0 {
+                let i = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let score = self.tops.scores.get(groups[i] as usize).copied().unwrap_or(0);
+                let total = u64::from(lanes[i]) + (u64::from(score.wrapping_sub(1)) << TIE_BITS);
+                if score == 0 || total <= floor {
+                    continue;
+                }
+                let slot = u32::try_from(block * BLOCK + i).expect("slots are below NODES_MAX");
+                found.push((total, groups[i], slot));
+                if found.len() > wanted * 2 {
+                    found.select_nth_unstable_by(wanted, |a, b| b.0.cmp(&a.0));
+                    floor = found[wanted].0;
+                    found.truncate(wanted);
+                }
+            }
+        }
+        let best = found.iter().map(|(total, ..)| *total).max();
+        self.tops.list(&found, floor, groups, inputs);
+        self.tops.found = found;
+        best
+    }
+}
+
+impl Tops {
+    /// Lists what was found: all nodes of these groups whose total is above `floor`.
+    fn list(
+        &mut self,
+        found: &[(u64, u32, Slot)],
+        floor: u64,
+        groups: &[Evaluated],
+        inputs: Inputs<'_>,
+    ) {
+        if let Some(last) = inputs.sig.groups.len().checked_sub(1) {
+            self.list_mut(u32::try_from(last).expect("groups are at most nodes"));
+        }
+        self.threshold = UNKNOWN;
+        for evaluated in groups {
+            let score = u64::try_from(evaluated.score).expect("scores are not negative") << TIE_BITS;
+            // A lane is below `UNKNOWN` - 1: totals of 2^12 and more are not lanes.
+            let floor = u32::try_from(floor.saturating_sub(score)).unwrap_or(UNKNOWN);
+            self.lists[evaluated.group as usize].clear(floor);
+            self.threshold = self.threshold.min(floor);
+        }
+        // A floor may always be raised. Those of other groups must not have all changes looked at.
+        for list in &mut self.lists {
+            list.floor = list.floor.max(self.threshold);
+        }
+        for (total, group, slot) in found {
+            let score = u64::from(self.scores[*group as usize] - 1) << TIE_BITS;
+            let lane = u32::try_from(total - score).expect("it was a lane");
+            let source = Source { slot: *slot, until: inputs.log.head() };
+            self.lists[*group as usize].push(lane, source);
+        }
+        self.entries = self.lists.iter().map(|list| list.lanes.len()).sum();
     }
 }
