@@ -1,29 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The best nodes of a class, listed by group, for one that comes often.
 //!
-//! A class that comes often needs its best node, not an order of all of them. So only those nodes are listed whose lane is above
-//! a floor; the floor of a group says what lane its other nodes are at or below. Floors are set such that the nodes listed are
-//! those with the highest totals, groups' scores included, as they were when all nodes were last looked at. As long as the
-//! best of the list is above all floors in total, it is the best of all.
+//! A class that comes often needs its best node, not an order of all of them. So only those nodes of a group are listed whose lane
+//! is above the group's floor; all others are known to be at or below it. As long as the best of the lists is, groups' scores
+//! included, above what every floor allows, it is the best of all. If it is not, all nodes are looked at and listed anew.
 //!
-//! Upkeep is to write down the changed nodes that are above their floor, which most are not. Nothing is ever taken off when a node
-//! changes: an entry says up to which place of the log it holds, and is dropped if it is found at the top and the node has
-//! changed since. (The same idea as in a priority queue with lazy deletion.)
+//! Upkeep is to list the changed nodes that are above their floor. Most are not, and one comparison tells: no group of many nodes
+//! has a floor below the *threshold*. Nodes of the others (few, often the ones with the highest scores) are *watched*: looked
+//! at whatever their lane. Nothing is taken off when a node changes: an entry says up to which place of the log it holds, and is
+//! dropped if it comes to the top and the node has changed since, as in a priority queue with lazy deletion.
 
-use super::{Held, Inputs, Lanes, block_of, lanes_at, touch};
+use super::{GroupLanes, Held, Inputs, Lanes, block_of, lanes_at, touch};
 use crate::decide::Evaluated;
 use crate::log::Log;
+use crate::sig::{NO_GROUP, Sig};
 use crate::ties::TIE_BITS;
 use crate::vector::{Vector, dispatch};
 use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
 use berth_scheduler_model::rules::Plugin;
 
-/// Entries that are listed after all nodes were looked at are half of this, unless said otherwise; four times as many are too
-/// many.
-pub(crate) const LISTED: usize = 256;
+/// Nodes that are listed when all are looked at, unless said otherwise.
+pub(crate) const LISTED: usize = 192;
+/// Nodes that are then listed of one group at least, if it has them.
+const LISTED_MIN: usize = 16;
 /// Groups of a signature beyond which single lanes are held instead.
 pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
+/// What is further below the best total is not listed: points.
+const WINDOW: u64 = 16;
+/// One in so many nodes may be watched.
+const WATCHED_SHARE: usize = 8;
 /// Floor of a group of whose nodes nothing is known.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -76,12 +82,27 @@ impl List {
         (self.best, self.best_at) = largest_at(vector, &self.lanes);
     }
 
-    /// Takes off what does not hold any more.
-    fn sweep(&mut self, log: &Log) {
+    /// Takes off what does not hold any more, and if that leaves too many, all but the best.
+    #[cold]
+    fn trim(&mut self, kept: usize, log: &Log, scratch: &mut Vec<u32>) {
+        self.keep(|_, source| !log.changed_since(source.slot, source.until));
+        if self.lanes.len() > kept * 3 / 2 {
+            scratch.clear();
+            scratch.extend_from_slice(&self.lanes);
+            // Lanes that hold differ: the tie order is part of them.
+            let (_, floor, _) = scratch.select_nth_unstable_by(kept, |a, b| b.cmp(a));
+            let floor = *floor;
+            self.floor = floor;
+            self.keep(|lane, _| lane > floor);
+        }
+        (self.best, self.best_at) = largest_at(Vector::BASELINE, &self.lanes);
+    }
+
+    fn keep(&mut self, wanted: impl Fn(u32, Source) -> bool) {
         let mut kept = 0;
         for at in 0..self.lanes.len() {
             let (lane, source) = (self.lanes[at], self.sources[at]);
-            if !log.changed_since(source.slot, source.until) {
+            if wanted(lane, source) {
                 self.lanes[kept] = lane;
                 self.sources[kept] = source;
                 kept += 1;
@@ -89,7 +110,6 @@ impl List {
         }
         self.lanes.truncate(kept);
         self.sources.truncate(kept);
-        (self.best, self.best_at) = largest_at(Vector::BASELINE, &self.lanes);
     }
 
     fn resident(&self) -> usize {
@@ -103,49 +123,77 @@ impl List {
 #[derive(Debug, Default)]
 pub(super) struct Tops {
     lists: Vec<List>,
-    /// The lowest floor: what is not above it is listed nowhere.
+    /// No node that is not watched is listed with a lane that is not above this.
     threshold: u32,
-    /// Entries of all lists.
-    entries: usize,
-    /// Entries after all nodes were looked at.
-    wanted: usize,
-    /// The best nodes found so far: total and lane in one word, group.
-    found: Vec<(u64, u32, Slot)>,
-    /// By group: score plus one, 0 if it is not feasible.
-    scores: Vec<u32>,
+    /// A bit for each slot whose node is watched. More may be set than need be.
+    watched: Vec<u64>,
+    /// Nodes listed of a group when all nodes are looked at.
+    kept: usize,
     /// Places in `dirty` that are to be looked at.
     picked: Vec<u32>,
+    /// Lanes of all nodes, while they are looked at.
+    lanes: Vec<u32>,
+    /// By group: score plus one, 0 if it is not feasible.
+    scores: Vec<u32>,
+    scratch: Vec<u32>,
+}
+
+fn score_of(evaluated: &Evaluated) -> u64 {
+    u64::try_from(evaluated.score).expect("scores are not negative") << TIE_BITS
 }
 
 impl Tops {
     /// Forgets all lists.
-    fn clear(&mut self, slots: usize, listed: usize) {
-        // More where a look at all nodes takes longer.
-        self.wanted = ((listed + slots / 256) / 2).max(1);
+    fn clear(&mut self, sig: &Sig) {
+        self.know(sig);
         self.threshold = UNKNOWN;
-        self.entries = 0;
         for list in &mut self.lists {
             list.clear(UNKNOWN);
+        }
+    }
+
+    /// Has a list for each group that there is.
+    fn know(&mut self, sig: &Sig) {
+        if let Some(last) = sig.groups.len().checked_sub(1) {
+            self.list_mut(u32::try_from(last).expect("groups are at most nodes"));
         }
     }
 
     fn list_mut(&mut self, group: u32) -> &mut List {
         let at = group as usize;
         if self.lists.len() <= at {
-            // All nodes of a group that is new came into it by changes, which were compared with the threshold.
-            let threshold = self.threshold;
-            self.lists.resize_with(at + 1, || List::new(threshold));
+            // Of a group that is new, all nodes came into it by moves, and were looked at.
+            self.lists.resize_with(at + 1, || List::new(0));
         }
         &mut self.lists[at]
     }
 
+    #[inline]
+    fn is_watched(&self, slot: Slot) -> bool {
+        let word = self.watched.get(slot as usize / 64).copied().unwrap_or(0);
+        word >> (slot % 64) & 1 != 0
+    }
+
+    fn watch(&mut self, slot: Slot) {
+        let word = slot as usize / 64;
+        if self.watched.len() <= word {
+            self.watched.resize(word + 1, 0);
+        }
+        self.watched[word] |= 1 << (slot % 64);
+    }
+
     /// Lists a node if it is above the floor of its group.
     #[inline]
-    fn offer(&mut self, group: u32, lane: u32, source: Source) {
+    fn offer(&mut self, group: u32, lane: u32, source: Source, log: &Log) {
+        let kept = self.kept;
         let list = self.list_mut(group);
         if lane > list.floor {
             list.push(lane, source);
-            self.entries += 1;
+            if list.lanes.len() >= kept * 2 {
+                let mut scratch = core::mem::take(&mut self.scratch);
+                self.lists[group as usize].trim(kept, log, &mut scratch);
+                self.scratch = scratch;
+            }
         }
     }
 
@@ -153,64 +201,28 @@ impl Tops {
     fn best(&mut self, groups: &[Evaluated], log: &Log, vector: Vector) -> Option<u64> {
         let (mut best, mut bound) = (0, 0);
         for evaluated in groups {
-            let score = u64::try_from(evaluated.score).expect("scores are not negative") << TIE_BITS;
+            let score = score_of(evaluated);
             let list = self.list_mut(evaluated.group);
             if list.floor != 0 {
                 bound = bound.max(score + u64::from(list.floor));
             }
-            let mut dropped = 0;
             while list.best != 0 && score + u64::from(list.best) > best {
                 let source = list.sources[list.best_at];
                 if log.changed_since(source.slot, source.until) {
                     list.drop_best(vector);
-                    dropped += 1;
                 } else {
                     best = score + u64::from(list.best);
                 }
             }
-            self.entries -= dropped;
         }
         (best > bound).then_some(best)
-    }
-
-    /// Keeps the lists short.
-    fn trim(&mut self, groups: &[Evaluated], log: &Log) {
-        if self.entries <= self.wanted * 8 {
-            return;
-        }
-        for list in &mut self.lists {
-            list.sweep(log);
-        }
-        self.entries = self.lists.iter().map(|list| list.lanes.len()).sum();
-        if self.entries <= self.wanted * 4 {
-            return;
-        }
-        // All nodes will be looked at when these groups matter.
-        self.spread_scores(groups);
-        let scores = self.scores.iter().copied().chain(core::iter::repeat(0));
-        for (list, score) in self.lists.iter_mut().zip(scores) {
-            let keeps = score == 0 && list.lanes.len() * 2 <= self.wanted;
-            if !keeps {
-                self.entries -= list.lanes.len();
-                list.clear(UNKNOWN);
-            }
-        }
-    }
-
-    fn spread_scores(&mut self, groups: &[Evaluated]) {
-        let bound = groups.iter().map(|g| g.group as usize + 1).max().unwrap_or(0);
-        self.scores.clear();
-        self.scores.resize(bound, 0);
-        for evaluated in groups {
-            self.scores[evaluated.group as usize] =
-                u32::try_from(evaluated.score + 1).expect("weights are at most WEIGHT_MAX");
-        }
     }
 
     /// Bytes held.
     pub(super) fn resident(&self) -> usize {
         let lists: usize = self.lists.iter().map(List::resident).sum();
-        lists + self.found.capacity() * 16 + (self.scores.capacity() + self.picked.capacity()) * 4
+        let words = self.picked.capacity() + self.lanes.capacity() + self.scores.capacity();
+        lists + self.watched.capacity() * 8 + words * 4
     }
 }
 
@@ -249,37 +261,53 @@ dispatch! {
 impl Lanes {
     /// Takes in the nodes that changed since the cursor.
     pub(super) fn mend_tops(&mut self, inputs: Inputs<'_>) {
-        self.gather_dirty(inputs);
-        // Only a change of a node's own fields, or a rule about more than requests, keeps out a node that the requests fit.
-        let all = !inputs.is_plain()
-            || !self.images.is_empty()
-            || inputs.log.static_since(self.cursor);
-        let (outs, threshold) = (&self.outs, self.tops.threshold);
-        let any_out = outs.any();
-        let picked = &mut self.tops.picked;
-        picked.clear();
-        picked.resize(self.dirty.len(), 0);
-        let mut count = 0;
-        for (at, (slot, lane)) in (0..).zip(self.dirty.iter().zip(&self.mended)) {
-            picked[count] = at;
-            let look = all || *lane > threshold || *lane == 0 || (any_out && outs.has(*slot));
-            count += usize::from(look);
-        }
-        picked.truncate(count);
         let group_of = &inputs.sig.group_of;
-        touch(picked.iter().map(|at| group_of[self.dirty[*at as usize] as usize]));
-        for at in 0..count {
+        for at in self.moves..inputs.sig.moves_head() {
+            let slot = inputs.sig.moved(at);
+            let group = group_of[slot as usize];
+            if group != NO_GROUP && self.tops.list_mut(group).floor < self.tops.threshold {
+                self.tops.watch(slot);
+            }
+        }
+        self.moves = inputs.sig.moves_head();
+        self.gather_dirty(inputs);
+        self.pick(inputs);
+        let dirty = &self.dirty;
+        touch(self.tops.picked.iter().map(|at| group_of[dirty[*at as usize] as usize]));
+        let (log, until) = (inputs.log, inputs.log.head());
+        for at in 0..self.tops.picked.len() {
             let at = self.tops.picked[at] as usize;
             let slot = self.dirty[at];
             let (verdict, lane) = self.judge(slot, self.mended[at], inputs);
             let group = group_of[slot as usize];
-            if verdict != 0 || (any_out && self.outs.has(slot)) {
+            if verdict != 0 || self.outs.has(slot) {
                 self.outs.settle(slot, group, verdict, &mut self.refused);
             }
-            if lane > threshold {
-                self.tops.offer(group, lane, Source { slot, until: inputs.log.head() });
+            if lane != 0 {
+                self.tops.offer(group, lane, Source { slot, until }, log);
             }
         }
+    }
+
+    /// Picks the changed nodes that may be listed, or may have come to pass or not.
+    fn pick(&mut self, inputs: Inputs<'_>) {
+        // Only a change of a node's own fields, or a rule about more than requests, keeps out a node that the requests fit.
+        let all = !inputs.is_plain()
+            || !self.images.is_empty()
+            || inputs.log.static_since(self.cursor);
+        let mut picked = core::mem::take(&mut self.tops.picked);
+        picked.clear();
+        picked.resize(self.dirty.len(), 0);
+        let (tops, outs, any_out) = (&self.tops, &self.outs, self.outs.any());
+        let mut count = 0;
+        for (at, (slot, lane)) in (0..).zip(self.dirty.iter().zip(&self.mended)) {
+            picked[count] = at;
+            let high = *lane > tops.threshold || *lane == 0;
+            let known = tops.is_watched(*slot) || (any_out && outs.has(*slot));
+            count += usize::from(all || high || known);
+        }
+        picked.truncate(count);
+        self.tops.picked = picked;
     }
 
     /// Counts the nodes that do not pass by themselves anew, and lists none of the others.
@@ -288,9 +316,9 @@ impl Lanes {
         self.begin(Held::Tops, inputs);
         self.cells = Vec::new();
         for group in &mut self.groups {
-            (group.blocks, group.loose) = (Vec::new(), Vec::new());
+            *group = GroupLanes::default();
         }
-        self.tops.clear(slots, inputs.listed);
+        self.tops.clear(inputs.sig);
         self.outs.clear();
         for block in 0..slots / BLOCK {
             let first = block * BLOCK;
@@ -316,83 +344,114 @@ impl Lanes {
         if groups.is_empty() {
             return None;
         }
-        self.tops.trim(groups, inputs.log);
-        match self.tops.best(groups, inputs.log, inputs.vector) {
-            None => self.find_tops(groups, inputs),
-            best => best,
-        }
+        let known = self.tops.best(groups, inputs.log, inputs.vector);
+        known.or_else(|| Some(self.find_tops(groups, inputs)))
     }
 
     /// Looks at all nodes, lists the best of these groups, and gives the best of them all.
-    fn find_tops(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> Option<u64> {
+    fn find_tops(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> u64 {
         self.rebuilt = true;
-        self.tops.spread_scores(groups);
-        let highest = u64::from(self.tops.scores.iter().copied().max().unwrap_or(0)) << TIE_BITS;
-        let mut found = core::mem::take(&mut self.tops.found);
-        found.clear();
-        let wanted = self.tops.wanted;
-        let mut floor = 0_u64;
-        for block in 0..inputs.nodes.slots() / BLOCK {
-            let (mut lanes, mut refused) = ([0_u32; BLOCK], [0; Plugin::FILTERS]);
-            block_of(block, inputs, &self.images, &mut refused, &mut lanes, &mut None);
-            let groups = lanes_at(&inputs.sig.group_of, block * BLOCK);
-            // No score lifts a lower lane above the floor.
-            let least = u32::try_from((floor + (1 << TIE_BITS)).saturating_sub(highest));
-            let mut bits = above(inputs.vector, &lanes, least.unwrap_or(u32::MAX));
-            while bits != 0 {
-                let i = bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let score = self.tops.scores.get(groups[i] as usize).copied().unwrap_or(0);
-                let total = u64::from(lanes[i]) + (u64::from(score.wrapping_sub(1)) << TIE_BITS);
-                if score == 0 || total <= floor {
-                    continue;
-                }
-                let slot = u32::try_from(block * BLOCK + i).expect("slots are below NODES_MAX");
-                found.push((total, groups[i], slot));
-                if found.len() > wanted * 2 {
-                    found.select_nth_unstable_by(wanted, |a, b| b.0.cmp(&a.0));
-                    floor = found[wanted].0;
-                    found.truncate(wanted);
-                }
-            }
+        let slots = inputs.nodes.slots();
+        self.tops.know(inputs.sig);
+        self.tops.lanes.clear();
+        self.tops.lanes.resize(slots, 0);
+        for block in 0..slots / BLOCK {
+            let first = block * BLOCK;
+            let lanes = &mut self.tops.lanes[first..first + BLOCK];
+            let lanes = lanes.try_into().expect("slots come in whole blocks");
+            let mut refused = [0; Plugin::FILTERS];
+            block_of(block, inputs, &self.images, &mut refused, lanes, &mut None);
         }
-        let best = found.iter().map(|(total, ..)| *total).max();
-        self.tops.list(&found, floor, groups, inputs);
-        self.tops.found = found;
+        // More where a look at all nodes takes longer.
+        let listed = inputs.listed + slots / 256;
+        self.tops.kept = (listed / groups.len()).max(LISTED_MIN.min(inputs.listed)).max(1);
+        let best = self.tops.best_in_all(groups, &inputs.sig.group_of);
+        self.tops.list_window(groups, best, inputs);
+        self.tops.choose_threshold(inputs.sig);
         best
     }
 }
 
 impl Tops {
-    /// Lists what was found: all nodes of these groups whose total is above `floor`.
-    fn list(
-        &mut self,
-        found: &[(u64, u32, Slot)],
-        floor: u64,
-        groups: &[Evaluated],
-        inputs: Inputs<'_>,
-    ) {
-        if let Some(last) = inputs.sig.groups.len().checked_sub(1) {
-            self.list_mut(u32::try_from(last).expect("groups are at most nodes"));
-        }
-        self.threshold = UNKNOWN;
+    /// The best total of all nodes.
+    fn best_in_all(&mut self, groups: &[Evaluated], group_of: &[u32]) -> u64 {
+        let bound = groups.iter().map(|g| g.group as usize + 1).max().unwrap_or(0);
+        // One more for nodes of no group.
+        self.scores.clear();
+        self.scores.resize(bound + 1, 0);
         for evaluated in groups {
-            let score = u64::try_from(evaluated.score).expect("scores are not negative") << TIE_BITS;
-            // A lane is below `UNKNOWN` - 1: totals of 2^12 and more are not lanes.
-            let floor = u32::try_from(floor.saturating_sub(score)).unwrap_or(UNKNOWN);
+            self.scores[evaluated.group as usize] =
+                u32::try_from(evaluated.score + 1).expect("weights are at most WEIGHT_MAX");
+        }
+        let mut best = 0;
+        for (lane, group) in self.lanes.iter().zip(group_of) {
+            let score = self.scores[(*group as usize).min(bound)];
+            let total = u64::from(*lane) + (u64::from(score) << TIE_BITS);
+            best = best.max(if *lane == 0 || score == 0 { 0 } else { total });
+        }
+        best.saturating_sub(1 << TIE_BITS)
+    }
+
+    /// Lists the nodes of these groups that are within a window below the best total, and the best of those if they are many.
+    fn list_window(&mut self, groups: &[Evaluated], best: u64, inputs: Inputs<'_>) {
+        let least = best.saturating_sub(WINDOW << TIE_BITS);
+        let mut lowest = UNKNOWN;
+        for evaluated in groups {
+            let floor = least.saturating_sub(score_of(evaluated));
+            let floor = u32::try_from(floor).unwrap_or(UNKNOWN);
             self.lists[evaluated.group as usize].clear(floor);
-            self.threshold = self.threshold.min(floor);
+            lowest = lowest.min(floor);
         }
-        // A floor may always be raised. Those of other groups must not have all changes looked at.
-        for list in &mut self.lists {
-            list.floor = list.floor.max(self.threshold);
+        let lanes = core::mem::take(&mut self.lanes);
+        let until = inputs.log.head();
+        for block in 0..lanes.len() / BLOCK {
+            let first = block * BLOCK;
+            let mut bits = above(inputs.vector, lanes_at(&lanes, first), lowest);
+            while bits != 0 {
+                let at = first + bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                let group = inputs.sig.group_of[at];
+                if self.scores.get(group as usize).is_some_and(|score| *score != 0) {
+                    let slot = u32::try_from(at).expect("slots are below NODES_MAX");
+                    self.offer(group, lanes[at], Source { slot, until }, inputs.log);
+                }
+            }
         }
-        for (total, group, slot) in found {
-            let score = u64::from(self.scores[*group as usize] - 1) << TIE_BITS;
-            let lane = u32::try_from(total - score).expect("it was a lane");
-            let source = Source { slot: *slot, until: inputs.log.head() };
-            self.lists[*group as usize].push(lane, source);
+        self.lanes = lanes;
+    }
+
+    /// Chooses the threshold, and which nodes are watched: those of the groups with the lowest floors, if they are not many.
+    fn choose_threshold(&mut self, sig: &Sig) {
+        let known = |group: usize| sig.groups[group].nodes > 0 && self.lists[group].floor != UNKNOWN;
+        let mut by_floor: Vec<u32> = (0..)
+            .zip(&sig.groups)
+            .map(|(group, _)| group)
+            .filter(|group| known(*group as usize))
+            .collect();
+        by_floor.sort_unstable_by_key(|group| self.lists[*group as usize].floor);
+        let mut budget = sig.group_of.len() / WATCHED_SHARE;
+        self.threshold = UNKNOWN;
+        for group in by_floor {
+            let nodes = sig.groups[group as usize].nodes as usize;
+            if nodes > budget {
+                self.threshold = self.lists[group as usize].floor;
+                break;
+            }
+            budget -= nodes;
         }
-        self.entries = self.lists.iter().map(|list| list.lanes.len()).sum();
+        // A group without nodes is listed completely.
+        for (list, group) in self.lists.iter_mut().zip(&sig.groups) {
+            if group.nodes == 0 {
+                list.clear(0);
+            }
+        }
+        self.watched.clear();
+        self.watched.resize(sig.group_of.len().div_ceil(64), 0);
+        for (word, groups) in self.watched.iter_mut().zip(sig.group_of.chunks(64)) {
+            for (i, group) in groups.iter().enumerate() {
+                let low = self.lists.get(*group as usize).is_some_and(|l| l.floor < self.threshold);
+                *word |= u64::from(low) << i;
+            }
+        }
     }
 }
