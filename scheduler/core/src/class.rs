@@ -362,14 +362,14 @@ impl Lanes {
         }
     }
 
-    /// To mend a node takes as long as to scan a dozen. What will be mended again is worth more than that.
+    /// To mend a node takes as long as to scan a few. What will be mended again is worth more than that.
     fn is_frequent(&self, inputs: Inputs<'_>) -> bool {
-        self.usual_gap <= (inputs.nodes.slots() as u64 / 12).max(64)
+        self.usual_gap <= (inputs.nodes.slots() as u64 / 4).max(64)
     }
 
     /// Whether what is wanted is held, and the nodes that changed are known, and few.
     fn can_mend(&self, inputs: Inputs<'_>, wanted: Held) -> bool {
-        let share = if self.is_frequent(inputs) { 4 } else { 12 };
+        let share = if self.is_frequent(inputs) { 2 } else { 4 };
         let few = (inputs.nodes.slots() as u64 / share).max(64);
         self.held == wanted
             && self.sig_version == inputs.sig.version

@@ -24,6 +24,8 @@ use berth_scheduler_model::rules::Plugin;
 pub(crate) const LISTED: usize = 192;
 /// Nodes that are then listed of one group at least, if it has them.
 const LISTED_MIN: usize = 16;
+/// Entries that a list may have beyond twice those: what does not hold any more is swept off seldom.
+const SPARE: usize = 64;
 /// Groups of a signature beyond which single lanes are held instead.
 pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
 /// What is further below the best total is not listed: points.
@@ -189,7 +191,7 @@ impl Tops {
         let list = self.list_mut(group);
         if lane > list.floor {
             list.push(lane, source);
-            if list.lanes.len() >= kept * 2 {
+            if list.lanes.len() >= kept * 2 + SPARE {
                 let mut scratch = core::mem::take(&mut self.scratch);
                 self.lists[group as usize].trim(kept, log, &mut scratch);
                 self.scratch = scratch;
@@ -422,11 +424,11 @@ impl Tops {
 
     /// Chooses the threshold, and which nodes are watched: those of the groups with the lowest floors, if they are not many.
     fn choose_threshold(&mut self, sig: &Sig) {
-        let known = |group: usize| sig.groups[group].nodes > 0 && self.lists[group].floor != UNKNOWN;
+        let feasible = |group: u32| self.scores.get(group as usize).is_some_and(|s| *s != 0);
         let mut by_floor: Vec<u32> = (0..)
             .zip(&sig.groups)
             .map(|(group, _)| group)
-            .filter(|group| known(*group as usize))
+            .filter(|group| feasible(*group))
             .collect();
         by_floor.sort_unstable_by_key(|group| self.lists[*group as usize].floor);
         let mut budget = sig.group_of.len() / WATCHED_SHARE;
@@ -439,10 +441,13 @@ impl Tops {
             }
             budget -= nodes;
         }
-        // A group without nodes is listed completely.
-        for (list, group) in self.lists.iter_mut().zip(&sig.groups) {
-            if group.nodes == 0 {
+        for (group, (list, state)) in (0..).zip(self.lists.iter_mut().zip(&sig.groups)) {
+            if state.nodes == 0 {
+                // Listed completely.
                 list.clear(0);
+            } else if !self.scores.get(group).is_some_and(|score| *score != 0) {
+                // A floor may be raised at any time.
+                list.floor = list.floor.max(self.threshold);
             }
         }
         self.watched.clear();
