@@ -10,6 +10,7 @@
 //! at whatever their lane. Nothing is taken off when a node changes: an entry says up to which place of the log it holds, and is
 //! dropped if it comes to the top and the node has changed since, as in a priority queue with lazy deletion.
 
+use super::outs::Outs;
 use super::{GroupLanes, Held, Inputs, Lanes, block_of, lanes_at, touch};
 use crate::decide::Evaluated;
 use crate::log::Log;
@@ -286,6 +287,10 @@ impl Lanes {
                 self.outs.settle(slot, group, verdict, &mut self.refused);
             }
             if lane != 0 {
+                // It may have come into a group that is listed completely.
+                if self.tops.list_mut(group).floor < self.tops.threshold {
+                    self.tops.watch(slot);
+                }
                 self.tops.offer(group, lane, Source { slot, until }, log);
             }
         }
@@ -369,7 +374,7 @@ impl Lanes {
         self.tops.kept = (listed / groups.len()).max(LISTED_MIN.min(inputs.listed)).max(1);
         let best = self.tops.best_in_all(groups, &inputs.sig.group_of);
         self.tops.list_window(groups, best, inputs);
-        self.tops.choose_threshold(inputs.sig);
+        self.tops.choose_threshold(inputs.sig, &self.outs);
         best
     }
 }
@@ -423,7 +428,7 @@ impl Tops {
     }
 
     /// Chooses the threshold, and which nodes are watched: those of the groups with the lowest floors, if they are not many.
-    fn choose_threshold(&mut self, sig: &Sig) {
+    fn choose_threshold(&mut self, sig: &Sig, outs: &Outs) {
         let feasible = |group: u32| self.scores.get(group as usize).is_some_and(|s| *s != 0);
         let mut by_floor: Vec<u32> = (0..)
             .zip(&sig.groups)
@@ -442,10 +447,10 @@ impl Tops {
             budget -= nodes;
         }
         for (group, (list, state)) in (0..).zip(self.lists.iter_mut().zip(&sig.groups)) {
-            if state.nodes == 0 {
-                // Listed completely.
+            if state.nodes == outs.of_group(group) {
+                // Without a node that passes, it is listed completely.
                 list.clear(0);
-            } else if !self.scores.get(group).is_some_and(|score| *score != 0) {
+            } else if !self.scores.get(group as usize).is_some_and(|score| *score != 0) {
                 // A floor may be raised at any time.
                 list.floor = list.floor.max(self.threshold);
             }
