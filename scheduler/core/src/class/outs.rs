@@ -64,6 +64,9 @@ impl Outs {
         let (at, word, bit) = (slot as usize, slot as usize / 64, 1 << (slot % 64));
         if self.has(slot) {
             let old = self.outs[at];
+            if (old.group, old.verdict) == (group, verdict) {
+                return;
+            }
             self.by_group[old.group as usize] -= 1;
             refused[usize::from(old.verdict) - 1] -= 1;
             self.bits[word] &= !bit;

@@ -31,6 +31,11 @@ const SPARE: usize = 64;
 pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
 /// What is further below the best total is not listed: points.
 const WINDOW: u64 = 16;
+/// Lists that served so many decisions at most should have been longer; those that served so many, need not be.
+const SOON: usize = 12;
+const LATE: usize = 128;
+/// They are at most so many times as long.
+const SCALE_MAX: usize = 8;
 /// One in so many nodes may be watched.
 const WATCHED_SHARE: usize = 8;
 /// Floor of a group of whose nodes nothing is known.
@@ -132,6 +137,10 @@ pub(super) struct Tops {
     watched: Vec<u64>,
     /// Nodes listed of a group when all nodes are looked at.
     kept: usize,
+    /// Decisions since all nodes were looked at.
+    decisions: usize,
+    /// How many times as many nodes are listed: more where lists are used up soon.
+    scale: usize,
     /// Places in `dirty` that are to be looked at.
     picked: Vec<u32>,
     /// Lanes of all nodes, while they are looked at.
@@ -153,6 +162,13 @@ impl Tops {
         for list in &mut self.lists {
             list.clear(UNKNOWN);
         }
+    }
+
+    /// Lists are used up sooner while a cluster is filled than when as many pods leave as come.
+    fn rescale(&mut self) {
+        let used_up_soon = self.decisions <= SOON && self.scale < SCALE_MAX;
+        self.scale = (self.scale << u32::from(used_up_soon)).max(1);
+        self.decisions = 0;
     }
 
     /// Has a list for each group that there is.
@@ -193,6 +209,11 @@ impl Tops {
         if lane > list.floor {
             list.push(lane, source);
             if list.lanes.len() >= kept * 2 + SPARE {
+                if self.decisions >= LATE && self.scale > 1 {
+                    self.decisions = 0;
+                    self.scale /= 2;
+                    self.kept = (self.kept / 2).max(1);
+                }
                 let mut scratch = core::mem::take(&mut self.scratch);
                 self.lists[group as usize].trim(kept, log, &mut scratch);
                 self.scratch = scratch;
@@ -351,6 +372,7 @@ impl Lanes {
         if groups.is_empty() {
             return None;
         }
+        self.tops.decisions += 1;
         let known = self.tops.best(groups, inputs.log, inputs.vector);
         known.or_else(|| Some(self.find_tops(groups, inputs)))
     }
@@ -369,8 +391,9 @@ impl Lanes {
             let mut refused = [0; Plugin::FILTERS];
             block_of(block, inputs, &self.images, &mut refused, lanes, &mut None);
         }
+        self.tops.rescale();
         // More where a look at all nodes takes longer.
-        let listed = inputs.listed + slots / 256;
+        let listed = inputs.listed * self.tops.scale + slots / 256;
         self.tops.kept = (listed / groups.len()).max(LISTED_MIN.min(inputs.listed)).max(1);
         let best = self.tops.best_in_all(groups, &inputs.sig.group_of);
         self.tops.list_window(groups, best, inputs);
