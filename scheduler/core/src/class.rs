@@ -17,9 +17,9 @@ mod outs;
 mod scan;
 mod tops;
 
+use crate::decide::Evaluated;
 use crate::local::{self, At, LocalRules, Shape, Summary, single, whole_block};
 use crate::log::Log;
-use crate::decide::Evaluated;
 use crate::nodes::{Nodes, Usage, split};
 use crate::parallel::Parallel;
 use crate::sig::{NO_GROUP, PRE_FILTER, Sig, SigId};
@@ -780,8 +780,7 @@ pub(crate) fn touch(words: impl Iterator<Item = u32>) {
 }
 
 fn image_lane(score: i64) -> u32 {
-    u32::try_from(score).expect("an image score is 0..=100 times its weight")
-        << TIE_BITS
+    u32::try_from(score).expect("an image score is 0..=100 times its weight") << TIE_BITS
 }
 
 fn cells_at(cells: &[u64], first: usize) -> &[u64; BLOCK] {

@@ -520,7 +520,7 @@ impl Engine {
         self.pods.link_peer(ix, &mut self.peers);
         self.nodes.book(slot, &self.specs.get(spec).usage, true);
         let terms = self.peers.get(peer).key.terms.is_some();
-        self.log.push(slot, peer, 1, terms);
+        self.log.push(&self.nodes, slot, peer, 1, terms);
         self.hint_pod(slot, peer, true);
         self.count(spec, true);
     }
@@ -536,7 +536,7 @@ impl Engine {
         self.pods.unlink_peer(ix, &mut self.peers);
         self.nodes.book(slot, &self.specs.get(spec).usage, false);
         let terms = self.peers.get(peer).key.terms.is_some();
-        self.log.push(slot, peer, -1, terms);
+        self.log.push(&self.nodes, slot, peer, -1, terms);
         self.hint_pod(slot, peer, false);
         self.hurry_nominees(slot);
         self.count(spec, false);
@@ -643,7 +643,7 @@ impl Engine {
             self.images.update(slot, &self.nodes.node(slot).images, &node.images);
             self.nodes.replace(slot, node, &mut self.resources);
             self.columns.update(slot, Some(&self.nodes.node(slot).labels));
-            self.log.push_static(slot);
+            self.log.push_static(&self.nodes, slot);
             self.queue.hint(Hint::Node(slot));
             return;
         }
@@ -657,10 +657,10 @@ impl Engine {
         let moved = self.ties.insert(hash, &name, slot, &mut self.nodes.tie);
         for other in moved {
             self.by_tie[self.nodes.tie[other as usize] as usize] = other;
-            self.log.push(other, PeerId::NONE, 0, false);
+            self.log.push(&self.nodes, other, PeerId::NONE, 0, false);
         }
         self.by_tie[self.nodes.tie[slot as usize] as usize] = slot;
-        self.log.push_static(slot);
+        self.log.push_static(&self.nodes, slot);
         self.queue.hint(Hint::Node(slot));
         for pod in self.ghosts.remove(&name).unwrap_or_default() {
             let state = self.pods.get(pod).state;
@@ -692,7 +692,7 @@ impl Engine {
         self.images.nodes_changed();
         self.ties.remove(self.nodes.tie_hash(name), name);
         self.nodes.remove(slot);
-        self.log.push_static(slot);
+        self.log.push_static(&self.nodes, slot);
         // Domains went: the least loaded one may be another.
         self.queue.hint(Hint::Node(slot));
     }
@@ -727,7 +727,7 @@ impl Engine {
                 let slot = record.slot;
                 if core::mem::replace(&mut record.started, started) != started {
                     // Whom preemption would choose may change.
-                    self.log.push(slot, PeerId::NONE, 0, false);
+                    self.log.push(&self.nodes, slot, PeerId::NONE, 0, false);
                 }
                 return;
             }

@@ -46,6 +46,7 @@ mod specs;
 mod terms;
 mod text;
 mod ties;
+mod trail;
 mod vector;
 mod victims;
 mod volumes;

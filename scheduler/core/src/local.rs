@@ -9,6 +9,7 @@
 
 use crate::nodes::{Block, Columns, NodeEntry, Nodes, Usage, scalar_of, split};
 use crate::ties::{TIE_BITS, TIE_MAX};
+use crate::trail::Past;
 use crate::vector::dispatch;
 use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
@@ -604,6 +605,21 @@ pub(crate) fn gather(
             *lane = 0;
         }
     }
+}
+
+/// The lanes of changed nodes as they were, as [`single`] gives them one by one; `false` if it takes more than the kernel.
+pub(crate) fn past_lanes(
+    vector: crate::vector::Vector,
+    rules: &LocalRules,
+    shape: &Shape,
+    past: &Past,
+    lanes: &mut [u32; BLOCK],
+) -> bool {
+    let known = rules.kernel.is_some() && !shape.special && past.block.odd == 0;
+    if known {
+        block_lanes_fast(vector, &past.block, &past.ties, &shape.params, lanes);
+    }
+    known
 }
 
 /// The lanes of a whole block, as [`single`] gives them one by one.

@@ -4,7 +4,9 @@
 //! A ring: who falls behind by more than its length rebuilds from the tables instead.
 
 use crate::Slot;
+use crate::nodes::Nodes;
 use crate::peers::PeerId;
+use crate::trail::Trail;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -36,6 +38,7 @@ pub(crate) struct Log {
     last_static: Vec<u64>,
     /// By peer: position of its last entry, plus one.
     last_of_peer: Vec<u64>,
+    trail: Trail,
 }
 
 const LENGTH: usize = 1 << 16;
@@ -51,6 +54,7 @@ impl Log {
             last: Vec::new(),
             last_static: Vec::new(),
             last_of_peer: Vec::new(),
+            trail: Trail::default(),
         }
     }
 
@@ -66,10 +70,18 @@ impl Log {
         self.head
     }
 
-    /// Pods came or went, or usage changed.
+    /// Pods came or went, or usage changed, which `nodes` shows.
     #[inline]
-    pub(crate) fn push(&mut self, slot: Slot, peer: PeerId, delta: i32, terms: bool) {
+    pub(crate) fn push(
+        &mut self,
+        nodes: &Nodes,
+        slot: Slot,
+        peer: PeerId,
+        delta: i32,
+        terms: bool,
+    ) {
         let at = self.head;
+        self.trail.note(at, slot, nodes);
         #[expect(clippy::cast_possible_truncation, reason = "masked to the ring's length")]
         let index = at as usize & (LENGTH - 1);
         let back = self.link(peer, at);
@@ -108,8 +120,8 @@ impl Log {
     }
 
     /// The node's own fields changed: labels, taints, capacity, presence.
-    pub(crate) fn push_static(&mut self, slot: Slot) {
-        self.push(slot, PeerId::NONE, 0, false);
+    pub(crate) fn push_static(&mut self, nodes: &Nodes, slot: Slot) {
+        self.push(nodes, slot, PeerId::NONE, 0, false);
         self.static_head = self.head;
         self.last_static[slot as usize] = self.head;
     }
@@ -130,6 +142,11 @@ impl Log {
     #[inline]
     pub(crate) fn terms_since(&self, cursor: u64) -> bool {
         self.terms_head > cursor
+    }
+
+    /// The changed nodes as they were after each change, if those from `cursor` on are all still known.
+    pub(crate) fn trail(&self, cursor: u64) -> Option<&Trail> {
+        Trail::reaches(cursor, self.head).then_some(&self.trail)
     }
 
     /// Whether that node's own fields changed since `cursor`.

@@ -106,7 +106,14 @@ impl core::ops::DerefMut for Block {
 }
 
 impl Block {
-    const EMPTY: Self = Self { columns: Columns::EMPTY, live: 0, odd: 0 };
+    pub(crate) const EMPTY: Self = Self { columns: Columns::EMPTY, live: 0, odd: 0 };
+
+    /// Copies a node of another block, and whether it is odd.
+    #[inline]
+    pub(crate) fn copy_node(&mut self, to: usize, block: &Self, from: usize) {
+        self.columns.copy(to, block, from);
+        self.odd = self.odd & !(1 << to) | (block.odd >> from & 1) << to;
+    }
 }
 
 /// More places than any node can use.

@@ -13,6 +13,7 @@
 use super::outs::Outs;
 use super::{GroupLanes, Held, Inputs, Lanes, block_of, lanes_at, touch};
 use crate::decide::Evaluated;
+use crate::local;
 use crate::log::Log;
 use crate::sig::{NO_GROUP, Sig};
 use crate::ties::TIE_BITS;
@@ -26,7 +27,7 @@ pub(crate) const LISTED: usize = 192;
 /// Nodes that are then listed of one group at least, if it has them.
 const LISTED_MIN: usize = 16;
 /// Entries that a list may have beyond twice those: what does not hold any more is swept off seldom.
-const SPARE: usize = 64;
+const SPARE: usize = 48;
 /// Groups of a signature beyond which single lanes are held instead.
 pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
 /// What is further below the best total is not listed: points.
@@ -36,6 +37,8 @@ const SOON: usize = 12;
 const LATE: usize = 128;
 /// They are at most so many times as long.
 const SCALE_MAX: usize = 8;
+/// Changed nodes that are computed one by one.
+const GATHERED_MAX: u64 = 12;
 /// One in so many nodes may be watched.
 const WATCHED_SHARE: usize = 8;
 /// Floor of a group of whose nodes nothing is known.
@@ -73,14 +76,27 @@ impl List {
         self.sources.clear();
     }
 
+    /// Lists a node; the list will not be longer than `most`.
     #[inline]
-    fn push(&mut self, lane: u32, source: Source) {
+    fn push(&mut self, lane: u32, source: Source, most: usize) {
+        if self.lanes.len() == self.lanes.capacity() {
+            self.reserve(most);
+        }
         if lane > self.best {
             self.best = lane;
             self.best_at = self.lanes.len();
         }
         self.lanes.push(lane);
         self.sources.push(source);
+    }
+
+    /// Makes room in two steps to the whole: most groups are small, and those that are not should not grow for long.
+    #[cold]
+    fn reserve(&mut self, most: usize) {
+        let (have, half) = (self.lanes.len(), LISTED_MIN * 2);
+        let more = if have < half { half - have } else { most.saturating_sub(have).max(half) };
+        self.lanes.reserve_exact(more);
+        self.sources.reserve_exact(more);
     }
 
     /// Takes the best entry off.
@@ -141,8 +157,8 @@ pub(super) struct Tops {
     decisions: usize,
     /// How many times as many nodes are listed: more where lists are used up soon.
     scale: usize,
-    /// Places in `dirty` that are to be looked at.
-    picked: Vec<u32>,
+    /// Whether any is.
+    watches: bool,
     /// Lanes of all nodes, while they are looked at.
     lanes: Vec<u32>,
     /// By group: score plus one, 0 if it is not feasible.
@@ -199,16 +215,17 @@ impl Tops {
             self.watched.resize(word + 1, 0);
         }
         self.watched[word] |= 1 << (slot % 64);
+        self.watches = true;
     }
 
     /// Lists a node if it is above the floor of its group.
     #[inline]
     fn offer(&mut self, group: u32, lane: u32, source: Source, log: &Log) {
-        let kept = self.kept;
+        let (kept, most) = (self.kept, self.kept * 2 + SPARE);
         let list = self.list_mut(group);
         if lane > list.floor {
-            list.push(lane, source);
-            if list.lanes.len() >= kept * 2 + SPARE {
+            list.push(lane, source, most);
+            if list.lanes.len() >= most {
                 if self.decisions >= LATE && self.scale > 1 {
                     self.decisions = 0;
                     self.scale /= 2;
@@ -245,7 +262,7 @@ impl Tops {
     /// Bytes held.
     pub(super) fn resident(&self) -> usize {
         let lists: usize = self.lists.iter().map(List::resident).sum();
-        let words = self.picked.capacity() + self.lanes.capacity() + self.scores.capacity();
+        let words = self.lanes.capacity() + self.scores.capacity();
         lists + self.watched.capacity() * 8 + words * 4
     }
 }
@@ -282,6 +299,20 @@ dispatch! {
     fn above(lanes: &[u32; BLOCK], floor: u32) -> u64 = bits_above;
 }
 
+/// A bit for each lane above a floor, and for each that is 0.
+#[inline(always)]
+fn bits_high_or_none(lanes: &[u32; BLOCK], floor: u32) -> u64 {
+    let mut bits = 0;
+    for (i, lane) in lanes.iter().enumerate() {
+        bits |= u64::from(lane.wrapping_sub(1) >= floor) << i;
+    }
+    bits
+}
+
+dispatch! {
+    fn high_or_none(lanes: &[u32; BLOCK], floor: u32) -> u64 = bits_high_or_none;
+}
+
 impl Lanes {
     /// Takes in the nodes that changed since the cursor.
     pub(super) fn mend_tops(&mut self, inputs: Inputs<'_>) {
@@ -294,13 +325,12 @@ impl Lanes {
             }
         }
         self.moves = inputs.sig.moves_head();
-        self.gather_dirty(inputs);
-        self.pick(inputs);
-        let dirty = &self.dirty;
-        touch(self.tops.picked.iter().map(|at| group_of[dirty[*at as usize] as usize]));
+        if !self.gather_trail(inputs) {
+            self.gather_dirty(inputs);
+        }
+        touch(self.dirty.iter().map(|slot| group_of[*slot as usize]));
         let (log, until) = (inputs.log, inputs.log.head());
-        for at in 0..self.tops.picked.len() {
-            let at = self.tops.picked[at] as usize;
+        for at in 0..self.dirty.len() {
             let slot = self.dirty[at];
             let (verdict, lane) = self.judge(slot, self.mended[at], inputs);
             let group = group_of[slot as usize];
@@ -317,25 +347,59 @@ impl Lanes {
         }
     }
 
-    /// Picks the changed nodes that may be listed, or may have come to pass or not.
-    fn pick(&mut self, inputs: Inputs<'_>) {
+    /// Gathers those nodes that changed since the cursor which may be listed, or may have come to pass or not, into `dirty`, and
+    /// their lanes into `mended`; `false` if the kernel does not know all of them.
+    fn gather_trail(&mut self, inputs: Inputs<'_>) -> bool {
+        // Fewer are gathered sooner from where they are.
+        let few = inputs.log.head() - self.cursor <= GATHERED_MAX;
+        let Some(trail) = inputs.log.trail(self.cursor).filter(|_| !few) else { return false };
         // Only a change of a node's own fields, or a rule about more than requests, keeps out a node that the requests fit.
-        let all = !inputs.is_plain()
-            || !self.images.is_empty()
-            || inputs.log.static_since(self.cursor);
-        let mut picked = core::mem::take(&mut self.tops.picked);
-        picked.clear();
-        picked.resize(self.dirty.len(), 0);
-        let (tops, outs, any_out) = (&self.tops, &self.outs, self.outs.any());
-        let mut count = 0;
-        for (at, (slot, lane)) in (0..).zip(self.dirty.iter().zip(&self.mended)) {
-            picked[count] = at;
-            let high = *lane > tops.threshold || *lane == 0;
-            let known = tops.is_watched(*slot) || (any_out && outs.has(*slot));
-            count += usize::from(all || high || known);
+        let all =
+            !inputs.is_plain() || !self.images.is_empty() || inputs.log.static_since(self.cursor);
+        self.dirty.clear();
+        self.mended.clear();
+        let (mut position, head) = (self.cursor, inputs.log.head());
+        while position < head {
+            let past = trail.past(position);
+            let mut lanes = [0; BLOCK];
+            if !local::past_lanes(inputs.vector, inputs.rules, inputs.shape, past, &mut lanes) {
+                return false;
+            }
+            let first = position % BLOCK as u64;
+            let count = (BLOCK as u64 - first).min(head - position);
+            let wanted = (u64::MAX >> (BLOCK as u64 - count)) << first;
+            let mut bits = wanted;
+            if !all {
+                bits &= high_or_none(inputs.vector, &lanes, self.tops.threshold)
+                    | self.known(&past.slots);
+            }
+            while bits != 0 {
+                let i = bits.trailing_zeros();
+                bits &= bits - 1;
+                let slot = past.slots[i as usize];
+                if inputs.log.is_last(position - first + u64::from(i), slot) {
+                    self.dirty.push(slot);
+                    self.mended.push(lanes[i as usize]);
+                }
+            }
+            position += count;
         }
-        picked.truncate(count);
-        self.tops.picked = picked;
+        true
+    }
+
+    /// A bit for each of these nodes that is watched or out.
+    fn known(&self, slots: &[Slot; BLOCK]) -> u64 {
+        let mut bits = 0;
+        if self.outs.any() {
+            for (i, slot) in slots.iter().enumerate() {
+                bits |= u64::from(self.tops.is_watched(*slot) || self.outs.has(*slot)) << i;
+            }
+        } else if self.tops.watches {
+            for (i, slot) in slots.iter().enumerate() {
+                bits |= u64::from(self.tops.is_watched(*slot)) << i;
+            }
+        }
+        bits
     }
 
     /// Counts the nodes that do not pass by themselves anew, and lists none of the others.
@@ -453,15 +517,14 @@ impl Tops {
     /// Chooses the threshold, and which nodes are watched: those of the groups with the lowest floors, if they are not many.
     fn choose_threshold(&mut self, sig: &Sig, outs: &Outs) {
         let feasible = |group: u32| self.scores.get(group as usize).is_some_and(|s| *s != 0);
-        let mut by_floor: Vec<u32> = (0..)
-            .zip(&sig.groups)
-            .map(|(group, _)| group)
-            .filter(|group| feasible(*group))
-            .collect();
+        let mut by_floor = core::mem::take(&mut self.scratch);
+        by_floor.clear();
+        by_floor.extend((0..).zip(&sig.groups).map(|(group, _)| group).filter(|g| feasible(*g)));
         by_floor.sort_unstable_by_key(|group| self.lists[*group as usize].floor);
         let mut budget = sig.group_of.len() / WATCHED_SHARE;
         self.threshold = UNKNOWN;
-        for group in by_floor {
+        for group in &by_floor {
+            let group = *group;
             let nodes = sig.groups[group as usize].nodes as usize;
             if nodes > budget {
                 self.threshold = self.lists[group as usize].floor;
@@ -469,6 +532,7 @@ impl Tops {
             }
             budget -= nodes;
         }
+        self.scratch = by_floor;
         for (group, (list, state)) in (0..).zip(self.lists.iter_mut().zip(&sig.groups)) {
             if state.nodes == outs.of_group(group) {
                 // Without a node that passes, it is listed completely.
@@ -486,5 +550,6 @@ impl Tops {
                 *word |= u64::from(low) << i;
             }
         }
+        self.watches = self.watched.iter().any(|word| *word != 0);
     }
 }
