@@ -34,7 +34,7 @@ use berth_scheduler_model::pod::PreemptionPolicy;
 use berth_scheduler_model::rules::Plugin;
 use outs::Outs;
 use scan::Scan;
-pub(crate) use tops::LISTED;
+pub(crate) use tops::{LISTED, Room};
 use tops::{TOPS_GROUPS_MAX, Tops};
 
 /// Index of a class.
@@ -328,11 +328,12 @@ impl Lanes {
         let usual = self.usual_gap;
         self.usual_gap = if usual == u64::MAX { gap } else { (usual * 3 + gap) / 4 };
         let wanted = wanted(inputs, whole);
-        if self.can_mend(inputs, wanted) {
+        let listed = self.is_frequent(inputs) && (wanted != Held::Tops || self.tops.is_useful());
+        if self.can_mend(inputs, wanted) && (listed || wanted == Held::Lanes) {
             self.mend_held(inputs);
-        } else if whole || (wanted == Held::Lanes && self.is_frequent(inputs)) {
+        } else if whole || (wanted == Held::Lanes && listed) {
             self.rebuild(inputs);
-        } else if self.is_frequent(inputs) {
+        } else if listed {
             self.count_outs(inputs);
         } else {
             self.scan(inputs);
@@ -364,12 +365,12 @@ impl Lanes {
 
     /// To mend a node takes as long as to scan a few. What will be mended again is worth more than that.
     fn is_frequent(&self, inputs: Inputs<'_>) -> bool {
-        self.usual_gap <= (inputs.nodes.slots() as u64 / 4).max(64)
+        self.usual_gap <= (inputs.nodes.slots() as u64 / 2).max(64)
     }
 
     /// Whether what is wanted is held, and the nodes that changed are known, and few.
     fn can_mend(&self, inputs: Inputs<'_>, wanted: Held) -> bool {
-        let share = if self.is_frequent(inputs) { 2 } else { 4 };
+        let share = if self.is_frequent(inputs) { 1 } else { 4 };
         let few = (inputs.nodes.slots() as u64 / share).max(64);
         self.held == wanted
             && self.sig_version == inputs.sig.version
@@ -592,9 +593,14 @@ impl Lanes {
     }
 
     /// The best total of these groups, with the tie order of its node, as in a lane; `None` if there is no node.
-    pub(crate) fn best_of(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> Option<u64> {
+    pub(crate) fn best_of(
+        &mut self,
+        groups: &[Evaluated],
+        inputs: Inputs<'_>,
+        room: &mut Room,
+    ) -> Option<u64> {
         if self.held == Held::Tops {
-            return self.best_listed(groups, inputs);
+            return self.best_listed(groups, inputs, room);
         }
         let total = |evaluated: &Evaluated| {
             let score = u64::try_from(evaluated.score).expect("scores are not negative");

@@ -4,7 +4,7 @@
 //! Arithmetic: plugins podtopologyspread, interpodaffinity, tainttoleration, nodeaffinity of kube-scheduler v1.36, with their
 //! own `NormalizeScore`, over the nodes that are feasible in this decision.
 
-use crate::class::{Inputs, Lanes};
+use crate::class::{Inputs, Lanes, Room};
 use crate::math::{ln, round};
 use crate::rules::ProfileRules;
 use crate::sig::{Facts, Kind, Sig};
@@ -59,6 +59,7 @@ pub(crate) struct Decision {
     /// By group, for wide lanes: weighted score plus one, 0 if not feasible.
     by_group: Vec<u32>,
     bounds: Bounds,
+    room: Room,
 }
 
 /// What normalisation needs of the feasible groups.
@@ -233,7 +234,8 @@ impl Decision {
         if lanes.is_wide() {
             return self.best_of_all(lanes);
         }
-        lanes.best_of(&self.groups, inputs).map(|best| self.choice(best))
+        let best = lanes.best_of(&self.groups, inputs, &mut self.room);
+        best.map(|best| self.choice(best))
     }
 
     fn choice(&self, best: u64) -> Choice {

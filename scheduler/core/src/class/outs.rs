@@ -3,16 +3,28 @@
 //!
 //! How many nodes of a group pass follows from them and from the group's size, so that nothing is written for those that do.
 
-use super::{ABSENT, Verdict};
+use super::{ABSENT, NO_GROUP_HERE, Verdict};
 use crate::Slot;
 use alloc::vec::Vec;
 use berth_scheduler_model::rules::Plugin;
 
-/// The group and verdict of a node that is out.
-#[derive(Debug, Clone, Copy, Default)]
-struct Out {
-    group: u32,
-    verdict: Verdict,
+/// The group (24 bits) and verdict of a node that is out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Out(u32);
+
+impl Out {
+    fn new(group: u32, verdict: Verdict) -> Self {
+        debug_assert!(group < NO_GROUP_HERE, "classes with more groups hold single lanes");
+        Self(group << 8 | u32::from(verdict))
+    }
+
+    fn group(self) -> usize {
+        (self.0 >> 8) as usize
+    }
+
+    fn verdict(self) -> usize {
+        (self.0 & 0xff) as usize
+    }
 }
 
 /// See the module.
@@ -62,19 +74,18 @@ impl Outs {
         refused: &mut [u32; Plugin::FILTERS],
     ) {
         let (at, word, bit) = (slot as usize, slot as usize / 64, 1 << (slot % 64));
+        let new = (verdict != 0 && verdict != ABSENT).then(|| Out::new(group, verdict));
         if self.has(slot) {
             let old = self.outs[at];
-            if (old.group, old.verdict) == (group, verdict) {
+            if new == Some(old) {
                 return;
             }
-            self.by_group[old.group as usize] -= 1;
-            refused[usize::from(old.verdict) - 1] -= 1;
+            self.by_group[old.group()] -= 1;
+            refused[old.verdict() - 1] -= 1;
             self.bits[word] &= !bit;
             self.count -= 1;
         }
-        if verdict == 0 || verdict == ABSENT {
-            return;
-        }
+        let Some(new) = new else { return };
         if self.bits.len() <= word {
             self.bits.resize(word + 1, 0);
         }
@@ -85,7 +96,7 @@ impl Outs {
             self.by_group.resize(group as usize + 1, 0);
         }
         self.bits[word] |= bit;
-        self.outs[at] = Out { group, verdict };
+        self.outs[at] = new;
         self.by_group[group as usize] += 1;
         refused[usize::from(verdict) - 1] += 1;
         self.count += 1;

@@ -35,6 +35,9 @@ const WINDOW: u64 = 16;
 /// Lists that served so many decisions at most should have been longer; those that served so many, need not be.
 const SOON: usize = 12;
 const LATE: usize = 128;
+/// Lists that serve a single decision so often are not made for so many.
+const WASTED_MAX: u32 = 4;
+const PAUSE: u32 = 64;
 /// They are at most so many times as long.
 const SCALE_MAX: usize = 8;
 /// Changed nodes that are computed one by one.
@@ -157,13 +160,29 @@ pub(super) struct Tops {
     decisions: usize,
     /// How many times as many nodes are listed: more where lists are used up soon.
     scale: usize,
+    /// Times in a row that lists served a single decision.
+    wasted: u32,
+    /// Decisions for which nothing is listed, after that.
+    pause: u32,
     /// Whether any is.
     watches: bool,
-    /// Lanes of all nodes, while they are looked at.
+    scratch: Vec<u32>,
+}
+
+/// Room for a look at all nodes, of whatever class.
+#[derive(Debug, Default)]
+pub(crate) struct Room {
+    /// Lanes of all nodes.
     lanes: Vec<u32>,
     /// By group: score plus one, 0 if it is not feasible.
     scores: Vec<u32>,
-    scratch: Vec<u32>,
+}
+
+impl Room {
+    /// Whether a group's nodes were feasible.
+    fn feasible(&self, group: u32) -> bool {
+        self.scores.get(group as usize).is_some_and(|score| *score != 0)
+    }
 }
 
 fn score_of(evaluated: &Evaluated) -> u64 {
@@ -182,9 +201,19 @@ impl Tops {
 
     /// Lists are used up sooner while a cluster is filled than when as many pods leave as come.
     fn rescale(&mut self) {
+        self.wasted = if self.decisions <= 1 { self.wasted + 1 } else { 0 };
+        if self.wasted > WASTED_MAX {
+            (self.wasted, self.pause) = (0, PAUSE);
+        }
         let used_up_soon = self.decisions <= SOON && self.scale < SCALE_MAX;
         self.scale = (self.scale << u32::from(used_up_soon)).max(1);
         self.decisions = 0;
+    }
+
+    /// Whether lists are worth making for a decision.
+    pub(super) fn is_useful(&mut self) -> bool {
+        self.pause = self.pause.saturating_sub(1);
+        self.pause == 0
     }
 
     /// Has a list for each group that there is.
@@ -262,8 +291,7 @@ impl Tops {
     /// Bytes held.
     pub(super) fn resident(&self) -> usize {
         let lists: usize = self.lists.iter().map(List::resident).sum();
-        let words = self.lanes.capacity() + self.scores.capacity();
-        lists + self.watched.capacity() * 8 + words * 4
+        lists + self.watched.capacity() * 8 + self.scratch.capacity() * 4
     }
 }
 
@@ -432,25 +460,30 @@ impl Lanes {
     }
 
     /// The best node of these groups as total and lane in one word.
-    pub(super) fn best_listed(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> Option<u64> {
+    pub(super) fn best_listed(
+        &mut self,
+        groups: &[Evaluated],
+        inputs: Inputs<'_>,
+        room: &mut Room,
+    ) -> Option<u64> {
         if groups.is_empty() {
             return None;
         }
         self.tops.decisions += 1;
         let known = self.tops.best(groups, inputs.log, inputs.vector);
-        known.or_else(|| Some(self.find_tops(groups, inputs)))
+        known.or_else(|| Some(self.find_tops(groups, inputs, room)))
     }
 
     /// Looks at all nodes, lists the best of these groups, and gives the best of them all.
-    fn find_tops(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> u64 {
+    fn find_tops(&mut self, groups: &[Evaluated], inputs: Inputs<'_>, room: &mut Room) -> u64 {
         self.rebuilt = true;
         let slots = inputs.nodes.slots();
         self.tops.know(inputs.sig);
-        self.tops.lanes.clear();
-        self.tops.lanes.resize(slots, 0);
+        room.lanes.clear();
+        room.lanes.resize(slots, 0);
         for block in 0..slots / BLOCK {
             let first = block * BLOCK;
-            let lanes = &mut self.tops.lanes[first..first + BLOCK];
+            let lanes = &mut room.lanes[first..first + BLOCK];
             let lanes = lanes.try_into().expect("slots come in whole blocks");
             let mut refused = [0; Plugin::FILTERS];
             block_of(block, inputs, &self.images, &mut refused, lanes, &mut None);
@@ -459,16 +492,16 @@ impl Lanes {
         // More where a look at all nodes takes longer.
         let listed = inputs.listed * self.tops.scale + slots / 256;
         self.tops.kept = (listed / groups.len()).max(LISTED_MIN.min(inputs.listed)).max(1);
-        let best = self.tops.best_in_all(groups, &inputs.sig.group_of);
-        self.tops.list_window(groups, best, inputs);
-        self.tops.choose_threshold(inputs.sig, &self.outs);
+        let best = room.best(groups, &inputs.sig.group_of);
+        self.tops.list_window(groups, best, room, inputs);
+        self.tops.choose_threshold(inputs.sig, &self.outs, room);
         best
     }
 }
 
-impl Tops {
+impl Room {
     /// The best total of all nodes.
-    fn best_in_all(&mut self, groups: &[Evaluated], group_of: &[u32]) -> u64 {
+    fn best(&mut self, groups: &[Evaluated], group_of: &[u32]) -> u64 {
         let bound = groups.iter().map(|g| g.group as usize + 1).max().unwrap_or(0);
         // One more for nodes of no group.
         self.scores.clear();
@@ -485,9 +518,11 @@ impl Tops {
         }
         best.saturating_sub(1 << TIE_BITS)
     }
+}
 
+impl Tops {
     /// Lists the nodes of these groups that are within a window below the best total, and the best of those if they are many.
-    fn list_window(&mut self, groups: &[Evaluated], best: u64, inputs: Inputs<'_>) {
+    fn list_window(&mut self, groups: &[Evaluated], best: u64, room: &Room, inputs: Inputs<'_>) {
         let least = best.saturating_sub(WINDOW << TIE_BITS);
         let mut lowest = UNKNOWN;
         for evaluated in groups {
@@ -496,30 +531,30 @@ impl Tops {
             self.lists[evaluated.group as usize].clear(floor);
             lowest = lowest.min(floor);
         }
-        let lanes = core::mem::take(&mut self.lanes);
+        let lanes = &room.lanes;
         let until = inputs.log.head();
         for block in 0..lanes.len() / BLOCK {
             let first = block * BLOCK;
-            let mut bits = above(inputs.vector, lanes_at(&lanes, first), lowest);
+            let mut bits = above(inputs.vector, lanes_at(lanes, first), lowest);
             while bits != 0 {
                 let at = first + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 let group = inputs.sig.group_of[at];
-                if self.scores.get(group as usize).is_some_and(|score| *score != 0) {
+                if room.feasible(group) {
                     let slot = u32::try_from(at).expect("slots are below NODES_MAX");
                     self.offer(group, lanes[at], Source { slot, until }, inputs.log);
                 }
             }
         }
-        self.lanes = lanes;
     }
 
     /// Chooses the threshold, and which nodes are watched: those of the groups with the lowest floors, if they are not many.
-    fn choose_threshold(&mut self, sig: &Sig, outs: &Outs) {
-        let feasible = |group: u32| self.scores.get(group as usize).is_some_and(|s| *s != 0);
+    fn choose_threshold(&mut self, sig: &Sig, outs: &Outs, room: &Room) {
         let mut by_floor = core::mem::take(&mut self.scratch);
         by_floor.clear();
-        by_floor.extend((0..).zip(&sig.groups).map(|(group, _)| group).filter(|g| feasible(*g)));
+        by_floor.extend(
+            (0..).zip(&sig.groups).map(|(group, _)| group).filter(|group| room.feasible(*group)),
+        );
         by_floor.sort_unstable_by_key(|group| self.lists[*group as usize].floor);
         let mut budget = sig.group_of.len() / WATCHED_SHARE;
         self.threshold = UNKNOWN;
@@ -537,7 +572,7 @@ impl Tops {
             if state.nodes == outs.of_group(group) {
                 // Without a node that passes, it is listed completely.
                 list.clear(0);
-            } else if !self.scores.get(group as usize).is_some_and(|score| *score != 0) {
+            } else if !room.feasible(group) {
                 // A floor may be raised at any time.
                 list.floor = list.floor.max(self.threshold);
             }
