@@ -192,6 +192,8 @@ enum Held {
     Nothing,
     /// Each group's best lane and number of members, of one decision.
     Best,
+    /// Numbers of nodes that are out, of one decision; lanes are in the engine's [`Room`].
+    Outs,
     /// Each group's best nodes.
     Tops,
     /// Everything.
@@ -322,7 +324,7 @@ impl Lanes {
     ///
     /// By cost: mend the nodes that changed; look at all nodes and keep what is mended next time, when the class comes often;
     /// else only look for each group's best. `whole`: the lanes of all nodes will be asked for.
-    pub(crate) fn catch_up(&mut self, inputs: Inputs<'_>, whole: bool) {
+    pub(crate) fn catch_up(&mut self, inputs: Inputs<'_>, whole: bool, room: &mut Room) {
         let head = inputs.log.head();
         let gap = self.last_use.replace(head).map_or(u64::MAX, |last| head - last);
         let usual = self.usual_gap;
@@ -336,7 +338,7 @@ impl Lanes {
         } else if listed {
             self.count_outs(inputs);
         } else {
-            self.scan(inputs);
+            self.scan(inputs, room);
         }
         self.cursor = head;
     }
@@ -365,12 +367,12 @@ impl Lanes {
 
     /// To mend a node takes as long as to scan a few. What will be mended again is worth more than that.
     fn is_frequent(&self, inputs: Inputs<'_>) -> bool {
-        self.usual_gap <= (inputs.nodes.slots() as u64 / 2).max(64)
+        self.usual_gap <= (inputs.nodes.slots() as u64 / 8).max(64)
     }
 
     /// Whether what is wanted is held, and the nodes that changed are known, and few.
     fn can_mend(&self, inputs: Inputs<'_>, wanted: Held) -> bool {
-        let share = if self.is_frequent(inputs) { 1 } else { 4 };
+        let share = if self.is_frequent(inputs) { 2 } else { 12 };
         let few = (inputs.nodes.slots() as u64 / share).max(64);
         self.held == wanted
             && self.sig_version == inputs.sig.version
@@ -584,8 +586,9 @@ impl Lanes {
     /// The groups with nodes that pass by themselves, and how many.
     pub(crate) fn members<'a>(&'a self, sig: &'a Sig) -> impl Iterator<Item = (u32, u32)> + 'a {
         let live = self.live.iter().map(|group| (*group, self.groups[*group as usize].members));
-        let listed = if self.held == Held::Tops { sig.groups.as_slice() } else { &[] };
-        let passing = (0..).zip(listed).filter_map(|(group, state)| {
+        let by_outs = matches!(self.held, Held::Tops | Held::Outs);
+        let groups = if by_outs { sig.groups.as_slice() } else { &[] };
+        let passing = (0..).zip(groups).filter_map(|(group, state)| {
             let passing = state.nodes - self.outs.of_group(group);
             (passing > 0).then_some((group, passing))
         });
@@ -601,6 +604,9 @@ impl Lanes {
     ) -> Option<u64> {
         if self.held == Held::Tops {
             return self.best_listed(groups, inputs, room);
+        }
+        if self.held == Held::Outs {
+            return (!groups.is_empty()).then(|| room.best(groups, inputs));
         }
         let total = |evaluated: &Evaluated| {
             let score = u64::try_from(evaluated.score).expect("scores are not negative");

@@ -127,6 +127,11 @@ impl Decision {
         }
     }
 
+    /// Where the lanes of all nodes have room.
+    pub(crate) fn room(&mut self) -> &mut Room {
+        &mut self.room
+    }
+
     /// The smallest count of each hard constraint, as of the last evaluation.
     pub(crate) fn least(&self) -> &[i64] {
         &self.least

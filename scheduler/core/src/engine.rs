@@ -465,7 +465,7 @@ impl Engine {
             then(Found { decision, lanes: &mut lanes, inputs, nominated: None })
         } else {
             let whole = whole || !self.nominated_nodes.is_empty() || subject.nominated != NO_SLOT;
-            lanes.catch_up(inputs, whole);
+            lanes.catch_up(inputs, whole, self.decision.room());
             for slot in &self.nominated_nodes {
                 let on = ground.nominees(asking, *slot);
                 if on.is_empty() {

@@ -65,6 +65,14 @@ impl Outs {
         self.by_group.get(group as usize).copied().unwrap_or(0)
     }
 
+    /// One more node of a group is out; which one is not kept.
+    pub(super) fn count(&mut self, group: u32, nodes: u32) {
+        if self.by_group.len() <= group as usize {
+            self.by_group.resize(group as usize + 1, 0);
+        }
+        self.by_group[group as usize] += nodes;
+    }
+
     /// A node's verdict and group are now these; a verdict of 0, or a free slot, takes it off. Keeps `refused` in step.
     pub(super) fn settle(
         &mut self,

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! One pass over nodes that finds each group's best lane and number of members, and keeps nothing of single nodes.
+//! One pass over all nodes for one decision, of which nothing is kept: each group's best lane and number of members, or where the
+//! groups are many, all lanes and the numbers of nodes that are out.
 
+use super::tops::Room;
 use super::{GroupLanes, Held, Inputs, Lanes, block_of, lanes_at};
 use crate::parallel::{Parallel, for_each};
-use crate::sig::Sig;
-use crate::vector::{Vector, dispatch};
+use crate::sig::{NO_GROUP, Sig};
+use crate::vector::dispatch;
 use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
 use berth_scheduler_model::rules::Plugin;
 use core::ops::Range;
 
-/// Of so many groups at most, each is looked for in all lanes of a block; of more, the group of each lane is looked up.
+/// Of so many groups at most, each is looked for in all lanes of a block; of more, scores are looked up once they are known.
 const SIEVED_MAX: usize = 16;
 
 /// Raises the best lane, and counts the members, of each wanted group in a block.
@@ -41,36 +43,38 @@ dispatch! {
 /// So many blocks at least are shared out over threads: to hand work over takes as long as to scan a few dozen.
 pub(super) const SHARED_MIN: usize = 256;
 
-/// What a scan has found in some blocks: by place in `wanted` if the groups are few, else by group with one more place for slots
-/// without one.
+/// What a scan has found in some blocks.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
-    pub(super) blocks: Range<usize>,
-    pub(super) wanted: Vec<u32>,
-    pub(super) best: Vec<u32>,
-    pub(super) members: Vec<u32>,
-    pub(super) refused: [u32; Plugin::FILTERS],
+    blocks: Range<usize>,
+    /// Groups with nodes, if they are few.
+    wanted: Vec<u32>,
+    /// By place in `wanted`.
+    best: Vec<u32>,
+    members: Vec<u32>,
+    /// By group, if they are many: nodes that are out.
+    outs: Vec<u32>,
+    refused: [u32; Plugin::FILTERS],
 }
 
 impl Scan {
-    pub(super) fn begin(&mut self, sig: &Sig, blocks: Range<usize>) {
+    fn begin(&mut self, sig: &Sig, blocks: Range<usize>) {
         self.blocks = blocks;
         self.refused = [0; Plugin::FILTERS];
         self.wanted.clear();
-        let with_nodes = (0..).zip(&sig.groups).filter(|(_, group)| group.nodes > 0);
-        self.wanted.extend(with_nodes.map(|(group, _)| group).take(SIEVED_MAX + 1));
-        let sieved = (1..=SIEVED_MAX).contains(&self.wanted.len());
-        let places = if sieved { self.wanted.len() } else { sig.groups.len() + 1 };
-        if !sieved {
-            self.wanted.clear();
-        }
-        for sums in [&mut self.best, &mut self.members] {
+        self.wanted.extend(with_nodes(sig).take(SIEVED_MAX + 1));
+        for (sums, places) in [
+            (&mut self.best, self.wanted.len()),
+            (&mut self.members, self.wanted.len()),
+            (&mut self.outs, sig.groups.len()),
+        ] {
             sums.clear();
             sums.resize(places, 0);
         }
     }
 
-    pub(super) fn run(&mut self, inputs: Inputs<'_>, images: &[(Slot, i64)]) {
+    /// Finds the best lane and the number of members of each of a few groups.
+    fn sieve(&mut self, inputs: Inputs<'_>, images: &[(Slot, i64)]) {
         let one_group = self.wanted.len() == 1;
         for block in self.blocks.clone() {
             let mut lanes = [0_u32; BLOCK];
@@ -80,34 +84,41 @@ impl Scan {
                 self.members[0] += found.fitting;
             } else {
                 let groups = lanes_at(&inputs.sig.group_of, block * BLOCK);
-                self.take(inputs.vector, &lanes, groups);
+                let (best, members) = (&mut self.best, &mut self.members);
+                sieve(inputs.vector, &lanes, groups, &self.wanted, best, members);
             }
         }
     }
 
-    /// Takes a block in.
-    fn take(&mut self, vector: Vector, lanes: &[u32; BLOCK], groups: &[u32; BLOCK]) {
-        if !self.wanted.is_empty() {
-            sieve(vector, lanes, groups, &self.wanted, &mut self.best, &mut self.members);
-            return;
-        }
-        let nowhere = self.best.len() - 1;
-        for i in 0..BLOCK {
-            let group = (groups[i] as usize).min(nowhere);
-            self.best[group] = self.best[group].max(lanes[i]);
-            self.members[group] += u32::from(lanes[i] != 0);
+    /// Computes all lanes, and counts the nodes of each of many groups that are out.
+    fn compute(&mut self, inputs: Inputs<'_>, images: &[(Slot, i64)], lanes: &mut [u32]) {
+        for (block, lanes) in self.blocks.clone().zip(lanes.chunks_exact_mut(BLOCK)) {
+            let lanes: &mut [u32; BLOCK] = lanes.try_into().expect("slots come in whole blocks");
+            let found = block_of(block, inputs, images, &mut self.refused, &mut *lanes, &mut None);
+            if found.fitting as usize == BLOCK {
+                continue;
+            }
+            let groups = lanes_at(&inputs.sig.group_of, block * BLOCK);
+            for (lane, group) in lanes.iter().zip(groups) {
+                if *lane == 0 && *group != NO_GROUP {
+                    self.outs[*group as usize] += 1;
+                }
+            }
         }
     }
 }
 
+/// Groups that have nodes.
+fn with_nodes(sig: &Sig) -> impl Iterator<Item = u32> {
+    let groups = (0..).zip(&sig.groups);
+    groups.filter(|(_, group)| group.nodes > 0).map(|(group, _)| group)
+}
+
 impl Lanes {
-    /// Finds each group's best lane and number of members, and keeps nothing else.
-    pub(super) fn scan(&mut self, inputs: Inputs<'_>) {
-        self.reset(Held::Best);
-        let groups = inputs.sig.groups.len();
-        if self.groups.len() < groups {
-            self.groups.resize_with(groups, GroupLanes::default);
-        }
+    /// Finds what a decision needs in one pass, and keeps nothing else.
+    pub(super) fn scan(&mut self, inputs: Inputs<'_>, room: &mut Room) {
+        let sieved = with_nodes(inputs.sig).take(SIEVED_MAX + 1).count() <= SIEVED_MAX;
+        self.reset(if sieved { Held::Best } else { Held::Outs });
         let blocks = inputs.nodes.slots() / BLOCK;
         let threads = inputs.parallel.filter(|_| blocks >= SHARED_MIN);
         let mut scans = core::mem::take(&mut self.scans);
@@ -116,9 +127,29 @@ impl Lanes {
         for (at, scan) in scans.iter_mut().enumerate() {
             scan.begin(inputs.sig, at * share..((at + 1) * share).min(blocks));
         }
+        if !sieved {
+            room.resize(inputs.nodes.slots());
+        }
+        let images = &self.images;
         match threads {
-            Some(threads) => for_each(threads, &mut scans, |scan| scan.run(inputs, &self.images)),
-            None => scans[0].run(inputs, &self.images),
+            None if sieved => scans[0].sieve(inputs, images),
+            None => scans[0].compute(inputs, images, room.lanes_mut()),
+            Some(threads) if sieved => {
+                for_each(threads, &mut scans, |scan| scan.sieve(inputs, images));
+            }
+            Some(threads) => {
+                let parts = room.lanes_mut().chunks_mut((share * BLOCK).max(1));
+                let mut parts: Vec<_> = scans.iter_mut().zip(parts).collect();
+                for_each(threads, &mut parts, |(scan, lanes)| scan.compute(inputs, images, lanes));
+            }
+        }
+        if sieved {
+            let groups = inputs.sig.groups.len();
+            if self.groups.len() < groups {
+                self.groups.resize_with(groups, GroupLanes::default);
+            }
+        } else {
+            self.outs.clear();
         }
         for scan in &scans {
             self.take_scanned(scan);
@@ -131,14 +162,19 @@ impl Lanes {
         for (all, part) in self.refused.iter_mut().zip(scan.refused) {
             *all += part;
         }
-        for (at, members) in scan.members.iter().enumerate().filter(|(_, members)| **members > 0) {
-            let number = scan.wanted.get(at).map_or(at, |group| *group as usize);
-            let group = &mut self.groups[number];
-            if group.members == 0 {
-                self.live.push(u32::try_from(number).expect("groups are at most nodes"));
+        if self.held == Held::Outs {
+            for (group, outs) in (0..).zip(&scan.outs).filter(|(_, outs)| **outs > 0) {
+                self.outs.count(group, *outs);
             }
-            group.members += *members;
-            group.best = group.best.max(scan.best[at]);
+            return;
+        }
+        for (at, group) in scan.wanted.iter().enumerate().filter(|(at, _)| scan.members[*at] > 0) {
+            let lanes = &mut self.groups[*group as usize];
+            if lanes.members == 0 {
+                self.live.push(*group);
+            }
+            lanes.members += scan.members[at];
+            lanes.best = lanes.best.max(scan.best[at]);
         }
     }
 }

@@ -479,8 +479,7 @@ impl Lanes {
         self.rebuilt = true;
         let slots = inputs.nodes.slots();
         self.tops.know(inputs.sig);
-        room.lanes.clear();
-        room.lanes.resize(slots, 0);
+        room.resize(slots);
         for block in 0..slots / BLOCK {
             let first = block * BLOCK;
             let lanes = &mut room.lanes[first..first + BLOCK];
@@ -492,7 +491,7 @@ impl Lanes {
         // More where a look at all nodes takes longer.
         let listed = inputs.listed * self.tops.scale + slots / 256;
         self.tops.kept = (listed / groups.len()).max(LISTED_MIN.min(inputs.listed)).max(1);
-        let best = room.best(groups, &inputs.sig.group_of);
+        let best = room.best(groups, inputs);
         self.tops.list_window(groups, best, room, inputs);
         self.tops.choose_threshold(inputs.sig, &self.outs, room);
         best
@@ -500,24 +499,45 @@ impl Lanes {
 }
 
 impl Room {
-    /// The best total of all nodes.
-    fn best(&mut self, groups: &[Evaluated], group_of: &[u32]) -> u64 {
-        let bound = groups.iter().map(|g| g.group as usize + 1).max().unwrap_or(0);
-        // One more for nodes of no group.
+    /// Makes room for the lanes of so many nodes.
+    pub(super) fn resize(&mut self, slots: usize) {
+        self.lanes.resize(slots, 0);
+    }
+
+    /// The lanes of all nodes.
+    pub(super) fn lanes_mut(&mut self) -> &mut [u32] {
+        &mut self.lanes
+    }
+
+    /// The best total of all nodes, as total and lane in one word.
+    pub(super) fn best(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> u64 {
+        // Nodes of other groups, and of none, have a score of 0.
         self.scores.clear();
-        self.scores.resize(bound + 1, 0);
+        self.scores.resize(inputs.sig.groups.len() + 1, 0);
         for evaluated in groups {
             self.scores[evaluated.group as usize] =
                 u32::try_from(evaluated.score + 1).expect("weights are at most WEIGHT_MAX");
         }
-        let mut best = 0;
-        for (lane, group) in self.lanes.iter().zip(group_of) {
-            let score = self.scores[(*group as usize).min(bound)];
-            let total = u64::from(*lane) + (u64::from(score) << TIE_BITS);
-            best = best.max(if *lane == 0 || score == 0 { 0 } else { total });
-        }
+        let best = best_total(inputs.vector, &self.lanes, &inputs.sig.group_of, &self.scores);
         best.saturating_sub(1 << TIE_BITS)
     }
+}
+
+/// The largest sum of lane and score (which counts 1 more than it is); a lane or score of 0 does not count.
+#[inline(always)]
+fn largest_total(lanes: &[u32], groups: &[u32], scores: &[u32]) -> u64 {
+    let none = scores.len() - 1;
+    let mut best = 0;
+    for (lane, group) in lanes.iter().zip(groups) {
+        let score = scores[(*group as usize).min(none)];
+        let total = u64::from(*lane) + (u64::from(score) << TIE_BITS);
+        best = best.max(if *lane == 0 || score == 0 { 0 } else { total });
+    }
+    best
+}
+
+dispatch! {
+    fn best_total(lanes: &[u32], groups: &[u32], scores: &[u32]) -> u64 = largest_total;
 }
 
 impl Tops {
