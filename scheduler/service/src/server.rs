@@ -11,6 +11,7 @@ mod history;
 mod http;
 mod inbox;
 mod metrics;
+mod reading;
 mod round;
 mod run;
 mod status;

@@ -7,14 +7,13 @@
 
 use super::history::History;
 use super::inbox::Core;
+use super::reading::Reading;
 use super::round::Round;
 use super::status;
-use super::stream::Stream;
 use super::{Data, Recovered};
-use crate::sequencer::record::Reader;
-use crate::sequencer::{Accepting, Cursor, Options, Restore, Span};
+use crate::sequencer::{Accepting, Cursor, Options, Span};
 use berth_scheduler_journal::snapshot::{Chunk, Put, Snapshot};
-use berth_scheduler_journal::{Journal, OpenError, Options as Sizes, Replay, Report, State, Stats};
+use berth_scheduler_journal::{Journal, OpenError, Options as Sizes, Report, State, Stats};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,37 +26,6 @@ pub(super) struct OpenFailed {
     pub(super) source: OpenError,
 }
 
-struct Reading<'a> {
-    options: Options,
-    restore: Restore<Arc<Stream>>,
-    history: &'a History,
-}
-
-impl Replay for Reading<'_> {
-    fn begin(&mut self) {
-        self.restore = Restore::new(self.options.clone());
-        self.history.begin(0);
-    }
-
-    fn chunk(&mut self, mut bytes: &[u8]) -> Result<(), String> {
-        while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
-            let length = u32::from_le_bytes(*length) as usize;
-            let (slice, rest) = rest.split_at_checked(length).ok_or("a slice is cut")?;
-            self.restore.batch(slice)?;
-            bytes = rest;
-        }
-        Ok(())
-    }
-
-    fn batch(&mut self, _: u64, bytes: &[u8]) -> Result<(), String> {
-        self.restore.batch(bytes)?;
-        let before = Reader::new(bytes).map_err(|error| error.to_string())?.base();
-        let last = self.restore.revision();
-        self.history.publish(Span { before, last }, Bytes::copy_from_slice(bytes));
-        Ok(())
-    }
-}
-
 /// Opens a journal; gives back the sequencer as it was.
 pub(super) fn open(
     data: &Data,
@@ -65,8 +33,7 @@ pub(super) fn open(
     history: &Arc<History>,
 ) -> Result<(Core, Durable, Recovered), OpenFailed> {
     let begun = Instant::now();
-    let restore = Restore::new(options.clone());
-    let mut reading = Reading { options, restore, history };
+    let mut reading = Reading::new(options, history);
     let publish = Arc::clone(history);
     let completion = Box::new(move |mut round: Round, result: Result<(), _>| {
         let failed = result.is_err().then(|| status::journal_failed(None));
@@ -80,7 +47,7 @@ pub(super) fn open(
         }
     };
     let (journal, report) = opened.map_err(|source| OpenFailed { source })?;
-    let core = reading.restore.finish();
+    let core = reading.finish();
     let stats = core.stats();
     let recovered = Recovered {
         revision: core.revision(),
