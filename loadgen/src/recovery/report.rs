@@ -88,8 +88,7 @@ fn memory(usage: &Usage) -> String {
 
 /// For machines.
 pub fn figures(report: &Report) -> Vec<Figure> {
-    let figure =
-        |metric, value, unit| Figure { name: "recovery".to_owned(), metric, value, unit };
+    let figure = |metric, value, unit| Figure { name: "recovery".to_owned(), metric, value, unit };
     let (slowest, fastest) = report.slowest_and_fastest();
     vec![
         figure("recovery_slowest_us", slowest, "us"),
@@ -116,7 +115,9 @@ mod tests {
             ..Report::default()
         };
         let text = text(&report);
-        for part in ["1,000,000 pods", "300 MiB, at most 400", "back after 1.50 s", "FAILED   a pod"] {
+        for part in
+            ["1,000,000 pods", "300 MiB, at most 400", "back after 1.50 s", "FAILED   a pod"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
         assert_eq!(figures(&report)[0].value, 1_500_000.0);

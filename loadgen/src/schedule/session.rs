@@ -140,8 +140,7 @@ pub async fn compare_pods(
 ) -> Result<(), Error> {
     let mut token = String::new();
     loop {
-        let request =
-            v1::ListPodsRequest { page_token: token, ..v1::ListPodsRequest::default() };
+        let request = v1::ListPodsRequest { page_token: token, ..v1::ListPodsRequest::default() };
         let page = client.list_pods(request).await.map_err(Error::call("ListPods"))?.into_inner();
         for pod in page.pods {
             match expected.remove(&pod.uid) {

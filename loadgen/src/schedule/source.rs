@@ -88,8 +88,7 @@ impl Crowded {
             let order = specs[from..].iter().chain(&specs[..from]);
             order.cycle().take(names.len())
         });
-        let resident =
-            (0..pods).zip(names.iter().cycle()).zip(rounds).map(pod).collect();
+        let resident = (0..pods).zip(names.iter().cycle()).zip(rounds).map(pod).collect();
         Self { workload, resident }
     }
 }

@@ -71,7 +71,8 @@ impl<T> Paged<T> {
 
     /// Bytes held.
     pub fn resident(&self) -> usize {
-        self.pages.capacity() * size_of::<Box<[T; PAGE]>>() + self.pages.len() * PAGE * size_of::<T>()
+        self.pages.capacity() * size_of::<Box<[T; PAGE]>>()
+            + self.pages.len() * PAGE * size_of::<T>()
     }
 }
 

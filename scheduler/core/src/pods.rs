@@ -113,11 +113,6 @@ impl Pods {
         &self.hasher
     }
 
-    /// Makes room for so many pods in all.
-    pub(crate) fn reserve(&mut self, pods: usize) {
-        self.by_uid.reserve(pods);
-    }
-
     /// A new pending pod; its uid must not be known.
     pub(crate) fn insert(&mut self, uid: &str, name: &str, spec: SpecIx) -> PodIx {
         self.insert_hashed(self.hasher.hash(uid), uid, name, spec)

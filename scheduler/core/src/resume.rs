@@ -2,8 +2,8 @@
 //! What a service needs that keeps books beside the engine's, and comes back after a restart: records by number, names of nodes
 //! that are gone, and decisions put back as they were.
 
-use crate::engine::Engine;
 use crate::Slot;
+use crate::engine::Engine;
 use crate::peers::PeerId;
 use crate::pods::{NO_SLOT, PodIx, PodState};
 use crate::queue::QueuePart;
@@ -136,7 +136,10 @@ impl Engine {
         pods.sort_unstable();
         for (slot, pod) in pods {
             // Its record may be another pod's by now, or no one's.
-            if self.pods.at(pod.0).is_some() && self.is_unseated(pod) && self.pods.get(pod).slot == slot {
+            if self.pods.at(pod.0).is_some()
+                && self.is_unseated(pod)
+                && self.pods.get(pod).slot == slot
+            {
                 let state = self.pods.get(pod).state;
                 self.put_on(pod, slot, state);
             }

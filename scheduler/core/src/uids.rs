@@ -88,7 +88,11 @@ impl Uids {
 
     /// The pod with that uid; `is_it` compares the uid itself.
     #[inline]
-    pub(crate) fn find(&self, hash: UidHash, mut is_it: impl FnMut(PodIx) -> bool) -> Option<PodIx> {
+    pub(crate) fn find(
+        &self,
+        hash: UidHash,
+        mut is_it: impl FnMut(PodIx) -> bool,
+    ) -> Option<PodIx> {
         let (part, hash) = split(hash);
         let found = self.parts[part]
             .find(Entry::spread(hash), |entry| entry.hash == hash && is_it(entry.pod));
@@ -114,17 +118,6 @@ impl Uids {
         {
             found.remove();
             self.len -= 1;
-        }
-    }
-
-    /// Makes room for so many pods in all.
-    pub(crate) fn reserve(&mut self, pods: usize) {
-        // Somewhat more than their share, for the tables that get more than others.
-        let share = pods / PARTS;
-        let each = share + share / 16;
-        for part in self.parts.iter_mut() {
-            let more = each.saturating_sub(part.len());
-            part.reserve(more, |entry| Entry::spread(entry.hash));
         }
     }
 
@@ -164,17 +157,5 @@ mod tests {
             let found = table.find(hasher.hash(uid), is(uid));
             assert_eq!(found, (at % 2 == 1).then_some(PodIx(at)));
         }
-    }
-
-    #[test]
-    fn room_that_was_made_is_enough() {
-        let hasher = UidHasher(Hasher::new(3));
-        let mut table = Uids::default();
-        table.reserve(100_000);
-        let before = table.resident();
-        for pod in 0..100_000 {
-            table.insert(hasher.hash(&format!("{pod}")), PodIx(pod));
-        }
-        assert_eq!(table.resident(), before);
     }
 }

@@ -70,9 +70,7 @@ impl<R: Clone> Restore<R> {
                 self.forget(hash, steps.text(uid));
                 Ok(())
             }
-            Step::Object { node, change, bytes } => {
-                self.object(node, *change, steps.bytes(&bytes))
-            }
+            Step::Object { node, change, bytes } => self.object(node, *change, steps.bytes(&bytes)),
             Step::Record { base, bytes } => {
                 let mut reader = Reader::resume(steps.bytes(&bytes), base);
                 match reader.record().map_err(|error| error.to_string())? {
@@ -225,7 +223,10 @@ impl<R: Clone> Restore<R> {
         let plain = placed.started.is_none() && !placed.terminating;
         let slot = sequencer.engine.find_node(placed.node).filter(|_| plain);
         let bound = slot.and_then(|slot| {
-            sequencer.engine.bind(id, sequencer.specs.spec(spec), slot, state(placed.lease_until)).ok()
+            sequencer
+                .engine
+                .bind(id, sequencer.specs.spec(spec), slot, state(placed.lease_until))
+                .ok()
         });
         let pod = match bound {
             Some(pod) => pod,
@@ -307,7 +308,8 @@ impl<R: Clone> Restore<R> {
         }
         self.sequencer.engine.apply(event);
         if let Some(number) = node {
-            let entry = self.nodes.get_mut(number as usize).ok_or("a node's number is not known")?;
+            let entry =
+                self.nodes.get_mut(number as usize).ok_or("a node's number is not known")?;
             entry.1 = self.sequencer.engine.find_node(&entry.0);
         }
         Ok(())

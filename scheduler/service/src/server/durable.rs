@@ -29,6 +29,7 @@ pub(super) struct OpenFailed {
 /// Opens a journal; gives back the sequencer as it was.
 pub(super) fn open(
     data: &Data,
+    sizes: Sizes,
     options: Options,
     history: &Arc<History>,
 ) -> Result<(Core, Durable, Recovered), OpenFailed> {
@@ -40,10 +41,10 @@ pub(super) fn open(
         round.deliver(&publish, failed.as_ref());
     });
     let opened = match data {
-        Data::Folder(path) => Journal::open(path, Sizes::default(), &mut reading, completion),
+        Data::Folder(path) => Journal::open(path, sizes, &mut reading, completion),
         Data::Disk(disk, store) => {
             let (disk, store) = (Arc::clone(disk), Arc::clone(store));
-            Journal::open_on(disk, store, Sizes::default(), &mut reading, completion)
+            Journal::open_on(disk, store, sizes, &mut reading, completion)
         }
     };
     let (journal, report) = opened.map_err(|source| OpenFailed { source })?;
@@ -198,6 +199,11 @@ impl Durable {
         }
         self.saving = Some(saving);
         true
+    }
+
+    /// Whether work has to wait until the snapshot that is being written is done.
+    pub(super) fn is_pressed(&mut self) -> bool {
+        self.journal.is_pressed()
     }
 
     /// Whether a snapshot is being taken.

@@ -42,14 +42,7 @@ impl<'a> Reading<'a> {
     pub(super) fn new(options: Options, history: &'a History) -> Self {
         let state = Restore::new(options.clone());
         let ahead = state.ahead();
-        Self {
-            options,
-            history,
-            ahead,
-            steps: Steps::default(),
-            behind: None,
-            state: Some(state),
-        }
+        Self { options, history, ahead, steps: Steps::default(), behind: None, state: Some(state) }
     }
 
     /// The state as it was.

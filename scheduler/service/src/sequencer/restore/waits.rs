@@ -55,7 +55,8 @@ impl WaitList {
             return None;
         }
         let list = &self.list;
-        let found = self.ids.find_entry(hash.bits(), |(_, at)| is(&list[*at as usize], uid)).ok()?;
+        let found =
+            self.ids.find_entry(hash.bits(), |(_, at)| is(&list[*at as usize], uid)).ok()?;
         let ((_, at), _) = found.remove();
         self.free.push(at);
         self.list[at as usize].take()
