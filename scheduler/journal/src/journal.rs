@@ -254,12 +254,13 @@ impl<T: Send + 'static> Journal<T> {
         if self.snapshots.thread.is_some() || new == 0 || self.number < self.snapshots.not_before {
             return false;
         }
-        let log = self.archive.bytes();
+        // Segments that are about to be removed are no reason for another snapshot.
+        let log = self.archive.bytes_after(counts.map_or(0, |manifest| manifest.start));
         let limit = self.options.floor_bytes.max(state_bytes + state_bytes / 5 * 3);
         // On a full disk a snapshot may be what makes room.
         let squeezed = self.state() == State::Full && log > state_bytes;
         // A segment at least is to be won, however wrong the caller's idea of its size is.
-        let large = log > self.options.segment_bytes / 2 && self.disk_bytes() > limit;
+        let large = log > self.options.segment_bytes / 2 && self.disk_bytes(log) > limit;
         large || squeezed
     }
 
@@ -268,10 +269,10 @@ impl<T: Send + 'static> Journal<T> {
         self.snapshots.told.saturating_mul(self.snapshots.permille) / 1_000
     }
 
-    /// Log and snapshot, with what is allocated.
-    fn disk_bytes(&self) -> u64 {
+    /// What is on disk with so many bytes of closed segments.
+    fn disk_bytes(&self, log: u64) -> u64 {
         let snapshot = self.snapshots.counts.map_or(0, |manifest| manifest.bytes);
-        self.archive.bytes() + 2 * self.options.segment_bytes + snapshot
+        log + 2 * self.options.segment_bytes + snapshot
     }
 
     /// Whether nothing should be submitted until the snapshot that is being written is done: the log has grown as much beside it
@@ -294,7 +295,8 @@ impl<T: Send + 'static> Journal<T> {
         let state_bytes = self.state_bytes();
         let floor = self.options.floor_bytes;
         let bound = (3 * state_bytes).max(state_bytes + floor + floor / 2);
-        let taken = self.disk_bytes() + state_bytes + state_bytes / 20 + STORE_BYTES;
+        let taken =
+            self.disk_bytes(self.archive.bytes()) + state_bytes + state_bytes / 20 + STORE_BYTES;
         self.snapshots.told_at_begin = self.snapshots.told;
         let growth = bound.saturating_sub(taken).max(self.options.segment_bytes / 2);
         self.snapshots.frames_max = self.shared.frame_bytes.load(Ordering::Relaxed) + growth;

@@ -31,7 +31,7 @@ const REST: Duration = Duration::from_millis(500);
 const NAP: Duration = Duration::from_millis(1);
 /// How long slices of a snapshot are taken between two rounds: the sooner it is done, the less the log grows beside it.
 const SAVING: Duration = Duration::from_millis(1);
-/// How often the journal's counts are published, and a snapshot considered.
+/// How often the journal's counts are published.
 const CHORES: Duration = Duration::from_millis(100);
 
 /// The sequencer with its surroundings.
@@ -251,8 +251,8 @@ impl Running {
         let Some(durable) = &mut self.durable else { return false };
         if due {
             self.shared.publish(durable.stats());
-            durable.consider_snapshot(&mut self.core);
         }
+        durable.consider_snapshot(&mut self.core);
         let begun = Instant::now();
         while durable.save(&mut self.core) {
             if begun.elapsed() > SAVING {
