@@ -603,7 +603,10 @@ impl Engine {
     pub(crate) fn nominate(&mut self, pod: PodIx, slot: Slot) {
         drop_from(&mut self.awaiting, pod);
         let old = core::mem::replace(&mut self.pods.get_mut(pod).nominated, slot);
+        self.queue.set_apart(pod, slot != NO_SLOT);
         if old != NO_SLOT {
+            // Room that was held for it may do for others.
+            self.queue.hint(Hint::Node(old));
             let nominees = &mut self.nodes.entry_mut(old).nominees;
             nominees.retain(|other| *other != pod);
             if nominees.is_empty() {

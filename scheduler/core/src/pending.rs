@@ -193,7 +193,8 @@ impl Engine {
 
     /// Pods of a class whose number changed go to the new one.
     fn move_class(&mut self, old: ClassId, new: ClassId) {
-        for pod in self.queue.of_class(old) {
+        let apart = self.queue.apart_of_class(old);
+        for pod in self.queue.of_class(old).into_iter().chain(apart) {
             let ix = self.pods.get(pod).spec;
             let Some(class) = self.class_of(ix) else { continue };
             if class != old {
