@@ -111,7 +111,7 @@ struct Snapshots {
     /// Bytes that the state was said to have when one was last due, and what a byte of that turned out to take, in thousandths.
     told: u64,
     told_at_begin: u64,
-    permille: u64,
+    permille: Option<u64>,
     /// Bytes of frames, since the journal was opened, at which the log has grown enough beside the one being written.
     frames_max: u64,
     done: u64,
@@ -122,6 +122,12 @@ struct Snapshots {
 const STORE_BYTES: u64 = 1 << 20;
 /// After a snapshot has failed, so many batches pass before the next is tried.
 const RETRY_AFTER: u64 = 1_000;
+
+/// What a byte of a state of that size takes in a snapshot. No state takes so much less or more than it was said to, but one that
+/// shrank meanwhile might seem to.
+fn permille(snapshot_bytes: u64, told: u64) -> u64 {
+    (snapshot_bytes * 1_000 / told.max(1)).clamp(250, 4_000)
+}
 
 impl<T: Send + 'static> Journal<T> {
     /// Opens the journal in a folder, made if it is not there, and gives its content back through `replay`.
@@ -180,7 +186,7 @@ impl<T: Send + 'static> Journal<T> {
             not_before: 0,
             told: 0,
             told_at_begin: 0,
-            permille: 1_000,
+            permille: None,
             frames_max: u64::MAX,
             done: 0,
             failed: 0,
@@ -248,8 +254,12 @@ impl<T: Send + 'static> Journal<T> {
     pub fn snapshot_due(&mut self, state_bytes: u64) -> bool {
         self.reap();
         self.snapshots.told = state_bytes;
-        let state_bytes = self.state_bytes();
         let counts = self.snapshots.counts;
+        if let (None, Some(manifest)) = (self.snapshots.permille, counts) {
+            // It was found when the journal was opened, with a state that is not much older than this one.
+            self.snapshots.permille = Some(permille(manifest.bytes, state_bytes));
+        }
+        let state_bytes = self.state_bytes();
         let new = self.number - counts.map_or(0, |manifest| manifest.start);
         if self.snapshots.thread.is_some() || new == 0 || self.number < self.snapshots.not_before {
             return false;
@@ -266,7 +276,8 @@ impl<T: Send + 'static> Journal<T> {
 
     /// What the state takes in a snapshot: what it was said to be, corrected by what the last one showed.
     fn state_bytes(&self) -> u64 {
-        self.snapshots.told.saturating_mul(self.snapshots.permille) / 1_000
+        // Before there is any, it is taken to be half of that: a snapshot too early does no harm.
+        self.snapshots.told.saturating_mul(self.snapshots.permille.unwrap_or(500)) / 1_000
     }
 
     /// What is on disk with so many bytes of closed segments.
@@ -356,9 +367,8 @@ impl<T: Send + 'static> Journal<T> {
             Ok(Ended::Done(manifest)) => {
                 self.snapshots.counts = Some(manifest);
                 self.snapshots.done += 1;
-                let told = self.snapshots.told_at_begin.max(1);
-                // A state that shrank meanwhile says nothing, and no state takes so much less or more than it was said to.
-                self.snapshots.permille = (manifest.bytes * 1_000 / told).clamp(250, 4_000);
+                let told = self.snapshots.told_at_begin;
+                self.snapshots.permille = Some(permille(manifest.bytes, told));
                 self.shared.forget(manifest.start);
             }
             Ok(Ended::Given(error)) => {
