@@ -326,6 +326,12 @@ impl<T: Send + 'static> Journal<T> {
         Some(Snapshot { send, start })
     }
 
+    /// Says that the state has about so many bytes now, when the whole of it was handed out: a snapshot that took long shows what it
+    /// takes by the larger of the two ends.
+    pub fn note_state(&mut self, state_bytes: u64) {
+        self.snapshots.told_at_begin = self.snapshots.told_at_begin.max(state_bytes);
+    }
+
     /// Says that the whole state was handed out. Gives the snapshot back where the disk is behind: try again later.
     pub fn finish_snapshot(&mut self, snapshot: Snapshot) -> Result<(), Snapshot> {
         match snapshot.send.try_send(Message::Finish { end: self.number }) {

@@ -191,6 +191,7 @@ impl Durable {
             }
         }
         if saving.done {
+            self.journal.note_state(core.state_bytes());
             if let Err(snapshot) = self.journal.finish_snapshot(saving.snapshot) {
                 saving.snapshot = snapshot;
                 self.saving = Some(saving);
