@@ -9,6 +9,7 @@ use super::record::{Placed, PodKey, Reader, Record};
 use crate::convert::{self, Change, Gone};
 use berth_proto::v1;
 use berth_scheduler_core::{UidHash, UidHasher};
+use berth_scheduler_model::limits::TEXT_MAX;
 use berth_scheduler_model::objects::Event;
 use hashbrown::HashTable;
 use prost::Message;
@@ -91,6 +92,9 @@ impl Steps {
     }
 
     fn push_text(&mut self, text: &str) -> Result<TextSpan, String> {
+        if text.len() > TEXT_MAX {
+            return Err(format!("a name of {} bytes", text.len()));
+        }
         let long = |_| "too many texts at once".to_owned();
         let at = u32::try_from(self.texts.len()).map_err(long)?;
         self.texts.push_str(text);
