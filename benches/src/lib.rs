@@ -18,4 +18,5 @@ pub use bench::Bench;
 pub use churn::Churn;
 pub use crowd::Crowd;
 pub use digest::Digest;
+pub use names::Names;
 pub use preemption::{Budgets, Preemption};

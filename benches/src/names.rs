@@ -6,14 +6,14 @@ use berth_scheduler_workload::rows;
 
 /// The names of the pod at hand.
 #[derive(Debug, Default)]
-pub(crate) struct Names {
+pub struct Names {
     uid: String,
     name: String,
 }
 
 impl Names {
     /// What names the pod of that serial number.
-    pub(crate) fn of(&mut self, serial: u64) -> PodId<'_> {
+    pub fn of(&mut self, serial: u64) -> PodId<'_> {
         let mut name = *b"app-000000000000";
         let mut rest = serial;
         for digit in name[4..].iter_mut().rev() {
@@ -26,7 +26,7 @@ impl Names {
     }
 
     /// Its uid.
-    pub(crate) fn uid(&mut self, serial: u64) -> &str {
+    pub fn uid(&mut self, serial: u64) -> &str {
         self.write_uid(serial);
         &self.uid
     }

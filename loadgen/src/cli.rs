@@ -2,6 +2,7 @@
 //! The command line.
 
 pub mod oracle;
+pub mod recovery;
 pub mod schedule;
 
 use clap::{Parser, Subcommand};
@@ -32,6 +33,8 @@ pub struct Cli {
 pub enum Command {
     /// Load a scheduling service over gRPC, and check every answer
     Schedule(Box<schedule::ScheduleArgs>),
+    /// Fill a service, kill it, and see how soon all of it is back
+    Recovery(recovery::RecoveryArgs),
     /// Ask the engine for recorded verdicts of kube-scheduler, and count the agreements
     Oracle(oracle::OracleArgs),
     /// The service that `schedule` loads, as a process of its own

@@ -5,6 +5,7 @@
 //! - [`books`]: the client's own books, against which every answer is checked.
 //! - [`oracle`]: recorded verdicts of kube-scheduler, asked of the engine.
 //! - [`schedule`]: load on a scheduling service.
+//! - [`recovery`]: a large state, killed and brought back.
 //! - [`trace`]: the same with what a production cluster was asked for.
 //! - [`report`]: what a run found out, as a table and as JSON.
 //!
@@ -16,6 +17,7 @@ pub mod cli;
 pub mod error;
 pub mod oracle;
 pub mod progress;
+pub mod recovery;
 pub mod report;
 pub mod schedule;
 pub mod trace;
@@ -58,6 +60,7 @@ pub fn run(cli: Cli, line: &str) -> Result<Verdict, Error> {
         cli::Command::ServeScheduler(args) => {
             schedule::serve::run(&args, out).map(|()| Verdict::Passed)
         }
+        cli::Command::Recovery(args) => recovery::run(&args, line, out),
         cli::Command::Oracle(args) => oracle::run(&args, line, out),
     }
 }

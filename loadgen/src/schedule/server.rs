@@ -31,6 +31,8 @@ pub struct Server {
 pub struct Usage {
     /// Resident memory in MiB.
     pub resident_mib: f64,
+    /// The most that was resident at any time.
+    pub peak_mib: f64,
     /// Seconds of CPU.
     pub cpu_seconds: f64,
 }
@@ -102,14 +104,18 @@ fn usage(process: &str) -> Option<Usage> {
     const KIB_IN_MIB: f64 = 1_024.0;
     let folder = Path::new("/proc").join(process);
     let status = std::fs::read_to_string(folder.join("status")).ok()?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: f64 = resident.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    let mib = |field: &str| {
+        let text = status.lines().find_map(|line| line.strip_prefix(field))?;
+        let kib: f64 = text.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib / KIB_IN_MIB)
+    };
+    let (resident_mib, peak_mib) = (mib("VmRSS:")?, mib("VmHWM:")?);
     let stat = std::fs::read_to_string(folder.join("stat")).ok()?;
     // The second field is the command in brackets, which may hold anything; user and system time are the 14th and 15th.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     let ticks: f64 = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
     let per_second = crate::report::count(rustix::param::clock_ticks_per_second());
-    Some(Usage { resident_mib: kib / KIB_IN_MIB, cpu_seconds: ticks / per_second })
+    Some(Usage { resident_mib, peak_mib, cpu_seconds: ticks / per_second })
 }
 
 #[cfg(test)]
@@ -121,6 +127,7 @@ mod tests {
     fn the_system_tells_what_a_process_uses() {
         let usage = own_usage().unwrap();
         assert!((1.0..100_000.0).contains(&usage.resident_mib), "{usage:?}");
+        assert!(usage.peak_mib >= usage.resident_mib / 2.0, "{usage:?}");
         assert!(usage.cpu_seconds >= 0.0);
     }
 }

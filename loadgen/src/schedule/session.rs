@@ -64,8 +64,7 @@ pub async fn register(client: &mut Client, load: &Load) -> Result<(), Error> {
     let budgets = source.budgets().iter().map(|budget| What::Budget(encode::budget(budget)));
     let pods = source.resident().iter().map(|pod| What::Pod(encode::bound(pod)));
     let all = groups.chain(budgets).chain(pods);
-    let updates: Vec<v1::Update> = all.map(|what| v1::Update { what: Some(what) }).collect();
-    apply(client, updates).await
+    apply(client, all.map(|what| v1::Update { what: Some(what) })).await
 }
 
 /// Undoes what [`register`] did.
@@ -85,20 +84,26 @@ pub async fn unregister(client: &mut Client, load: &Load) -> Result<(), Error> {
     let budgets = budgets
         .map(|budget| gone("DisruptionBudget", &budget.namespace, &budget.name, String::new()));
     let all = groups.chain(budgets);
-    apply(client, all.map(|what| v1::Update { what: Some(what) }).collect()).await?;
+    apply(client, all.map(|what| v1::Update { what: Some(what) })).await?;
     clear(client).await
 }
 
-async fn apply(client: &mut Client, updates: Vec<v1::Update>) -> Result<(), Error> {
-    for chunk in updates.chunks(CHUNK) {
-        let request = v1::ApplyRequest { updates: chunk.to_vec(), all_or_nothing: true };
+async fn apply(
+    client: &mut Client,
+    mut updates: impl Iterator<Item = v1::Update>,
+) -> Result<(), Error> {
+    loop {
+        let chunk: Vec<v1::Update> = updates.by_ref().take(CHUNK).collect();
+        if chunk.is_empty() {
+            return Ok(());
+        }
+        let request = v1::ApplyRequest { updates: chunk, all_or_nothing: true };
         let answer = client.apply(request).await.map_err(Error::call("Apply"))?.into_inner();
         if let Some(error) = answer.errors.first() {
             let text = format!("the service refused {}: {}", error.field, error.message);
             return Err(Error::Setup(text));
         }
     }
-    Ok(())
 }
 
 /// Registers the specs that come again as templates.
@@ -135,11 +140,7 @@ pub async fn compare_pods(
 ) -> Result<(), Error> {
     let mut token = String::new();
     loop {
-        let request = v1::ListPodsRequest {
-            page_size: 0,
-            page_token: token,
-            ..v1::ListPodsRequest::default()
-        };
+        let request = v1::ListPodsRequest { page_token: token, ..v1::ListPodsRequest::default() };
         let page = client.list_pods(request).await.map_err(Error::call("ListPods"))?.into_inner();
         for pod in page.pods {
             match expected.remove(&pod.uid) {

@@ -24,6 +24,7 @@ use crate::sig::{Sig, SigId, Tables};
 use crate::specs::{SpecIx, Specs};
 use crate::terms::Namespaces;
 use crate::ties::{TIE_MAX, Ties};
+use crate::uids::UidHash;
 use crate::vector::Vector;
 use crate::volumes::{Binding, Storage};
 use crate::whatif::{Asking, Change, Ground};
@@ -124,6 +125,8 @@ pub struct Engine {
     by_tie: Vec<Slot>,
     decision: Decision,
     image_scores: Vec<(Slot, i64)>,
+    /// Pods that are to be put on their nodes by `seat_all`.
+    pub(crate) unseated: Vec<(Slot, PodIx)>,
     /// Pods whose node is not there, by its name.
     pub(crate) ghosts: BTreeMap<Str, Vec<PodIx>>,
     /// Pods nominated to a node that is not there, by its name: they count when it comes.
@@ -185,6 +188,7 @@ impl Engine {
             by_tie: vec![NO_SLOT; TIE_MAX as usize + 1],
             decision: Decision::default(),
             image_scores: Vec::new(),
+            unseated: Vec::new(),
             ghosts: BTreeMap::new(),
             awaiting: BTreeMap::new(),
             listed: options.listed,
@@ -257,14 +261,15 @@ impl Engine {
 
     /// Decides on a pod at once. A pod that is refused is forgotten again.
     pub fn place(&mut self, id: PodId<'_>, spec: &Arc<PodSpec>) -> Outcome {
-        if let Some(known) = self.pods.find(id.uid) {
+        let hash = self.pods.hasher().hash(id.uid);
+        if let Some(known) = self.pods.find_hashed(hash, id.uid) {
             return Outcome::Known(known);
         }
         let ix = self.intern(id.namespace, spec);
         match self.decide(ix, Subject { uid: id.uid, nominated: NO_SLOT }) {
             Ok(choice) => {
                 let node = self.by_tie[choice.tie as usize];
-                let pod = self.pods.insert(id.uid, id.name, ix);
+                let pod = self.pods.insert_hashed(hash, id.uid, id.name, ix);
                 self.specs.retain(ix);
                 self.assume(pod, node);
                 Outcome::Placed(Placement {
@@ -326,9 +331,10 @@ impl Engine {
 
     /// Takes a pod off its node and forgets it. `false`: the uid is not known.
     pub fn release(&mut self, uid: &str) -> bool {
-        match self.pods.find(uid) {
+        let hash = self.pods.hasher().hash(uid);
+        match self.pods.find_hashed(hash, uid) {
             Some(ix) => {
-                self.forget(ix);
+                self.forget_hashed(ix, hash);
                 true
             }
             None => false,
@@ -595,7 +601,10 @@ impl Engine {
     pub(crate) fn nominate(&mut self, pod: PodIx, slot: Slot) {
         drop_from(&mut self.awaiting, pod);
         let old = core::mem::replace(&mut self.pods.get_mut(pod).nominated, slot);
+        self.queue.set_apart(pod, slot != NO_SLOT);
         if old != NO_SLOT {
+            // Room that was held for it may do for others.
+            self.queue.hint(Hint::Node(old));
             let nominees = &mut self.nodes.entry_mut(old).nominees;
             nominees.retain(|other| *other != pod);
             if nominees.is_empty() {
@@ -622,6 +631,11 @@ impl Engine {
     }
 
     pub(crate) fn forget(&mut self, ix: PodIx) {
+        let hash = self.pods.hasher().hash(self.pods.uid(ix));
+        self.forget_hashed(ix, hash);
+    }
+
+    pub(crate) fn forget_hashed(&mut self, ix: PodIx, hash: UidHash) {
         self.unqueue(ix);
         if self.pods.get(ix).slot == NO_SLOT {
             drop_from(&mut self.ghosts, ix);
@@ -633,7 +647,7 @@ impl Engine {
             let namespace = self.namespaces.ids.name(self.specs.get(spec).namespace);
             self.storage.let_go(namespace, &bindings, self.pods.uid(ix));
         }
-        self.pods.remove(ix);
+        self.pods.remove(ix, hash);
         self.specs.release(spec);
     }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pending pods: into the queue, out of it with a decision, and back when an event may help.
 
+use crate::Slot;
 use crate::class::ClassId;
 use crate::decide::Choice;
 use crate::engine::{Engine, Subject};
@@ -9,6 +10,8 @@ use crate::peers::PeerId;
 use crate::pods::{NO_SLOT, PodIx, PodState};
 use crate::preempt::Eviction;
 use crate::queue::{Hint, QueueSizes, Tick};
+use crate::sig::Tables;
+use crate::specs::SpecIx;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use berth_scheduler_model::pod::PodSpec;
@@ -112,10 +115,36 @@ impl Engine {
         }
     }
 
-    fn decide_pending(&mut self, pod: PodIx, nominated: crate::Slot) -> Result<Choice, Refusal> {
+    fn decide_pending(&mut self, pod: PodIx, nominated: Slot) -> Result<Choice, Refusal> {
         let ix = self.pods.get(pod).spec;
         let uid = alloc::string::String::from(self.pods.uid(pod));
+        if let Some(choice) = self.nominated_first(ix, &uid, nominated) {
+            return Ok(choice);
+        }
         self.decide(ix, Subject { uid: &uid, nominated })
+    }
+
+    /// The node that room was made on, if it takes the pod: no other is looked at then, and none is scored.
+    fn nominated_first(&mut self, ix: SpecIx, uid: &str, slot: Slot) -> Option<Choice> {
+        self.nodes.get(slot)?;
+        let id = self.class_of(ix)?;
+        let at = self.class(id).key.sig.0 as usize;
+        let mut sig = self.sigs[at].take()?;
+        let tables = Tables {
+            nodes: &self.nodes,
+            pods: &self.pods,
+            peers: &self.peers,
+            log: &self.log,
+            namespaces: &self.namespaces,
+            profiles: &self.profiles,
+        };
+        sig.catch_up(tables, &mut self.columns, &self.hasher);
+        self.account_sig(&mut sig);
+        self.sigs[at] = Some(sig);
+        let (ground, asking) = (self.ground(), self.asking(id, uid));
+        let refused = asking.pre_filter(ground).is_some()
+            || ground.refusal_with_nominees(asking, slot, &[]).is_some();
+        (!refused).then(|| Choice { tie: self.nodes.tie[slot as usize], total: 0, feasible: 1 })
     }
 
     /// A pod of the queue goes to its node.
@@ -193,7 +222,8 @@ impl Engine {
 
     /// Pods of a class whose number changed go to the new one.
     fn move_class(&mut self, old: ClassId, new: ClassId) {
-        for pod in self.queue.of_class(old) {
+        let apart = self.queue.apart_of_class(old);
+        for pod in self.queue.of_class(old).into_iter().chain(apart) {
             let ix = self.pods.get(pod).spec;
             let Some(class) = self.class_of(ix) else { continue };
             if class != old {
@@ -332,7 +362,7 @@ impl Engine {
     }
 
     /// Whether a node passes static rules and those about requests, by itself.
-    fn fits_alone(&self, id: ClassId, slot: crate::Slot) -> bool {
+    fn fits_alone(&self, id: ClassId, slot: Slot) -> bool {
         if self.nodes.get(slot).is_none() {
             return false;
         }
@@ -342,7 +372,7 @@ impl Engine {
     }
 
     /// Whether a node passes static rules.
-    fn allows(&self, id: ClassId, slot: crate::Slot) -> bool {
+    fn allows(&self, id: ClassId, slot: Slot) -> bool {
         let Some(node) = self.nodes.get(slot) else { return false };
         let sig = self.sig(self.class(id).key.sig);
         let bits = sig.known_bits(slot, &self.log).unwrap_or_else(|| {
@@ -355,7 +385,7 @@ impl Engine {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "columns hold whole numbers below 2^53")]
-    fn free_cpu(&self, slot: crate::Slot) -> i64 {
+    fn free_cpu(&self, slot: Slot) -> i64 {
         let at = self.at(slot);
         (at.block.cpu[at.lane] - at.block.cpu_used[at.lane]) as i64
     }
@@ -367,7 +397,7 @@ impl Engine {
 
     /// Notes that a pod of that peer came or left, for those who wait.
     #[inline]
-    pub(crate) fn hint_pod(&mut self, slot: crate::Slot, peer: PeerId, came: bool) {
+    pub(crate) fn hint_pod(&mut self, slot: Slot, peer: PeerId, came: bool) {
         self.queue.hint(if came { Hint::Came(slot, peer) } else { Hint::Left(slot, peer) });
     }
 

@@ -2,10 +2,12 @@
 //! Pod records: a slab of fixed size records, found by uid, linked into a list per node and a list per peer.
 
 use crate::Slot;
-use crate::hash::{Hasher, Table};
+use crate::hash::Hasher;
+use crate::paged::Paged;
 use crate::peers::{PeerId, Peers};
 use crate::specs::SpecIx;
 use crate::text::{TextAt, Texts};
+use crate::uids::{UidHash, UidHasher, Uids};
 use alloc::vec::Vec;
 
 /// Index of a pod record; reused after the pod is gone.
@@ -71,21 +73,21 @@ pub(crate) const NOT_STARTED: i64 = i64::MIN;
 /// All pods.
 #[derive(Debug)]
 pub(crate) struct Pods {
-    records: Vec<PodRecord>,
+    records: Paged<PodRecord>,
     free: Vec<PodIx>,
     texts: Texts,
-    by_uid: Table<PodIx>,
-    hasher: Hasher,
+    by_uid: Uids,
+    hasher: UidHasher,
 }
 
 impl Pods {
     pub(crate) fn new(hasher: Hasher) -> Self {
         Self {
-            records: Vec::new(),
+            records: Paged::default(),
             free: Vec::new(),
             texts: Texts::default(),
-            by_uid: Table::new(),
-            hasher,
+            by_uid: Uids::default(),
+            hasher: UidHasher(hasher),
         }
     }
 
@@ -97,12 +99,33 @@ impl Pods {
     /// The pod with that uid.
     #[inline]
     pub(crate) fn find(&self, uid: &str) -> Option<PodIx> {
-        let hash = self.hasher.hash(uid.as_bytes());
-        self.by_uid.find(hash, |ix| self.uid_bytes(*ix) == uid.as_bytes()).copied()
+        self.find_hashed(self.hasher.hash(uid), uid)
+    }
+
+    /// The same, with the uid's hash at hand.
+    #[inline]
+    pub(crate) fn find_hashed(&self, hash: UidHash, uid: &str) -> Option<PodIx> {
+        self.by_uid.find(hash, |ix| self.uid_bytes(ix) == uid.as_bytes())
+    }
+
+    /// What hashes uids.
+    pub(crate) fn hasher(&self) -> &UidHasher {
+        &self.hasher
     }
 
     /// A new pending pod; its uid must not be known.
     pub(crate) fn insert(&mut self, uid: &str, name: &str, spec: SpecIx) -> PodIx {
+        self.insert_hashed(self.hasher.hash(uid), uid, name, spec)
+    }
+
+    /// The same, with the uid's hash at hand.
+    pub(crate) fn insert_hashed(
+        &mut self,
+        hash: UidHash,
+        uid: &str,
+        name: &str,
+        spec: SpecIx,
+    ) -> PodIx {
         let text = self.texts.insert(&[uid, name]);
         let length = |s: &str| u16::try_from(s.len()).expect("names are at most TEXT_MAX long");
         let record = PodRecord {
@@ -133,21 +156,13 @@ impl Pods {
                 PodIx(u32::try_from(self.records.len() - 1).expect("fewer than 2^32 pods"))
             }
         };
-        let hash = self.hasher.hash(uid.as_bytes());
-        let (records, texts, hasher) = (&self.records, &self.texts, &self.hasher);
-        self.by_uid.insert_unique(hash, ix, |ix| {
-            let record = &records[ix.0 as usize];
-            hasher.hash(texts.bytes(record.text, 0, usize::from(record.uid_len)))
-        });
+        self.by_uid.insert(hash, ix);
         ix
     }
 
-    /// Forgets a pod that is in no list.
-    pub(crate) fn remove(&mut self, ix: PodIx) {
-        let hash = self.hasher.hash(self.uid_bytes(ix));
-        if let Ok(found) = self.by_uid.find_entry(hash, |other| *other == ix) {
-            found.remove();
-        }
+    /// Forgets a pod that is in no list; `hash` is its uid's.
+    pub(crate) fn remove(&mut self, ix: PodIx, hash: UidHash) {
+        self.by_uid.remove(hash, ix);
         let record = &mut self.records[ix.0 as usize];
         record.live = false;
         let (text, len) = (record.text, usize::from(record.uid_len) + usize::from(record.name_len));
@@ -194,7 +209,7 @@ impl Pods {
 
     /// All pods, in the order of their records.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (PodIx, &PodRecord)> {
-        (0..).zip(&self.records).filter(|(_, r)| r.live).map(|(ix, r)| (PodIx(ix), r))
+        (0..).zip(self.records.iter()).filter(|(_, r)| r.live).map(|(ix, r)| (PodIx(ix), r))
     }
 
     /// Puts a pod at the head of its node's list.
@@ -273,8 +288,6 @@ impl Pods {
 
     /// Bytes held.
     pub(crate) fn resident(&self) -> usize {
-        self.records.capacity() * size_of::<PodRecord>()
-            + self.texts.resident()
-            + self.by_uid.allocation_size()
+        self.records.resident() + self.texts.resident() + self.by_uid.resident()
     }
 }

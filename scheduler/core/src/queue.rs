@@ -81,11 +81,15 @@ struct Entry {
     /// Not to be tried before.
     until: Tick,
     part: Part,
+    /// It is nominated to a node, and waits apart from its class: what is refused to the class for the sake of its room is not
+    /// refused to it.
+    apart: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Part {
     Class,
+    Single,
     BackingOff,
     Gated,
 }
@@ -123,6 +127,8 @@ pub(crate) struct Queue {
     classes: BTreeMap<ClassId, Waiting>,
     /// Active classes by their first pod.
     active: BTreeSet<(Reverse<i32>, Place, ClassId)>,
+    /// Active pods that wait apart from their classes.
+    singles: BTreeSet<(Reverse<i32>, Place)>,
     backing_off: BTreeSet<(Tick, PodIx)>,
     gated: BTreeSet<PodIx>,
     parked: usize,
@@ -142,7 +148,15 @@ impl Queue {
     pub(crate) fn insert(&mut self, pod: PodIx, class: ClassId, priority: i32, since: Tick) {
         self.serial += 1;
         let place = (since, self.serial, pod);
-        let entry = Entry { class, priority, place, attempts: 0, until: 0, part: Part::Class };
+        let entry = Entry {
+            class,
+            priority,
+            place,
+            attempts: 0,
+            until: 0,
+            part: Part::Class,
+            apart: false,
+        };
         self.entries.insert(pod, entry);
         self.add_to_class(class, priority, place);
     }
@@ -152,7 +166,15 @@ impl Queue {
         self.gated.insert(pod);
         let place = (0, 0, pod);
         let class = ClassId::NONE;
-        let entry = Entry { class, priority: 0, place, attempts: 0, until: 0, part: Part::Gated };
+        let entry = Entry {
+            class,
+            priority: 0,
+            place,
+            attempts: 0,
+            until: 0,
+            part: Part::Gated,
+            apart: false,
+        };
         self.entries.insert(pod, entry);
     }
 
@@ -182,6 +204,9 @@ impl Queue {
             Part::BackingOff => {
                 self.backing_off.remove(&(entry.until, pod));
             }
+            Part::Single => {
+                self.singles.remove(&(Reverse(entry.priority), entry.place));
+            }
             Part::Class => self.take_from_class(entry.class, entry.place),
         }
         true
@@ -208,25 +233,43 @@ impl Queue {
     /// The pod to try next. It stays in the queue until it is removed or refused.
     pub(crate) fn first(&mut self, now: Tick) -> Option<(PodIx, ClassId)> {
         loop {
-            let (_, place, class) = *self.active.first()?;
+            let of_class = self.active.first().map(|(priority, place, _)| (*priority, *place));
+            let single = self.singles.first().copied();
+            let (_, place) = of_class.into_iter().chain(single).min()?;
             let pod = place.2;
-            let entry = self.entries.get_mut(&pod).expect("listed pods have an entry");
+            let entry = self.entries.get(&pod).expect("listed pods have an entry");
             if entry.until <= now {
-                return Some((pod, class));
+                return Some((pod, entry.class));
             }
-            entry.part = Part::BackingOff;
-            let until = entry.until;
-            self.take_from_class(class, place);
-            self.backing_off.insert((until, pod));
+            self.back_off(pod, entry.until);
         }
     }
 
-    /// The first pod of a class was refused by these plugins: it backs off, and its class is parked.
+    /// An active pod is not tried before `until`.
+    fn back_off(&mut self, pod: PodIx, until: Tick) {
+        let Some(entry) = self.entries.get_mut(&pod) else { return };
+        entry.until = until;
+        let part = core::mem::replace(&mut entry.part, Part::BackingOff);
+        let (class, priority, place) = (entry.class, entry.priority, entry.place);
+        if part == Part::Single {
+            self.singles.remove(&(Reverse(priority), place));
+        } else {
+            self.take_from_class(class, place);
+        }
+        self.backing_off.insert((until, pod));
+    }
+
+    /// The first pod was refused by these plugins: it backs off, and its class is parked, unless it waits apart from it.
     pub(crate) fn refused(&mut self, pod: PodIx, now: Tick, plugins: u16) {
         let Some(entry) = self.entries.get_mut(&pod) else { return };
         let doubled = self.backoff.initial_ms.saturating_mul(1 << entry.attempts.min(20));
         entry.attempts += 1;
-        entry.until = now + doubled.min(self.backoff.max_ms);
+        let until = now + doubled.min(self.backoff.max_ms);
+        if entry.part == Part::Single {
+            self.back_off(pod, until);
+            return;
+        }
+        entry.until = until;
         let class = entry.class;
         self.park(class, now, plugins);
     }
@@ -235,12 +278,30 @@ impl Queue {
     pub(crate) fn nominated(&mut self, pod: PodIx, now: Tick) {
         let Some(entry) = self.entries.get_mut(&pod) else { return };
         entry.attempts += 1;
-        let (class, place) = (entry.class, entry.place);
-        entry.until = now + self.backoff.initial_ms;
-        entry.part = Part::BackingOff;
-        let until = entry.until;
-        self.take_from_class(class, place);
-        self.backing_off.insert((until, pod));
+        self.back_off(pod, now + self.backoff.initial_ms);
+    }
+
+    /// A pod waits apart from its class from now on, or no longer.
+    pub(crate) fn set_apart(&mut self, pod: PodIx, apart: bool) {
+        let Some(entry) = self.entries.get_mut(&pod) else { return };
+        if core::mem::replace(&mut entry.apart, apart) == apart {
+            return;
+        }
+        let (class, priority, place) = (entry.class, entry.priority, entry.place);
+        match entry.part {
+            Part::Class => {
+                entry.part = Part::Single;
+                self.take_from_class(class, place);
+                self.singles.insert((Reverse(priority), place));
+            }
+            Part::Single => {
+                entry.part = Part::Class;
+                self.singles.remove(&(Reverse(priority), place));
+                self.add_to_class(class, priority, place);
+            }
+            // It goes where it belongs when that is over.
+            Part::BackingOff | Part::Gated => {}
+        }
     }
 
     fn park(&mut self, class: ClassId, now: Tick, plugins: u16) {
@@ -276,13 +337,18 @@ impl Queue {
         }
     }
 
-    /// Puts a pod that backed off back into its class.
+    /// Puts a pod that backed off back to where it waits.
     fn release_from_backoff(&mut self, pod: PodIx, until: Tick) {
         self.backing_off.remove(&(until, pod));
         let Some(entry) = self.entries.get_mut(&pod) else { return };
-        entry.part = Part::Class;
         let (class, priority, place) = (entry.class, entry.priority, entry.place);
-        self.add_to_class(class, priority, place);
+        if entry.apart {
+            entry.part = Part::Single;
+            self.singles.insert((Reverse(priority), place));
+        } else {
+            entry.part = Part::Class;
+            self.add_to_class(class, priority, place);
+        }
     }
 
     /// Pods whose backoff is over become active, and classes that were parked for long are tried again.
@@ -356,17 +422,27 @@ impl Queue {
     pub(crate) fn reclass(&mut self, pod: PodIx, class: ClassId, priority: i32) {
         let Some(entry) = self.entries.get_mut(&pod) else { return };
         let old = core::mem::replace(&mut entry.class, class);
-        entry.priority = priority;
-        if old != class && entry.part == Part::Class {
-            let place = entry.place;
+        let before = core::mem::replace(&mut entry.priority, priority);
+        let (place, part) = (entry.place, entry.part);
+        if old != class && part == Part::Class {
             self.take_from_class(old, place);
             self.add_to_class(class, priority, place);
+        }
+        if before != priority && part == Part::Single {
+            self.singles.remove(&(Reverse(before), place));
+            self.singles.insert((Reverse(priority), place));
         }
     }
 
     /// All pods of a class, in order.
     pub(crate) fn of_class(&self, class: ClassId) -> Vec<PodIx> {
         self.classes.get(&class).map(|w| w.pods.iter().map(|p| p.2).collect()).unwrap_or_default()
+    }
+
+    /// The active pods of a class that wait apart from it.
+    pub(crate) fn apart_of_class(&self, class: ClassId) -> Vec<PodIx> {
+        let pods = self.singles.iter().map(|(_, place)| place.2);
+        pods.filter(|pod| self.entries.get(pod).is_some_and(|e| e.class == class)).collect()
     }
 
     /// The class a pod waits in; `None` for a gated one.
@@ -380,6 +456,7 @@ impl Queue {
         Some(match entry.part {
             Part::Gated => QueuePart::Gated,
             Part::BackingOff => QueuePart::BackingOff,
+            Part::Single => QueuePart::Active,
             Part::Class => match self.classes.get(&entry.class) {
                 Some(waiting) if waiting.parked.is_some() => QueuePart::Unschedulable,
                 _ => QueuePart::Active,

@@ -108,12 +108,26 @@ struct Snapshots {
     thread: Option<JoinHandle<Ended>>,
     /// Number of the batch at which another one may be tried after a failure.
     not_before: u64,
+    /// Bytes that the state was said to have when one was last due, and what a byte of that turned out to take, in thousandths.
+    told: u64,
+    told_at_begin: u64,
+    permille: Option<u64>,
+    /// Bytes of frames, since the journal was opened, at which the log has grown enough beside the one being written.
+    frames_max: u64,
     done: u64,
     failed: u64,
 }
 
+/// What a snapshot's store takes beside the content.
+const STORE_BYTES: u64 = 1 << 20;
 /// After a snapshot has failed, so many batches pass before the next is tried.
 const RETRY_AFTER: u64 = 1_000;
+
+/// What a byte of a state of that size takes in a snapshot. No state takes so much less or more than it was said to, but one that
+/// shrank meanwhile might seem to.
+fn permille(snapshot_bytes: u64, told: u64) -> u64 {
+    (snapshot_bytes * 1_000 / told.max(1)).clamp(250, 4_000)
+}
 
 impl<T: Send + 'static> Journal<T> {
     /// Opens the journal in a folder, made if it is not there, and gives its content back through `replay`.
@@ -170,6 +184,10 @@ impl<T: Send + 'static> Journal<T> {
             counts: snapshot,
             thread: None,
             not_before: 0,
+            told: 0,
+            told_at_begin: 0,
+            permille: None,
+            frames_max: u64::MAX,
             done: 0,
             failed: 0,
         };
@@ -231,23 +249,48 @@ impl<T: Send + 'static> Journal<T> {
 
     /// Whether a snapshot should be begun, with a state of about so many bytes.
     ///
-    /// What is on disk stays below 3 x the state: up to 1.6 x before a snapshot, the new one, and what the log grows meanwhile.
+    /// What is on disk stays below 3 x the state: up to 1.6 x before a snapshot, the new one, and what the log grows meanwhile,
+    /// see [`Journal::is_pressed`].
     pub fn snapshot_due(&mut self, state_bytes: u64) -> bool {
         self.reap();
+        self.snapshots.told = state_bytes;
         let counts = self.snapshots.counts;
+        if let (None, Some(manifest)) = (self.snapshots.permille, counts) {
+            // It was found when the journal was opened, with a state that is not much older than this one.
+            self.snapshots.permille = Some(permille(manifest.bytes, state_bytes));
+        }
+        let state_bytes = self.state_bytes();
         let new = self.number - counts.map_or(0, |manifest| manifest.start);
         if self.snapshots.thread.is_some() || new == 0 || self.number < self.snapshots.not_before {
             return false;
         }
-        let log = self.archive.bytes();
-        let snapshot = counts.map_or(0, |manifest| manifest.bytes);
+        // Segments that are about to be removed are no reason for another snapshot.
+        let log = self.archive.bytes_after(counts.map_or(0, |manifest| manifest.start));
         let limit = self.options.floor_bytes.max(state_bytes + state_bytes / 5 * 3);
         // On a full disk a snapshot may be what makes room.
         let squeezed = self.state() == State::Full && log > state_bytes;
         // A segment at least is to be won, however wrong the caller's idea of its size is.
-        let large = log > self.options.segment_bytes / 2
-            && log + 2 * self.options.segment_bytes + snapshot > limit;
+        let large = log > self.options.segment_bytes / 2 && self.disk_bytes(log) > limit;
         large || squeezed
+    }
+
+    /// What the state takes in a snapshot: what it was said to be, corrected by what the last one showed.
+    fn state_bytes(&self) -> u64 {
+        // Before there is any, it is taken to be half of that: a snapshot too early does no harm.
+        self.snapshots.told.saturating_mul(self.snapshots.permille.unwrap_or(500)) / 1_000
+    }
+
+    /// What is on disk with so many bytes of closed segments.
+    fn disk_bytes(&self, log: u64) -> u64 {
+        let snapshot = self.snapshots.counts.map_or(0, |manifest| manifest.bytes);
+        log + 2 * self.options.segment_bytes + snapshot
+    }
+
+    /// Whether nothing should be submitted until the snapshot that is being written is done: the log has grown as much beside it
+    /// as the bound of what is on disk allows.
+    pub fn is_pressed(&mut self) -> bool {
+        self.shared.frame_bytes.load(Ordering::Relaxed) > self.snapshots.frames_max
+            && self.snapshot_under_way()
     }
 
     /// Begins a snapshot; `None` while another one is being written.
@@ -258,6 +301,16 @@ impl<T: Send + 'static> Journal<T> {
         }
         let (send, receive) = snapshot::channel();
         let start = self.number;
+        // Below three times the state, or what is fine for a small one, stays what there is, the new snapshot (which takes a
+        // little more than its content), and the growth.
+        let state_bytes = self.state_bytes();
+        let floor = self.options.floor_bytes;
+        let bound = (3 * state_bytes).max(state_bytes + floor + floor / 2);
+        let taken =
+            self.disk_bytes(self.archive.bytes()) + state_bytes + state_bytes / 20 + STORE_BYTES;
+        self.snapshots.told_at_begin = self.snapshots.told;
+        let growth = bound.saturating_sub(taken).max(self.options.segment_bytes / 2);
+        self.snapshots.frames_max = self.shared.frame_bytes.load(Ordering::Relaxed) + growth;
         let id = self.snapshots.next_id;
         self.snapshots.next_id += 1;
         let writer = Writer {
@@ -271,6 +324,12 @@ impl<T: Send + 'static> Journal<T> {
         let thread = thread::Builder::new().name("journal-snapshot".into());
         self.snapshots.thread = Some(thread.spawn(move || writer.run()).ok()?);
         Some(Snapshot { send, start })
+    }
+
+    /// Says that the state has about so many bytes now, when the whole of it was handed out: a snapshot that took long shows what it
+    /// takes by the larger of the two ends.
+    pub fn note_state(&mut self, state_bytes: u64) {
+        self.snapshots.told_at_begin = self.snapshots.told_at_begin.max(state_bytes);
     }
 
     /// Says that the whole state was handed out. Gives the snapshot back where the disk is behind: try again later.
@@ -314,6 +373,8 @@ impl<T: Send + 'static> Journal<T> {
             Ok(Ended::Done(manifest)) => {
                 self.snapshots.counts = Some(manifest);
                 self.snapshots.done += 1;
+                let told = self.snapshots.told_at_begin;
+                self.snapshots.permille = Some(permille(manifest.bytes, told));
                 self.shared.forget(manifest.start);
             }
             Ok(Ended::Given(error)) => {

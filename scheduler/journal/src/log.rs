@@ -73,6 +73,12 @@ impl Archive {
         self.closed().iter().map(|closed| closed.bytes).sum()
     }
 
+    /// Bytes of those that hold something after batch `number`: the others are about to be removed.
+    pub fn bytes_after(&self, number: u64) -> u64 {
+        let closed = self.closed();
+        closed.iter().filter(|closed| closed.last > number).map(|closed| closed.bytes).sum()
+    }
+
     /// Removes segments that hold nothing after batch `number`.
     pub fn forget(&self, disk: &dyn Disk, number: u64) -> io::Result<()> {
         loop {

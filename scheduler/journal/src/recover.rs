@@ -27,6 +27,11 @@ pub trait Replay {
     fn chunk(&mut self, bytes: &[u8]) -> Result<(), String>;
     /// Takes a batch.
     fn batch(&mut self, number: u64, bytes: &[u8]) -> Result<(), String>;
+    /// Everything was given. What was not looked at yet has to be looked at now: on an error the journal stays as it is, and is
+    /// not opened.
+    fn end(&mut self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What was found.
@@ -107,6 +112,7 @@ pub fn recover(
     }
     let last = reader.last.unwrap_or(start).max(start);
     reader.check(snapshot.as_ref(), last)?;
+    replay.end().map_err(|what| OpenError::Record { what })?;
     report.last = last;
     report.snapshot_start = start;
     report.snapshot_bytes = snapshot.map_or(0, |manifest| manifest.bytes);

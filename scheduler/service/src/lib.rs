@@ -14,10 +14,12 @@
 //!
 //! - [`sequencer`]: everything that is decided and remembered; pure.
 //! - [`convert`]: messages to and from the scheduler's vocabulary.
+//! - [`fuzz`]: what fuzzers run.
 //! - [`Server`]: the shell; start at [`Server::builder`].
 #![forbid(unsafe_code)]
 
 pub mod convert;
+pub mod fuzz;
 pub mod sequencer;
 mod server;
 

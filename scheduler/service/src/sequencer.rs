@@ -11,12 +11,14 @@
 //! | `wait` | the queue: decisions made later, nominations, timers |
 //! | `read` | Get, List, Explain, Stats |
 //! | `record` | what is written down of changes |
-//! | `save`, `restore` | slices for a snapshot; everything back from the journal |
+//! | `save` | slices for a snapshot |
+//! | `ahead`, `restore` | everything back from the journal, in two halves |
 //! | `specs`, `books` | tables beside the engine's |
 //!
 //! A *round* is what happens between two calls of [`Sequencer::take_round`]: its records are a batch of the journal, and the
 //! answers of the round may be sent once that batch is safe. (A sync that replaces everything may take several batches.)
 
+mod ahead;
 mod books;
 mod change;
 mod log;
@@ -31,6 +33,7 @@ mod specs;
 mod tests;
 mod wait;
 
+pub use ahead::{Ahead, Steps};
 pub use change::Applied;
 pub use log::Span;
 pub use read::{Counts, Histogram, ProfileCounts};

@@ -11,6 +11,7 @@ mod history;
 mod http;
 mod inbox;
 mod metrics;
+mod reading;
 mod round;
 mod run;
 mod status;
@@ -147,6 +148,7 @@ pub struct Builder {
     listen: SocketAddr,
     metrics: Option<SocketAddr>,
     data: Option<Data>,
+    journal: berth_scheduler_journal::Options,
     tls: Option<TlsFiles>,
     limits: Limits,
     options: Options,
@@ -186,6 +188,13 @@ impl Builder {
     #[must_use]
     pub fn data_on(mut self, disk: Arc<dyn Disk>, store: Arc<dyn SnapshotStore>) -> Self {
         self.data = Some(Data::Disk(disk, store));
+        self
+    }
+
+    /// Sizes of the journal's files: small ones for a test that wants to see many of them.
+    #[must_use]
+    pub fn journal(mut self, sizes: berth_scheduler_journal::Options) -> Self {
+        self.journal = sizes;
         self
     }
 
@@ -260,13 +269,14 @@ impl Builder {
         let history = Arc::new(History::new(self.limits.history_bytes));
         let (inbox, receive) = inbox::channel(&self.limits);
         let (mut options, data, limits) = (self.options, self.data, self.limits);
+        let sizes = self.journal;
         options.engine.parallel =
             berth_scheduler_host::threads(self.threads).map_err(StartError::Thread)?;
         let opened = Arc::clone(&history);
         // Recovery reads much and decides nothing: it is no work for the runtime's threads.
         let opening = tokio::task::spawn_blocking(move || match data {
             None => Ok((Sequencer::new(options), None, None)),
-            Some(data) => durable::open(&data, options, &opened)
+            Some(data) => durable::open(&data, sizes, options, &opened)
                 .map(|(sequencer, journal, recovered)| (sequencer, Some(journal), Some(recovered)))
                 .map_err(|OpenFailed { source }| StartError::Data { path: data.path(), source }),
         });
@@ -358,6 +368,7 @@ impl Server {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             metrics: None,
             data: None,
+            journal: berth_scheduler_journal::Options::default(),
             tls: None,
             limits: Limits::default(),
             options: Options { engine, nomination_hold_ms: 60_000 },

@@ -2,22 +2,20 @@
 //! The service on a journal: restarts, kills, a full disk.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
+#[path = "durable/disk.rs"]
+mod disk;
 mod fixture;
+#[path = "durable/kills.rs"]
+mod kills;
 
 use berth_proto::v1;
 use berth_proto::v1::pod_result::Outcome;
 use berth_scheduler_journal::disk::sim::{Fault, SimDisk};
 use berth_scheduler_service::Server;
-use fixture::{Client, apply_nodes, client, connect, cpu, pod, start};
-use std::env;
+use fixture::{apply_nodes, client, cpu, pod, start};
 use std::io::ErrorKind;
-use std::net::SocketAddr;
-use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
 
 fn node_of(result: &v1::PodResult) -> (String, bool) {
     match &result.outcome {
@@ -63,112 +61,6 @@ async fn a_restart_forgets_nothing_and_a_watch_goes_on() {
     let response = watch.message().await.unwrap().unwrap();
     assert_eq!(response.changes.len(), 10);
     server.stop().await;
-}
-
-/// Not a test: the service that `kills_lose_nothing` starts and kills.
-#[test]
-fn child() {
-    let Ok(folder) = env::var("BERTH_SERVICE_CHILD") else { return };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(async {
-        let server = start(Server::builder().data(Path::new(&folder))).await;
-        println!("address {}", server.address());
-        std::future::pending::<()>().await;
-    });
-}
-
-/// The service as a process, and a client of it.
-async fn spawn(folder: &Path) -> (Child, Client) {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", "child", "--nocapture"])
-        .env("BERTH_SERVICE_CHILD", folder)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    loop {
-        let line = lines.next_line().await.unwrap().expect("the service starts");
-        // The harness writes the test's name before it.
-        if let Some((_, address)) = line.split_once("address ") {
-            let address: SocketAddr = address.parse().unwrap();
-            return (child, connect(address).await);
-        }
-    }
-}
-
-/// What is asked, of both.
-#[derive(Debug, Clone)]
-enum Step {
-    Schedule(v1::ScheduleRequest),
-    Release(v1::ReleaseRequest),
-}
-
-async fn ask(client: &mut Client, step: &Step) -> Result<Vec<String>, tonic::Status> {
-    match step {
-        Step::Schedule(request) => {
-            let answer = client.schedule(request.clone()).await?.into_inner();
-            Ok(answer.results.iter().map(|result| node_of(result).0).collect())
-        }
-        Step::Release(request) => {
-            client.release(request.clone()).await?;
-            Ok(Vec::new())
-        }
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn kills_lose_nothing_and_change_no_decision() {
-    let rounds: u64 = env::var("BERTH_ROUNDS").ok().and_then(|n| n.parse().ok()).unwrap_or(10);
-    let folder = tempfile::tempdir().unwrap();
-    // A service that is never killed decides the same.
-    let steady = start(Server::builder()).await;
-    let mut steady_client = client(&steady).await;
-    apply_nodes(&mut steady_client, 50, "100").await;
-    let (mut child, mut killed_client) = spawn(folder.path()).await;
-    apply_nodes(&mut killed_client, 50, "100").await;
-    let mut serial = 0_u64;
-    for round in 0..rounds {
-        let kill_after = Duration::from_millis(5 + round * 17 % 60);
-        let killer = tokio::spawn(async move {
-            tokio::time::sleep(kill_after).await;
-            child.start_kill().unwrap();
-            child.wait().await.unwrap();
-        });
-        // Until the kill is noticed: the step that failed is asked again of the next process.
-        let pending = loop {
-            serial += 1;
-            let step = if serial.is_multiple_of(3) && serial > 30 {
-                let uids = (0..8).map(|n| format!("u{}-{n}", serial - 20)).collect();
-                Step::Release(v1::ReleaseRequest { uids })
-            } else {
-                let amount = ["1m", "5m", "20m"][usize::try_from(serial % 3).unwrap()];
-                let pods = (0..8).map(|n| pod(&format!("u{serial}-{n}"), cpu(amount))).collect();
-                Step::Schedule(v1::ScheduleRequest { options: None, pods })
-            };
-            match ask(&mut killed_client, &step).await {
-                Ok(nodes) => assert_eq!(nodes, ask(&mut steady_client, &step).await.unwrap()),
-                Err(_) => break step,
-            }
-        };
-        killer.await.unwrap();
-        (child, killed_client) = spawn(folder.path()).await;
-        let nodes = ask(&mut killed_client, &pending).await.unwrap();
-        assert_eq!(nodes, ask(&mut steady_client, &pending).await.unwrap());
-        let count = |stats: v1::StatsResponse| (stats.nodes, stats.pods);
-        let killed = killed_client.stats(v1::StatsRequest {}).await.unwrap().into_inner();
-        let never = steady_client.stats(v1::StatsRequest {}).await.unwrap().into_inner();
-        assert_eq!(count(killed), count(never), "round {round}");
-    }
-    assert!(serial > rounds * 3, "{serial}");
-    // The decisions that follow are the same.
-    for serial in 0..100 {
-        let pods = (0..100).map(|n| pod(&format!("after{serial}-{n}"), cpu("3m"))).collect();
-        let step = Step::Schedule(v1::ScheduleRequest { options: None, pods });
-        let nodes = ask(&mut killed_client, &step).await.unwrap();
-        assert_eq!(nodes, ask(&mut steady_client, &step).await.unwrap());
-    }
-    steady.stop().await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! waits for. And the timers that follow from it.
 
 use super::specs::SpecId;
-use berth_scheduler_core::{PodIx, Refusal};
+use berth_scheduler_core::{Paged, PodIx, Refusal};
 use berth_scheduler_model::Str;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -71,7 +71,7 @@ pub(super) enum Timer {
 /// The books.
 #[derive(Debug)]
 pub(super) struct Books<R> {
-    entries: Vec<Entry>,
+    entries: Paged<Entry>,
     waiting: BTreeMap<PodIx, Waiting<R>>,
     timers: BTreeSet<(u64, PodIx, Timer)>,
     leases: usize,
@@ -84,7 +84,7 @@ pub(super) struct Books<R> {
 impl<R> Books<R> {
     pub(super) fn new() -> Self {
         Self {
-            entries: Vec::new(),
+            entries: Paged::default(),
             waiting: BTreeMap::new(),
             timers: BTreeSet::new(),
             leases: 0,
@@ -98,8 +98,8 @@ impl<R> Books<R> {
     #[inline]
     pub(super) fn insert(&mut self, pod: PodIx, entry: Entry) {
         let at = pod.index() as usize;
-        if at >= self.entries.len() {
-            self.entries.resize(at + 1, Entry::NONE);
+        while at >= self.entries.len() {
+            self.entries.push(Entry::NONE);
         }
         self.entries[at] = entry;
         if entry.lease_until != 0 {

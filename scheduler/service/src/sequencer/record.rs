@@ -77,6 +77,14 @@ impl Claims<'_> {
     /// None.
     pub const NONE: Claims<'static> = Claims::List(&[]);
 
+    /// Whether there are none.
+    pub fn is_empty(self) -> bool {
+        match self {
+            Self::List(list) => list.is_empty(),
+            Self::Encoded(count, _) => count == 0,
+        }
+    }
+
     /// As a list.
     pub fn to_list(self) -> Vec<(String, String)> {
         match self {
@@ -211,6 +219,26 @@ pub enum Record<'a> {
         /// Its number.
         number: u64,
     },
+}
+
+impl Record<'_> {
+    /// The revision of the change; 0 of what is none.
+    pub fn revision(&self) -> u64 {
+        match self {
+            Self::Spec { .. } => 0,
+            Self::Placed(placed) => placed.revision,
+            Self::Queued(queued) => queued.revision,
+            Self::Nominated(nominated) => nominated.revision,
+            Self::Numbers { revision, .. }
+            | Self::Gone { revision, .. }
+            | Self::NominationEnded { revision, .. }
+            | Self::Confirmed { revision, .. }
+            | Self::Object { revision, .. }
+            | Self::ObjectGone { revision, .. }
+            | Self::Template { revision, .. }
+            | Self::TemplateGone { revision, .. } => *revision,
+        }
+    }
 }
 
 const NUMBERS: u8 = 1;
@@ -391,6 +419,16 @@ pub struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    /// Of records of a batch that began with this base.
+    pub fn resume(bytes: &'a [u8], base: u64) -> Self {
+        Self { bytes, base }
+    }
+
+    /// What is not read yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Of a whole batch.
     pub fn new(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut reader = Self { bytes, base: 0 };

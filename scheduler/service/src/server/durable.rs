@@ -7,14 +7,13 @@
 
 use super::history::History;
 use super::inbox::Core;
+use super::reading::Reading;
 use super::round::Round;
 use super::status;
-use super::stream::Stream;
 use super::{Data, Recovered};
-use crate::sequencer::record::Reader;
-use crate::sequencer::{Accepting, Cursor, Options, Restore, Span};
+use crate::sequencer::{Accepting, Cursor, Options, Span};
 use berth_scheduler_journal::snapshot::{Chunk, Put, Snapshot};
-use berth_scheduler_journal::{Journal, OpenError, Options as Sizes, Replay, Report, State, Stats};
+use berth_scheduler_journal::{Journal, OpenError, Options as Sizes, Report, State, Stats};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,60 +26,29 @@ pub(super) struct OpenFailed {
     pub(super) source: OpenError,
 }
 
-struct Reading<'a> {
-    options: Options,
-    restore: Restore<Arc<Stream>>,
-    history: &'a History,
-}
-
-impl Replay for Reading<'_> {
-    fn begin(&mut self) {
-        self.restore = Restore::new(self.options.clone());
-        self.history.begin(0);
-    }
-
-    fn chunk(&mut self, mut bytes: &[u8]) -> Result<(), String> {
-        while let Some((length, rest)) = bytes.split_first_chunk::<4>() {
-            let length = u32::from_le_bytes(*length) as usize;
-            let (slice, rest) = rest.split_at_checked(length).ok_or("a slice is cut")?;
-            self.restore.batch(slice)?;
-            bytes = rest;
-        }
-        Ok(())
-    }
-
-    fn batch(&mut self, _: u64, bytes: &[u8]) -> Result<(), String> {
-        self.restore.batch(bytes)?;
-        let before = Reader::new(bytes).map_err(|error| error.to_string())?.base();
-        let last = self.restore.revision();
-        self.history.publish(Span { before, last }, Bytes::copy_from_slice(bytes));
-        Ok(())
-    }
-}
-
 /// Opens a journal; gives back the sequencer as it was.
 pub(super) fn open(
     data: &Data,
+    sizes: Sizes,
     options: Options,
     history: &Arc<History>,
 ) -> Result<(Core, Durable, Recovered), OpenFailed> {
     let begun = Instant::now();
-    let restore = Restore::new(options.clone());
-    let mut reading = Reading { options, restore, history };
+    let mut reading = Reading::new(options, history);
     let publish = Arc::clone(history);
     let completion = Box::new(move |mut round: Round, result: Result<(), _>| {
         let failed = result.is_err().then(|| status::journal_failed(None));
         round.deliver(&publish, failed.as_ref());
     });
     let opened = match data {
-        Data::Folder(path) => Journal::open(path, Sizes::default(), &mut reading, completion),
+        Data::Folder(path) => Journal::open(path, sizes, &mut reading, completion),
         Data::Disk(disk, store) => {
             let (disk, store) = (Arc::clone(disk), Arc::clone(store));
-            Journal::open_on(disk, store, Sizes::default(), &mut reading, completion)
+            Journal::open_on(disk, store, sizes, &mut reading, completion)
         }
     };
     let (journal, report) = opened.map_err(|source| OpenFailed { source })?;
-    let core = reading.restore.finish();
+    let core = reading.finish();
     let stats = core.stats();
     let recovered = Recovered {
         revision: core.revision(),
@@ -223,6 +191,7 @@ impl Durable {
             }
         }
         if saving.done {
+            self.journal.note_state(core.state_bytes());
             if let Err(snapshot) = self.journal.finish_snapshot(saving.snapshot) {
                 saving.snapshot = snapshot;
                 self.saving = Some(saving);
@@ -231,6 +200,11 @@ impl Durable {
         }
         self.saving = Some(saving);
         true
+    }
+
+    /// Whether work has to wait until the snapshot that is being written is done.
+    pub(super) fn is_pressed(&mut self) -> bool {
+        self.journal.is_pressed()
     }
 
     /// Whether a snapshot is being taken.

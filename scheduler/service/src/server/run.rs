@@ -14,6 +14,7 @@ use berth_proto::raw::result::ResponseWriter;
 use berth_proto::wire::Span;
 use crossbeam_channel::RecvTimeoutError;
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 use tonic::Status;
 
@@ -21,12 +22,16 @@ use tonic::Status;
 const MESSAGES: usize = 1_024;
 const PODS: usize = 4_096;
 const BYTES: usize = 1 << 20;
-/// Things that time brings, done in one round.
-const TICKS: usize = 1_024;
+/// Things that time brings are done so many at a time, and for so long in one round: the first pod of a class may take
+/// milliseconds on a large cluster, and who asks something waits for the round.
+const TICKS: usize = 16;
+const TICKING: Duration = Duration::from_millis(2);
 /// How long it sleeps at most, and while a snapshot waits for the disk.
 const REST: Duration = Duration::from_millis(500);
 const NAP: Duration = Duration::from_millis(1);
-/// How often the journal's counts are published, and a snapshot considered.
+/// How long slices of a snapshot are taken between two rounds: the sooner it is done, the less the log grows beside it.
+const SAVING: Duration = Duration::from_millis(1);
+/// How often the journal's counts are published.
 const CHORES: Duration = Duration::from_millis(100);
 
 /// The sequencer with its surroundings.
@@ -68,6 +73,13 @@ impl Running {
         let _alive = self.shared.alive();
         let mut more = false;
         while !self.stopping {
+            if self.durable.as_mut().is_some_and(Durable::is_pressed) {
+                // More work would need more of the disk than is promised.
+                if !self.do_chores() {
+                    thread::sleep(NAP);
+                }
+                continue;
+            }
             let first = self.wait(more);
             let now = self.clock.now();
             if let Some(durable) = &mut self.durable {
@@ -76,7 +88,7 @@ impl Running {
             if let Some(first) = first {
                 self.take(now, first);
             }
-            more = self.core.tick(now, TICKS);
+            more = self.tick(now);
             self.finish();
             more |= self.do_chores();
         }
@@ -105,6 +117,17 @@ impl Running {
                 None
             }
         }
+    }
+
+    /// Does what time brings; whether there is more of it.
+    fn tick(&mut self, now: Millis) -> bool {
+        let begun = Instant::now();
+        while self.core.tick(now, TICKS) {
+            if begun.elapsed() > TICKING || self.core.round_bytes() >= BYTES {
+                return true;
+            }
+        }
+        false
     }
 
     /// Does a round's work.
@@ -228,8 +251,14 @@ impl Running {
         let Some(durable) = &mut self.durable else { return false };
         if due {
             self.shared.publish(durable.stats());
-            durable.consider_snapshot(&mut self.core);
         }
-        durable.save(&mut self.core)
+        durable.consider_snapshot(&mut self.core);
+        let begun = Instant::now();
+        while durable.save(&mut self.core) {
+            if begun.elapsed() > SAVING {
+                return true;
+            }
+        }
+        false
     }
 }

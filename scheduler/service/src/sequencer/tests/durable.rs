@@ -3,7 +3,7 @@
 //! are the decisions that follow.
 
 use super::fixture::{Fixture, bound, cpu, node, options, pod, update};
-use crate::sequencer::{Cursor, Restore};
+use crate::sequencer::{Cursor, Restore, Steps};
 use berth_proto::v1;
 
 /// A small generator: one seed, one sequence.
@@ -138,9 +138,15 @@ fn state(at: &Fixture) -> State {
 
 fn restore(now: u64, chunks: &[Vec<u8>], batches: &[Vec<u8>]) -> Fixture {
     let mut restore = Restore::new(options());
-    for bytes in chunks.iter().chain(batches) {
-        restore.batch(bytes).unwrap();
+    let (mut ahead, mut steps) = (restore.ahead(), Steps::default());
+    for (at, bytes) in chunks.iter().chain(batches).enumerate() {
+        ahead.read(bytes, &mut steps).unwrap();
+        // Several batches at a time, or single ones.
+        if at % 3 == 0 {
+            restore.take(&mut steps).unwrap();
+        }
     }
+    restore.take(&mut steps).unwrap();
     let mut at = Fixture::new(restore.finish());
     at.now = now;
     at
