@@ -35,9 +35,9 @@ pub struct Placement {
     pub pod: PodIx,
     /// The node.
     pub node: Slot,
-    /// Weighted sum of the scores.
+    /// Weighted sum of the scores; 0 where room had been made: there no node is scored.
     pub total: i64,
-    /// Nodes that would have done.
+    /// Nodes that would have done; 1 where room had been made: no other is looked at.
     pub feasible: u32,
 }
 

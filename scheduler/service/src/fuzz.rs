@@ -36,17 +36,17 @@ fn edited(good: &[u8], edits: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn texts<const N: usize>(pairs: [(&str, &str); N]) -> std::collections::HashMap<String, String> {
-    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+fn texts<M: FromIterator<(String, String)>>(pairs: &[(&str, &str)]) -> M {
+    pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
 }
 
 fn spec() -> v1::PodSpec {
-    let requests = texts([("cpu", "500m"), ("memory", "1Gi")]).into_iter().collect();
+    let requests = texts(&[("cpu", "500m"), ("memory", "1Gi")]);
     let resources = Some(v1::ResourceRequirements { requests, ..Default::default() });
     let container = v1::Container { name: "app".into(), resources, ..Default::default() };
     v1::PodSpec {
-        labels: texts([("app", "web")]).into_iter().collect(),
-        node_selector: texts([("zone", "a")]).into_iter().collect(),
+        labels: texts(&[("app", "web")]),
+        node_selector: texts(&[("zone", "a")]),
         containers: vec![container],
         priority: 3,
         ..Default::default()
@@ -66,8 +66,8 @@ fn pods() -> Vec<v1::PodRequest> {
 fn updates() -> Vec<v1::Update> {
     let node = |name: &str| v1::Node {
         name: name.into(),
-        labels: texts([("zone", "a")]).into_iter().collect(),
-        allocatable: texts([("cpu", "4"), ("memory", "8Gi"), ("pods", "3")]).into_iter().collect(),
+        labels: texts(&[("zone", "a")]),
+        allocatable: texts(&[("cpu", "4"), ("memory", "8Gi"), ("pods", "3")]),
         ..Default::default()
     };
     let what = [v1::update::What::Node(node("n0")), v1::update::What::Node(node("n1"))];

@@ -258,7 +258,7 @@ impl Run {
                     None => self.check_helpless(&uid, &want),
                 }
             }
-            Outcome::Known(_) => panic!("seed {}: uids are new", self.seed),
+            Outcome::Known(_) => unreachable!("seed {}: uids are new", self.seed),
         }
     }
 

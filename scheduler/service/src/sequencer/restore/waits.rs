@@ -45,7 +45,7 @@ impl WaitList {
     /// A pod that waits.
     pub(super) fn get_mut(&mut self, hash: UidHash, uid: &str) -> Option<&mut Waits> {
         let list = &self.list;
-        let (_, at) = self.ids.find(hash.bits(), |(_, at)| is(&list[*at as usize], uid))?;
+        let (_, at) = self.ids.find(hash.bits(), |(_, at)| is(list[*at as usize].as_ref(), uid))?;
         self.list[*at as usize].as_mut()
     }
 
@@ -55,8 +55,10 @@ impl WaitList {
             return None;
         }
         let list = &self.list;
-        let found =
-            self.ids.find_entry(hash.bits(), |(_, at)| is(&list[*at as usize], uid)).ok()?;
+        let found = self
+            .ids
+            .find_entry(hash.bits(), |(_, at)| is(list[*at as usize].as_ref(), uid))
+            .ok()?;
         let ((_, at), _) = found.remove();
         self.free.push(at);
         self.list[at as usize].take()
@@ -70,6 +72,6 @@ impl WaitList {
     }
 }
 
-fn is(waits: &Option<Waits>, uid: &str) -> bool {
-    waits.as_ref().is_some_and(|waits| *waits.uid == *uid)
+fn is(waits: Option<&Waits>, uid: &str) -> bool {
+    waits.is_some_and(|waits| *waits.uid == *uid)
 }
