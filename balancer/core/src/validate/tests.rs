@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Every fault is found, and named by its path.
