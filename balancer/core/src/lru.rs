@@ -179,6 +179,12 @@ mod tests {
         })
     }
 
+    fn forget(queues: &mut [VecDeque<(u32, u64)>; 2], key: u32) {
+        for queue in queues {
+            queue.retain(|(other, _)| *other != key);
+        }
+    }
+
     #[test]
     fn a_table_is_two_queues_and_a_map() {
         let mut random = Random::new(3);
@@ -191,11 +197,11 @@ mod tests {
             match (lru.find(&key), random.below(3)) {
                 (Some(slot), 0) => {
                     assert_eq!(lru.remove(slot), known);
-                    queues.iter_mut().for_each(|queue| queue.retain(|(other, _)| *other != key));
+                    forget(&mut queues, key);
                 }
                 (Some(slot), _) => {
                     lru.touch(slot, list);
-                    queues.iter_mut().for_each(|queue| queue.retain(|(other, _)| *other != key));
+                    forget(&mut queues, key);
                     queues[usize::from(list)].push_back(known.unwrap());
                 }
                 (None, _) => {

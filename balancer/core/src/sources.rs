@@ -183,7 +183,9 @@ mod tests {
             let over = sources.enter(WEB, &limits, client(number), 2_000_000);
             assert_eq!(over, Err(Refusal::SourceRate), "its bucket was kept with it");
         }
-        held.into_iter().for_each(|guest| sources.leave(guest));
+        for guest in held {
+            sources.leave(guest);
+        }
     }
 
     #[test]

@@ -7,8 +7,6 @@
 mod endpoint;
 mod service;
 mod settings;
-#[cfg(test)]
-mod tests;
 
 pub(crate) use endpoint::{endpoint, endpoints};
 pub(crate) use service::service;
@@ -184,6 +182,11 @@ impl<'a> Claims<'a> {
     }
 }
 
+/// Notes where a service claims one place twice.
+pub(crate) fn own_overlaps(path: &str, service: &Service, node: &Node, judge: &mut Judge) {
+    Claims::new(node).claim(path, service, judge);
+}
+
 /// A place that a service wants for itself.
 #[derive(Debug)]
 pub(crate) struct Claim {
@@ -194,7 +197,7 @@ pub(crate) struct Claim {
 }
 
 /// Where a service can be reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Place {
     /// An address and a port.
     Address(SocketAddr),

@@ -12,8 +12,6 @@
 mod outlier;
 mod select;
 mod state;
-#[cfg(test)]
-mod tests;
 mod ticket;
 
 pub use select::{Pick, Prefer, Request};

@@ -7,7 +7,6 @@ use crate::model::{Endpoint, Name, Node, Protocol, Service};
 use crate::problem::{Fault, Problem};
 use crate::table::Key;
 use crate::validate::{self, Judge, Place};
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -82,13 +81,9 @@ impl Compiler {
 
     fn judge_service(&self, service: &Service, judge: &mut Judge) {
         validate::service("service", service, &self.node, judge);
-        let mut own = BTreeSet::new();
+        validate::own_overlaps("service", service, &self.node, judge);
         for claim in validate::claims(service) {
-            let with = if !own.insert((claim.protocol, claim.at)) {
-                Some(service.name.clone())
-            } else {
-                self.owner(claim.protocol, claim.at, &service.name)
-            };
+            let with = self.owner(claim.protocol, claim.at, &service.name);
             let (Some(with), protocol) = (with, claim.protocol) else { continue };
             let fault = match claim.at {
                 Place::Address(address) => Fault::Overlap { address, protocol, with },

@@ -10,6 +10,7 @@ fn socket(text: &str) -> SocketAddr {
     text.parse().unwrap()
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as a header has it")]
 fn tcp(source: &str, destination: &str) -> Option<Proxied> {
     let (source, destination) = (socket(source), socket(destination));
     Some(Proxied { protocol: Protocol::Tcp, source, destination })
@@ -19,6 +20,7 @@ fn v1(text: &str) -> Result<Parsed, ProxyError> {
     parse(ProxyProtocol::V1, text.as_bytes())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "as the parser answers")]
 fn header(proxied: Option<Proxied>, length: usize) -> Result<Parsed, ProxyError> {
     Ok(Parsed::Header { header: Header { proxied }, length })
 }

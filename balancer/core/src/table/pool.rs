@@ -4,6 +4,7 @@
 use crate::hash::stable;
 use crate::maglev;
 use crate::model::{Algorithm, Distribution, Settings};
+use crate::random::Random;
 use crate::ring::{self, Point};
 use crate::table::{Backend, Flags};
 use alloc::boxed::Box;
@@ -23,6 +24,8 @@ pub struct Pool {
 pub struct Tier {
     /// Places in the frontend's `backends`, in order.
     pub members: Box<[u32]>,
+    /// Where weights differ: of each member, its weight and those of all before it.
+    pub(crate) weights: Option<Box<[u64]>>,
     pub(crate) hashing: Hashing,
 }
 
@@ -101,6 +104,34 @@ impl Tier {
             Algorithm::RingHash(_) => Hashing::Ring(ring::ring(&weighed())),
             _ => Hashing::None,
         };
-        Self { members: members.into_boxed_slice(), hashing }
+        let weight = |at: &u32| backends[*at as usize].weight;
+        let uneven = members.windows(2).any(|two| weight(&two[0]) != weight(&two[1]));
+        let weights = uneven.then(|| {
+            let mut sum = 0;
+            let add = |at| {
+                sum += u64::from(weight(at));
+                sum
+            };
+            members.iter().map(add).collect()
+        });
+        Self { members: members.into_boxed_slice(), weights, hashing }
+    }
+
+    /// Two members drawn at random: two different ones where all weigh alike; else each as likely as its weight says, maybe the
+    /// same one twice. Weights that only entered the comparison would not tell: one of `n` is in no more than 2 / n of all pairs.
+    #[inline]
+    pub(crate) fn draw(&self, random: &mut Random) -> (u32, u32) {
+        let Some(weights) = &self.weights else {
+            let count = u32::try_from(self.members.len()).unwrap_or(u32::MAX);
+            let (first, second) = random.pair(count);
+            return (self.members[first as usize], self.members[second as usize]);
+        };
+        let sum = weights.last().copied().unwrap_or(1);
+        let mut one = || {
+            let at = (u128::from(random.next_u64()) * u128::from(sum)) >> 64;
+            let member = weights.partition_point(|upto| u128::from(*upto) <= at);
+            self.members[member.min(self.members.len() - 1)]
+        };
+        (one(), one())
     }
 }

@@ -111,9 +111,9 @@ impl Worker {
         match frontend.settings.algorithm {
             Algorithm::PeakEwma => {
                 let mean = self.frontends.get(frontend.id).mean.get();
-                view.two_choices(members, &mut self.random, |at| view.latency(at, mean))
+                view.two_choices(tier, &mut self.random, |at| view.latency(at, mean))
             }
-            Algorithm::PowerOfTwo => view.two_choices(members, &mut self.random, |_| 1),
+            Algorithm::PowerOfTwo => view.two_choices(tier, &mut self.random, |_| 1),
             Algorithm::LeastConnections => view.least(members, &mut self.random),
             Algorithm::RoundRobin => {
                 let cursor = &mut self.frontends.of(frontend.id).cursor;
@@ -231,17 +231,16 @@ impl View<'_> {
     #[inline]
     fn two_choices(
         &self,
-        members: &[u32],
+        tier: &Tier,
         random: &mut Random,
         cost: impl Fn(u32) -> u64 + Copy,
     ) -> Option<u32> {
-        let count = u32::try_from(members.len()).ok()?;
-        if count == 1 {
-            return Some(members[0]).filter(|at| self.usable(*at));
+        let members = &*tier.members;
+        if let [only] = members {
+            return Some(*only).filter(|at| self.usable(*at));
         }
         for _ in 0..DRAWS {
-            let (first, second) = random.pair(count);
-            let (a, b) = (members[first as usize], members[second as usize]);
+            let (a, b) = tier.draw(random);
             if self.usable(a) && self.usable(b) {
                 return Some(if self.better(b, a, cost) { b } else { a });
             }
@@ -287,7 +286,7 @@ impl View<'_> {
         let starts = |at: u32, random: &mut Random| {
             let whole = u64::from(self.backend(at).weight) << 10;
             let now = self.weight(at);
-            now == whole || (random.next_u64() >> 32) * whole >> 32 < now
+            now == whole || ((random.next_u64() >> 32) * whole) >> 32 < now
         };
         for _ in 0..2 * DRAWS {
             let at = members[random.below(count) as usize];
