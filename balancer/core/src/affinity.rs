@@ -28,7 +28,10 @@ struct Entry {
 }
 
 impl Affinity {
-    /// A table for at most `clients_max` clients, about 110 bytes each. The seed should be secret: who knows it can choose
+    /// Bytes that a client takes. The table asks for the memory of all at the beginning; pages come as they are used.
+    pub const CLIENT_BYTES: usize = Lru::<(FrontendId, u128), Entry>::ENTRY_BYTES;
+
+    /// A table for at most `clients_max` clients. The seed should be secret: who knows it can choose
     /// addresses that collide.
     #[must_use]
     pub fn new(clients_max: u32, seed: u64) -> Self {

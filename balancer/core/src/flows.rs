@@ -106,7 +106,10 @@ pub struct FlowTable<V> {
 }
 
 impl<V> FlowTable<V> {
-    /// A table for at most `flows_max` flows, about 120 bytes each and `V`. The seed should be secret: who knows it can choose
+    /// Bytes that a flow takes. The table asks for the memory of all at the beginning; pages come as they are used.
+    pub const FLOW_BYTES: usize = Lru::<FlowKey, Flow<V>>::ENTRY_BYTES;
+
+    /// A table for at most `flows_max` flows. The seed should be secret: who knows it can choose
     /// sources that collide.
     #[must_use]
     pub fn new(flows_max: u32, seed: u64) -> Self {

@@ -3,11 +3,15 @@
 //!
 //! Entries stay in their slot for as long as they live, so that a caller may link them by slot; slots are reused. There are two
 //! lists, since one kind of entry is often worth more than the other.
+//!
+//! The index is an array of chains, as many as there may be entries, and never grows. An open-addressing table would have to be
+//! cleared of deleted marks every so often, all of it at once: tens of milliseconds for a million entries, in the middle of a flood.
+//! Room for all entries is asked for at the beginning; the pages come as they are used.
 
 use crate::hash::Seeded;
+use alloc::vec;
 use alloc::vec::Vec;
 use core::hash::Hash;
-use hashbrown::HashTable;
 
 /// No entry.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -16,8 +20,10 @@ pub(crate) const NONE: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Lru<K, V> {
     entries: Vec<Entry<K, V>>,
-    index: HashTable<u32>,
+    /// The first slot of each chain plus one, 0 if it is empty: memory that is all zeros need not be touched.
+    chains: Vec<u32>,
     free: u32,
+    used: u32,
     lists: [List; 2],
     hasher: Seeded,
     capacity: u32,
@@ -30,6 +36,8 @@ struct Entry<K, V> {
     next: u32,
     /// Used earlier.
     prev: u32,
+    /// The next slot of its chain plus one.
+    chained: u32,
     list: u8,
 }
 
@@ -40,24 +48,37 @@ struct List {
 }
 
 impl<K: Hash + Eq, V> Lru<K, V> {
-    /// An empty table for at most `capacity` entries, of which it takes the memory as they come.
+    /// Memory of an entry, with its share of the chains where their number was rounded up the most.
+    pub(crate) const ENTRY_BYTES: usize = size_of::<Entry<K, V>>() + 2 * size_of::<u32>();
+
+    /// An empty table for at most `capacity` entries; never more than 2^31.
     pub(crate) fn new(capacity: u32, seed: u64) -> Self {
+        let capacity = capacity.clamp(1, 1 << 31);
         Self {
-            entries: Vec::new(),
-            index: HashTable::new(),
+            entries: Vec::with_capacity(capacity as usize),
+            chains: vec![0; capacity.next_power_of_two() as usize],
             free: NONE,
+            used: 0,
             lists: [List { oldest: NONE, newest: NONE }; 2],
             hasher: Seeded::new(seed),
-            capacity: capacity.clamp(1, NONE - 1),
+            capacity,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.index.len()
+        self.used as usize
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.index.len() >= self.capacity as usize
+        self.used >= self.capacity
+    }
+
+    /// The chain of a key.
+    #[inline]
+    fn chain(&self, key: &K) -> usize {
+        #[expect(clippy::cast_possible_truncation, reason = "any of the bits do")]
+        let hash = self.hasher.hash(key) as usize;
+        hash & (self.chains.len() - 1)
     }
 
     /// Slots ever used.
@@ -68,8 +89,15 @@ impl<K: Hash + Eq, V> Lru<K, V> {
     /// The slot of a key.
     #[inline]
     pub(crate) fn find(&self, key: &K) -> Option<u32> {
-        let same = |slot: &u32| self.item(*slot).is_some_and(|(other, _)| other == key);
-        self.index.find(self.hasher.hash(key), same).copied()
+        let mut at = self.chains[self.chain(key)];
+        loop {
+            let slot = at.checked_sub(1)?;
+            let entry = &self.entries[slot as usize];
+            if entry.item.as_ref().is_some_and(|(other, _)| other == key) {
+                return Some(slot);
+            }
+            at = entry.chained;
+        }
     }
 
     /// What is in a slot.
@@ -91,8 +119,9 @@ impl<K: Hash + Eq, V> Lru<K, V> {
     /// Puts a new entry at the end of a list. The key must not be there, and the table not full.
     pub(crate) fn insert(&mut self, list: u8, key: K, value: V) -> u32 {
         debug_assert!(!self.is_full() && self.find(&key).is_none(), "room, and a new key");
-        let hash = self.hasher.hash(&key);
-        let entry = Entry { item: Some((key, value)), next: NONE, prev: NONE, list };
+        let chain = self.chain(&key);
+        let chained = self.chains[chain];
+        let entry = Entry { item: Some((key, value)), next: NONE, prev: NONE, chained, list };
         let slot = if self.free == NONE {
             self.entries.push(entry);
             self.slots() - 1
@@ -103,12 +132,9 @@ impl<K: Hash + Eq, V> Lru<K, V> {
             *place = entry;
             slot
         };
+        self.chains[chain] = slot + 1;
+        self.used += 1;
         self.append(slot, list);
-        let (entries, hasher) = (&self.entries, &self.hasher);
-        self.index.insert_unique(hash, slot, |slot| match &entries[*slot as usize].item {
-            Some((key, _)) => hasher.hash(key),
-            None => 0,
-        });
         slot
     }
 
@@ -124,15 +150,31 @@ impl<K: Hash + Eq, V> Lru<K, V> {
 
     /// Takes an entry out.
     pub(crate) fn remove(&mut self, slot: u32) -> Option<(K, V)> {
-        let hash = self.hasher.hash(&self.item(slot)?.0);
-        if let Ok(found) = self.index.find_entry(hash, |other| *other == slot) {
-            found.remove();
-        }
+        let chain = self.chain(&self.item(slot)?.0);
+        self.unchain(chain, slot);
         self.unlink(slot);
+        self.used -= 1;
         let entry = &mut self.entries[slot as usize];
         entry.next = self.free;
         self.free = slot;
         entry.item.take()
+    }
+
+    /// Takes a slot out of its chain.
+    fn unchain(&mut self, chain: usize, slot: u32) {
+        let behind = self.entries[slot as usize].chained;
+        let mut at = self.chains[chain];
+        if at == slot + 1 {
+            self.chains[chain] = behind;
+            return;
+        }
+        while let Some(entry) = at.checked_sub(1).and_then(|at| self.entries.get_mut(at as usize)) {
+            if entry.chained == slot + 1 {
+                entry.chained = behind;
+                return;
+            }
+            at = entry.chained;
+        }
     }
 
     fn append(&mut self, slot: u32, list: u8) {

@@ -33,6 +33,13 @@ fn a_key_gives_its_addresses_back() {
 }
 
 #[test]
+fn a_million_flows_take_what_is_planned_for() {
+    assert_eq!(FlowTable::<u32>::FLOW_BYTES, 120);
+    assert_eq!(crate::Affinity::CLIENT_BYTES, 104);
+    assert_eq!(crate::Sources::CLIENT_BYTES, 88);
+}
+
+#[test]
 fn a_flow_lives_from_packet_to_packet() {
     let mut table = FlowTable::new(10, 1);
     assert!(table.insert(key(1), backend(3), 'a', &times(30 * SECOND, 120 * SECOND), 0).is_none());
