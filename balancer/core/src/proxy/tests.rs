@@ -3,7 +3,6 @@
 
 use super::*;
 use crate::limits::PROXY_V2_BYTES_MAX;
-use crate::random::Random;
 use alloc::vec::Vec;
 
 fn socket(text: &str) -> SocketAddr {
@@ -174,57 +173,4 @@ fn what_is_written_is_read_again_at_any_cut() {
     assert_eq!(parse(ProxyProtocol::V1, &one[..length]), header(None, length));
     let length = write_v2(Protocol::Tcp, None, &mut two);
     assert_eq!(parse(ProxyProtocol::V2, &two[..length]), header(None, 16));
-}
-
-/// Any bytes give an answer that holds: no panic, nothing past the end, no endless asking, the same answer when more follows.
-fn check_any(version: ProxyProtocol, bytes: &[u8]) {
-    match parse(version, bytes) {
-        Ok(Parsed::Header { length, .. }) => {
-            assert!(length <= bytes.len());
-            check_beginnings(version, bytes);
-            assert_eq!(parse(version, &bytes[..length]), parse(version, bytes));
-        }
-        Ok(Parsed::NeedMore { bytes: wanted }) => {
-            let most = if version == ProxyProtocol::V1 { V1_BYTES_MAX } else { PROXY_V2_BYTES_MAX };
-            assert!(bytes.len() < wanted && wanted <= most);
-        }
-        Err(error) => {
-            let more = [bytes, &[0x0d, 0x0a, 0]].concat();
-            assert_eq!(parse(version, &more), Err(error), "more bytes make no header");
-        }
-    }
-}
-
-#[test]
-fn any_bytes_give_an_answer() {
-    let mut random = Random::new(5);
-    let byte = |random: &mut Random| u8::try_from(random.below(256)).unwrap();
-    let valid: [Vec<u8>; 4] = [
-        b"PROXY TCP4 192.168.0.1 192.168.0.11 56324 443\r\nHello".to_vec(),
-        b"PROXY TCP6 2001:db8::1 ::1 1 65535\r\n".to_vec(),
-        v2(0x21, 0x11, &[&FOUR[..], &[4, 0, 2, 9, 9], &[5, 0, 0]].concat()),
-        v2(0x21, 0x22, &[7; 60]),
-    ];
-    for _ in 0..200_000 {
-        let mut bytes = valid[random.below(4) as usize].clone();
-        for _ in 0..random.below(4) {
-            let at = random.below(u32::try_from(bytes.len()).unwrap()) as usize;
-            match random.below(4) {
-                0 => bytes.truncate(at.max(1)),
-                1 => bytes.insert(at, byte(&mut random)),
-                2 => drop(bytes.remove(at)),
-                _ => bytes[at] = byte(&mut random),
-            }
-            if bytes.is_empty() {
-                bytes.push(0);
-            }
-        }
-        check_any(ProxyProtocol::V1, &bytes);
-        check_any(ProxyProtocol::V2, &bytes);
-    }
-    for _ in 0..50_000 {
-        let bytes: Vec<u8> = (0..random.below(64)).map(|_| byte(&mut random)).collect();
-        check_any(ProxyProtocol::V1, &bytes);
-        check_any(ProxyProtocol::V2, &bytes);
-    }
 }
