@@ -64,7 +64,7 @@ fn endpoint(service: u32, at: u32) -> Endpoint {
         terminating: false,
         node: Some(format!("node-{}", at % 100).into()),
         zone: Some(format!("zone-{}", at % 3).into()),
-        weight: 1 + at % 2,
+        weight: 1,
     }
 }
 

@@ -5,7 +5,7 @@
 //! lists, since one kind of entry is often worth more than the other.
 //!
 //! The index is an array of chains, as many as there may be entries, and never grows. An open-addressing table would have to be
-//! cleared of deleted marks every so often, all of it at once: tens of milliseconds for a million entries, in the middle of a flood.
+//! cleared of deleted marks every so often, which touches all of a million entries at once, in the middle of a flood.
 //! Room for all entries is asked for at the beginning; the pages come as they are used.
 
 use crate::hash::Seeded;

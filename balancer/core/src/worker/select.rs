@@ -114,7 +114,7 @@ impl Worker {
                 view.two_choices(tier, &mut self.random, |at| view.latency(at, mean))
             }
             Algorithm::PowerOfTwo => view.two_choices(tier, &mut self.random, |_| 1),
-            Algorithm::LeastConnections => view.least(members, &mut self.random),
+            Algorithm::LeastConnections => view.least(tier, &mut self.random),
             Algorithm::RoundRobin => {
                 let cursor = &mut self.frontends.of(frontend.id).cursor;
                 view.next(members, cursor, &mut self.random)
@@ -252,9 +252,23 @@ impl View<'_> {
     }
 
     /// The least loaded of all; of equal ones any.
-    fn least(&self, members: &[u32], random: &mut Random) -> Option<u32> {
-        let usable = from_anywhere(members, random).filter(|at| self.usable(*at));
-        usable.reduce(|best, at| if self.better(at, best, |_| 1) { at } else { best })
+    fn least(&self, tier: &Tier, random: &mut Random) -> Option<u32> {
+        let mut usable = from_anywhere(&tier.members, random).filter(|at| self.usable(*at));
+        if tier.weights.is_some() || self.frontend.settings.slow_start.is_some() {
+            return usable.reduce(|best, at| if self.better(at, best, |_| 1) { at } else { best });
+        }
+        // Where all weigh alike connections alone tell, and none has less than one without any.
+        let (mut best, mut fewest) = (usable.next()?, u32::MAX);
+        for at in core::iter::once(best).chain(usable) {
+            let active = self.state(at).active;
+            if active < fewest {
+                (best, fewest) = (at, active);
+            }
+            if fewest == 0 {
+                break;
+            }
+        }
+        Some(best)
     }
 
     /// The next one. One that starts slowly gives its turn away with the probability of what it lacks.
