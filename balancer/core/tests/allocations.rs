@@ -5,34 +5,42 @@
 mod fixture;
 
 use berth_balancer_core::model::{Algorithm, HashKey, Limits, Protocol, Rate, Settings, Timeouts};
-use berth_balancer_core::{Affinity, FlowKey, FlowTable, Sources, Table, Worker};
+use berth_balancer_core::{Affinity, Compiler, FlowKey, FlowTable, Sources, Table, Worker};
 use fixture::{compiled, endpoints, from_client, frontend};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
 
 thread_local! {
-    /// Calls of this thread: tests of one binary run side by side.
+    /// Calls, and bytes held, of this thread: tests of one binary run side by side.
     static CALLS: Cell<u64> = const { Cell::new(0) };
+    static HELD: Cell<i64> = const { Cell::new(0) };
+}
+
+fn note(calls: u64, more: usize, less: usize) {
+    let change = i64::try_from(more).unwrap_or(0) - i64::try_from(less).unwrap_or(0);
+    CALLS.with(|c| c.set(c.get() + calls));
+    HELD.with(|h| h.set(h.get() + change));
 }
 
 struct Counting;
 
-// SAFETY: everything goes to the system's allocator as it came; the counter does not allocate.
+// SAFETY: everything goes to the system's allocator as it came; the counters do not allocate.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        CALLS.with(|calls| calls.set(calls.get() + 1));
+        note(1, layout.size(), 0);
         // SAFETY: as the caller promised.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, place: *mut u8, layout: Layout) {
+        note(0, 0, layout.size());
         // SAFETY: as the caller promised.
         unsafe { System.dealloc(place, layout) }
     }
 
     unsafe fn realloc(&self, place: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        CALLS.with(|calls| calls.set(calls.get() + 1));
+        note(1, size, layout.size());
         // SAFETY: as the caller promised.
         unsafe { System.realloc(place, layout, size) }
     }
@@ -115,4 +123,34 @@ fn tables_of_sources_allocate_nothing_from_empty_to_full_and_on() {
     // The first flow of a backend makes room for its slot.
     turn();
     assert_eq!(calls(|| (0..10_000).for_each(|_| turn())), 0);
+}
+
+#[test]
+fn ten_thousand_services_of_ten_endpoints_take_bounded_memory() {
+    let start = HELD.get();
+    let held = || (HELD.get() - start) / (1 << 20);
+    let whole = |number: u32| {
+        let service = fixture::service(&format!("namespace/service-{number}"), number);
+        let mut endpoints = endpoints(10);
+        for endpoint in &mut endpoints {
+            endpoint.node = Some("node-1".into());
+        }
+        (service, endpoints)
+    };
+    let config = fixture::config((0..10_000).map(whole).collect());
+    let mut compiler = Compiler::new();
+    compiler.replace(config, 0).expect("it is right");
+    let with_compiler = held();
+    let table = compiler.table().clone();
+    drop(compiler);
+    let alone = held();
+    let mut worker = Worker::new(1);
+    worker.adopt(&Table::default(), &table, 0);
+    let with_worker = held() - alone;
+    println!(
+        "{with_compiler} MiB with what is wanted, {alone} MiB table alone, {with_worker} MiB a worker"
+    );
+    assert!(with_compiler <= 80 && alone <= 30 && with_worker <= 6);
+    drop((table, worker));
+    assert_eq!(held(), 0, "nothing stays behind");
 }

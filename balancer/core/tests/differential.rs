@@ -14,6 +14,7 @@ use berth_balancer_core::table::{Diff, Frontend, Served, Table, Via};
 use berth_balancer_core::{Change, Compiler, Random, Request, Worker, validate};
 use fixture::{from_client, one_of};
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 const SERVICES: [&str; 6] = ["a", "b", "c", "d", "e", "f"];
@@ -172,8 +173,9 @@ fn applied(mut config: Config, change: &Change) -> Option<Config> {
 fn told(frontend: &Frontend) -> String {
     let mut told = format!("{:?} {:?}\n", frontend.served, frontend.settings);
     for backend in &frontend.backends {
-        told += &format!(
-            "{} {} {} {} {} {} {} {}\n",
+        let _ = writeln!(
+            told,
+            "{} {} {} {} {} {} {} {}",
             backend.name(),
             backend.address,
             backend.weight,
@@ -188,12 +190,12 @@ fn told(frontend: &Frontend) -> String {
         for inside in [false, true] {
             let pool = frontend.pool(via, inside);
             let tiers: Vec<&[u32]> = pool.tiers.iter().map(|tier| &*tier.members).collect();
-            told += &format!("{via:?} {inside} {tiers:?} {}\n", pool.is_terminating);
+            let _ = writeln!(told, "{via:?} {inside} {tiers:?} {}", pool.is_terminating);
             let mut worker = Worker::new(1);
             for client in 0..6 {
                 let request = Request { via, inside, ..from_client(client, u64::MAX) };
                 let picked = worker.pick(frontend, &request).map(|pick| pick.address);
-                told += &format!("{picked:?} ");
+                let _ = write!(told, "{picked:?} ");
             }
         }
     }
@@ -229,15 +231,26 @@ fn lookups(table: &Table) -> Vec<String> {
     found
 }
 
+/// Where a listener would be, whatever kind of address it is.
+type Place = (Protocol, Served);
+
+fn place(protocol: Protocol, served: Served) -> Place {
+    let served = match served {
+        Served::At { address, .. } => Served::At { address, via: Via::Cluster },
+        port @ Served::NodePort(_) => port,
+    };
+    (protocol, served)
+}
+
 /// Sets of what is in a table, for a naive diff.
-fn parts(table: &Table) -> (BTreeSet<u64>, BTreeSet<u64>, BTreeSet<(Protocol, Served)>) {
+fn parts(table: &Table) -> (BTreeSet<u64>, BTreeSet<u64>, BTreeSet<Place>) {
     let id = |slot: u32, generation: u32| u64::from(slot) << 32 | u64::from(generation);
     let (mut frontends, mut backends, mut served) = Default::default();
     let (f, b, s): (&mut BTreeSet<u64>, &mut BTreeSet<u64>, &mut BTreeSet<_>) =
         (&mut frontends, &mut backends, &mut served);
     table.each(|frontend| {
         f.insert(id(frontend.id.slot, frontend.id.generation));
-        s.extend(frontend.served.iter().map(|served| (frontend.protocol, *served)));
+        s.extend(frontend.served.iter().map(|served| place(frontend.protocol, *served)));
         for backend in &frontend.backends {
             assert!(b.insert(id(backend.id.slot, backend.id.generation)), "ids are unique");
         }
@@ -252,10 +265,10 @@ fn check_diff(old: &Table, new: &Table) {
     assert_eq!(diff.frontends_removed.len(), of.difference(&nf).count());
     assert_eq!(diff.backends_added.len(), nb.difference(&ob).count());
     assert_eq!(diff.backends_removed.len(), ob.difference(&nb).count());
-    // A place whose kind is another now is there in both.
-    let added = diff.served_added.iter().map(|moved| (moved.protocol, moved.served)).collect();
+    let added = diff.served_added.iter().map(|moved| place(moved.protocol, moved.served)).collect();
     assert_eq!(ns.difference(&os).copied().collect::<BTreeSet<_>>(), added);
-    let removed = diff.served_removed.iter().map(|moved| (moved.protocol, moved.served)).collect();
+    let removed =
+        diff.served_removed.iter().map(|moved| place(moved.protocol, moved.served)).collect();
     assert_eq!(os.difference(&ns).copied().collect::<BTreeSet<_>>(), removed);
     let (told_before, told_now) = (all_told(old), all_told(new));
     assert_eq!(diff.is_empty(), told_before == told_now, "{diff:?}");

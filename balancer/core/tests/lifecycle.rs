@@ -58,7 +58,7 @@ impl World {
             endpoint.ready = random.below(4) > 0;
             endpoint.terminating = random.below(2) == 0;
             endpoint.weight = 1 + random.below(5);
-            endpoint.zone = Some(if number % 2 == 0 { "z0" } else { "z1" }.into());
+            endpoint.zone = Some(if number.is_multiple_of(2) { "z0" } else { "z1" }.into());
             Change::Endpoint { service, endpoint }
         };
         // Refused when the endpoint is not there.

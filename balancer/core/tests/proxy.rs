@@ -56,7 +56,7 @@ fn any_bytes_give_an_answer() {
         let bytes: Vec<u8> = (0..random.below(300)).map(|_| byte(&mut random)).collect();
         any::proxy(&bytes);
         // The same behind a head that is right.
-        let version = binary(0x20 | u8::from(bytes.len() % 2 == 0), 0x11, &bytes);
+        let version = binary(0x20 | u8::from(bytes.len().is_multiple_of(2)), 0x11, &bytes);
         any::proxy(&version);
         any::proxy(&[b"PROXY TCP4 ", &bytes[..]].concat());
     }

@@ -14,7 +14,7 @@ use fixture::{
 };
 
 fn found(table: &Table, protocol: Protocol, address: &str) -> Option<(String, Via)> {
-    let found = table.lookup(protocol, address.parse().unwrap())?;
+    let found = table.lookup(protocol, address.parse().expect("an address"))?;
     Some((format!("{}/{}", found.frontend.service, found.frontend.port), found.via))
 }
 
@@ -283,4 +283,28 @@ fn what_is_the_same_is_shared() {
     let before = compiler.table().clone();
     compiler.replace(again, 2).unwrap();
     assert!(compiler.since(&before).is_empty(), "the same again is no change");
+}
+
+#[test]
+fn an_address_of_another_kind_keeps_its_listener() {
+    let mut compiler = Compiler::new();
+    compiler.replace(config(vec![(service("a", 1), vec![])]), 0).unwrap();
+    let before = compiler.table().clone();
+    let mut other = service("a", 1);
+    other.external_ips = core::mem::take(&mut other.cluster_ips);
+    compiler.apply(Change::Service(Box::new(other)), 1).unwrap();
+    assert_eq!(found(compiler.table(), Protocol::Tcp, "10.96.0.1:80").unwrap().1, Via::External);
+    let diff = compiler.since(&before);
+    let counts = (diff.served_added.len(), diff.served_removed.len(), diff.served_moved.len());
+    assert_eq!(counts, (0, 0, 1));
+}
+
+#[test]
+fn tables_are_shared_and_workers_are_sent() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<Table>();
+    sent::<Worker>();
+    sent::<Compiler>();
+    sent::<berth_balancer_core::Ticket>();
 }

@@ -4,6 +4,7 @@
 use crate::table::{Backend, BackendId, Frontend, FrontendId, Served, Table};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// What is different in a newer table. Costs what was changed in between, not what is in the tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub struct Diff {
     pub served_added: Vec<Moved>,
     /// Places that nobody serves any more.
     pub served_removed: Vec<Moved>,
-    /// Places that another frontend serves now.
+    /// Places that another frontend serves now, or as another kind of address: their listeners stay.
     pub served_moved: Vec<Moved>,
 }
 
@@ -106,22 +107,29 @@ impl Diff {
         }
     }
 
-    /// A place that one frontend lost and another one got has moved.
+    /// A place that one frontend lost and another one got, or the same one as another kind, has moved.
     fn settle(&mut self) {
         if self.served_added.is_empty() || self.served_removed.is_empty() {
             return;
         }
-        self.served_added.sort_unstable();
-        self.served_removed.sort_unstable();
-        let key = |moved: &Moved| (moved.protocol, moved.served);
+        self.served_removed.sort_unstable_by_key(place);
         let within =
-            |list: &[Moved], one: &Moved| list.binary_search_by_key(&key(one), key).is_ok();
+            |list: &[Moved], one: &Moved| list.binary_search_by_key(&place(one), place).is_ok();
         let (moved, added) = core::mem::take(&mut self.served_added)
             .into_iter()
             .partition(|one| within(&self.served_removed, one));
         (self.served_moved, self.served_added) = (moved, added);
+        self.served_moved.sort_unstable_by_key(place);
         let moved = &self.served_moved;
         self.served_removed.retain(|one| !within(moved, one));
+    }
+}
+
+/// Where a listener would be.
+fn place(moved: &Moved) -> (crate::model::Protocol, Option<IpAddr>, u16) {
+    match moved.served {
+        Served::At { address, .. } => (moved.protocol, Some(address.ip()), address.port()),
+        Served::NodePort(port) => (moved.protocol, None, port),
     }
 }
 

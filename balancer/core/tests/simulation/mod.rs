@@ -150,7 +150,7 @@ pub(crate) fn run(load: Load, algorithm: Algorithm, weigh: bool) -> Latencies {
             let request = request(chance.0.below(u32::MAX), next);
             let ticket = workers[balancer].open(&frontend, &request).expect("all serve");
             let at = place(&frontend, &ticket);
-            let slow = if at % 2 == 0 { load.slow } else { 1 };
+            let slow = if at.is_multiple_of(2) { load.slow } else { 1 };
             let takes = nanoseconds(chance.request() * f64::from(slow));
             let job = Job { balancer, ticket, came: next, takes };
             if servers[at].busy < load.at_once {
