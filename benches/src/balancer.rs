@@ -10,7 +10,7 @@ use berth_balancer_core::table::{FrontendId, Via};
 use berth_balancer_core::{
     Affinity, Change, Compiler, FlowKey, FlowTable, Prefer, Random, Request, Table, Worker,
 };
-use std::net::{Ipv4Addr, SocketAddr};
+use core::net::{Ipv4Addr, SocketAddr};
 
 /// Algorithms, by the names that benches give them.
 pub const ALGORITHMS: [(&str, Algorithm); 8] = [
