@@ -8,7 +8,7 @@ use berth_balancer_core::model::{
 use berth_balancer_core::proxy::{self, Parsed, ProxyError};
 use berth_balancer_core::table::{FrontendId, Via};
 use berth_balancer_core::{
-    Affinity, Change, Compiler, FlowKey, FlowTable, Prefer, Random, Request, Table, Worker,
+    Affinity, Change, Compiler, FlowKey, FlowTable, Prefer, Random, Request, Table, Ticket, Worker,
 };
 use core::net::{Ipv4Addr, SocketAddr};
 
@@ -54,6 +54,10 @@ pub fn config(services: u32, endpoints: u32, algorithm: Algorithm) -> Config {
 /// First cluster address: 10.96.0.0.
 const CLUSTER: u32 = 0x0a60_0000;
 
+fn address(service: u32) -> SocketAddr {
+    SocketAddr::new(Ipv4Addr::from_bits(CLUSTER + service).into(), 80)
+}
+
 fn endpoint(service: u32, at: u32) -> Endpoint {
     Endpoint {
         name: format!("pod-{service:05}-{at:04}").into(),
@@ -91,6 +95,8 @@ fn client(random: &mut Random) -> SocketAddr {
 pub struct Choices {
     table: Table,
     worker: Worker,
+    /// Connections that stay open, as many as the first service has endpoints: none of them is idle.
+    held: Vec<Ticket>,
     random: Random,
     services: u32,
     now: u64,
@@ -103,16 +109,32 @@ impl Choices {
         let table = compile(config(services, endpoints, algorithm)).table().clone();
         let mut worker = Worker::new(1);
         worker.adopt(&Table::default(), &table, 0);
-        let mut choices = Self { table, worker, random: Random::new(2), services, now: SECOND };
+        let (random, held, now) = (Random::new(2), Vec::new(), SECOND);
+        let mut choices = Self { table, worker, held, random, services, now };
+        for _ in 0..endpoints {
+            let ticket = choices.open(0);
+            choices.held.push(ticket);
+        }
         for _ in 0..services * endpoints.min(1_000) {
             choices.connection();
         }
         choices
     }
 
-    fn destination(&mut self) -> SocketAddr {
-        let service = if self.services == 1 { 0 } else { self.random.below(self.services) };
-        SocketAddr::new(Ipv4Addr::from_bits(CLUSTER + service).into(), 80)
+    /// Connections that stay open.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        self.held.len()
+    }
+
+    fn service(&mut self) -> u32 {
+        if self.services == 1 { 0 } else { self.random.below(self.services) }
+    }
+
+    fn open(&mut self, service: u32) -> Ticket {
+        let request = self.request();
+        let found = self.table.lookup(Protocol::Tcp, address(service)).expect("it is there");
+        self.worker.open(found.frontend, &request).expect("somebody serves")
     }
 
     fn request(&mut self) -> Request<'static> {
@@ -126,8 +148,8 @@ impl Choices {
     /// # Panics
     /// If the service is not found.
     pub fn lookup(&mut self) -> u64 {
-        let destination = self.destination();
-        let found = self.table.lookup(Protocol::Tcp, destination).expect("it is there");
+        let service = self.service();
+        let found = self.table.lookup(Protocol::Tcp, address(service)).expect("it is there");
         u64::from(found.frontend.id.slot)
     }
 
@@ -137,8 +159,7 @@ impl Choices {
     /// If there is none.
     pub fn pick(&mut self) -> u64 {
         let request = self.request();
-        let destination = SocketAddr::new(Ipv4Addr::from_bits(CLUSTER).into(), 80);
-        let found = self.table.lookup(Protocol::Tcp, destination).expect("it is there");
+        let found = self.table.lookup(Protocol::Tcp, address(0)).expect("it is there");
         let pick = self.worker.pick(found.frontend, &request).expect("somebody serves");
         u64::from(pick.backend.slot)
     }
@@ -148,9 +169,8 @@ impl Choices {
     /// # Panics
     /// If there is no backend.
     pub fn connection(&mut self) -> u64 {
-        let (request, destination) = (self.request(), self.destination());
-        let found = self.table.lookup(Protocol::Tcp, destination).expect("it is there");
-        let mut ticket = self.worker.open(found.frontend, &request).expect("somebody serves");
+        let service = self.service();
+        let mut ticket = self.open(service);
         let slot = u64::from(ticket.backend.slot);
         self.worker.on_connected(&mut ticket, self.now + 100_000);
         self.worker.on_first_byte(&ticket, 1_000_000 + slot % 16 * 50_000, self.now + 2_000_000);

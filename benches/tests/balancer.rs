@@ -19,6 +19,7 @@ fn twice<T>(new: impl Fn() -> T, turn: impl Fn(&mut T) -> u64) -> u64 {
 #[test]
 fn choices_are_made_by_every_algorithm() {
     for (name, algorithm) in ALGORITHMS {
+        assert_eq!(Choices::new(1, 10, algorithm).held(), 10);
         let picks = twice(|| Choices::new(1, 10, algorithm), Choices::pick);
         let connections = twice(|| Choices::new(50, 4, algorithm), Choices::connection);
         assert!(picks > 0 && connections > 0, "{name}");

@@ -4,7 +4,8 @@
 //! Time is what weighs, not the number of answers: of what was known, half is left after a half-life. All in whole numbers, so
 //! that a seed gives the same run on every machine.
 
-/// Half-life, as a power of two: 2^33 ns are 8.6 s, a time constant of 12 s (Finagle: 10 s).
+/// Half-life, as a power of two: 2^33 ns are 8.6 s, a time constant of 12 s (Finagle: 10 s). It hardly matters: of the example
+/// `tail_latency` the p99 is between 17.6 and 20.2 with half-lives from 1 to 17 s.
 const HALF_LIFE_BITS: u32 = 33;
 
 /// Longest latency that is told apart: 2^46 ns, about 20 hours.

@@ -69,7 +69,9 @@ impl Walk {
 
     fn next(&mut self, size: u32) -> u32 {
         let at = self.at;
-        self.at = (at + self.skip) % size;
+        // Both are below `size`: one subtraction is the remainder.
+        let next = at + self.skip;
+        self.at = if next >= size { next - size } else { next };
         at
     }
 }
