@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Bounds, each with its reason. What goes past one is a typed problem, never a growing list.
 
-/// Compiled frontends (a service's port each). Twenty bits of slots: four levels of the table's tree. Kubernetes is tested to
-/// 10,000 services.
-pub const FRONTENDS_MAX: usize = 1 << 20;
+/// Compiled frontends (a service's port each). The table's tree has twenty bits of slots; while a whole configuration is replaced
+/// old and new ones are there at once. Kubernetes is tested to 10,000 services.
+pub const FRONTENDS_MAX: usize = 1 << 19;
 
 /// Endpoints of all frontends. Workers keep 48 bytes of state for each: at most 48 MiB a worker. Kubernetes is tested to
 /// 150,000 pods.

@@ -3,7 +3,7 @@
 
 use super::{Change, Compiler};
 use crate::limits::{BACKENDS_MAX, FRONTENDS_MAX};
-use crate::model::{Endpoint, Name, Node, Protocol, Service};
+use crate::model::{Config, Endpoint, Name, Node, Protocol, Service};
 use crate::problem::{Fault, Problem};
 use crate::table::Key;
 use crate::validate::{self, Judge, Place};
@@ -22,15 +22,18 @@ impl Compiler {
             Change::Endpoints(set) => {
                 if let Some(service) = self.known(&set.service, &mut judge) {
                     validate::endpoints("endpoints", service, &set.endpoints, &mut judge);
-                    let more = set.endpoints.iter().map(|endpoint| endpoint.ports.len()).sum();
-                    self.judge_room(more, "endpoints", &mut judge);
+                    let less = self.endpoints(&set.service).map(|e| e.ports.len()).sum();
+                    let more = set.endpoints.iter().map(|e| e.ports.len()).sum();
+                    self.judge_room("endpoints", less, more, &mut judge);
                 }
             }
             Change::Endpoint { service, endpoint } => {
                 if let Some(known) = self.known(service, &mut judge) {
                     validate::endpoint(|| String::from("endpoint"), known, endpoint, &mut judge);
                     self.judge_twins(service, endpoint, &mut judge);
-                    self.judge_room(endpoint.ports.len(), "endpoint", &mut judge);
+                    let before = self.services[service].endpoints.get(&endpoint.name);
+                    let less = before.map_or(0, |endpoint| endpoint.ports.len());
+                    self.judge_room("endpoint", less, endpoint.ports.len(), &mut judge);
                 }
             }
             Change::RemoveEndpoint { service, endpoint } => {
@@ -69,9 +72,8 @@ impl Compiler {
     /// A node's own addresses are places of services too, by their node ports.
     fn judge_node(&self, node: &Node, judge: &mut Judge) {
         validate::node(node, judge);
-        let mut config = self.config();
-        config.node = node.clone();
-        config.endpoints.clear();
+        let services = self.services.values().map(|entry| entry.service.clone()).collect();
+        let config = Config { node: node.clone(), services, endpoints: Vec::new() };
         if let Err(problems) = validate::validate(&config) {
             for problem in problems.into_iter().filter(|p| !p.path.starts_with("node.")) {
                 judge.note(problem.path, problem.fault);
@@ -150,8 +152,10 @@ impl Compiler {
         }
     }
 
-    fn judge_room(&self, more: usize, path: &str, judge: &mut Judge) {
-        if self.backend_slots.used() as usize + more > BACKENDS_MAX {
+    /// `more` backends come for `less` that go.
+    fn judge_room(&self, path: &str, less: usize, more: usize, judge: &mut Judge) {
+        let used = self.backend_slots.used() as usize;
+        if used.saturating_sub(less) + more > BACKENDS_MAX {
             judge.note(String::from(path), Fault::TableFull { most: BACKENDS_MAX });
         }
     }
