@@ -308,3 +308,25 @@ fn tables_are_shared_and_workers_are_sent() {
     sent::<Compiler>();
     sent::<berth_balancer_core::Ticket>();
 }
+
+#[test]
+fn each_fact_of_an_endpoint_alone_is_a_change() {
+    let facts: [fn(&mut Endpoint); 6] = [
+        |endpoint| endpoint.weight = 9,
+        |endpoint| endpoint.ready = false,
+        |endpoint| endpoint.serving = false,
+        |endpoint| endpoint.terminating = true,
+        |endpoint| endpoint.node = Some("here".into()),
+        |endpoint| endpoint.zone = Some("z1".into()),
+    ];
+    for (number, change) in facts.into_iter().enumerate() {
+        let mut compiler = compiled_on(here(), Settings::default(), endpoints(2));
+        let before = compiler.table().clone();
+        let mut endpoint = endpoints(2).remove(1);
+        change(&mut endpoint);
+        compiler.apply(Change::Endpoint { service: "web".into(), endpoint }, 1).unwrap();
+        let diff = compiler.since(&before);
+        assert_eq!(diff.backends_changed.len(), 1, "fact {number}");
+        assert_eq!(diff.frontends_changed.len(), 1, "fact {number}");
+    }
+}

@@ -512,3 +512,24 @@ fn one_seed_gives_one_run() {
         assert_eq!(run(5), run(5));
     }
 }
+
+#[test]
+fn a_slot_of_another_backend_is_nobodys_even_before_a_table_is_adopted() {
+    let mut compiler = compiled(Settings::default(), endpoints(1));
+    let mut worker = Worker::new(1);
+    let ticket = worker.open(&frontend(&compiler), &request(0)).unwrap();
+    let remove = Change::RemoveEndpoint { service: "web".into(), endpoint: "e000".into() };
+    compiler.apply(remove, 1).unwrap();
+    let other = endpoint("other", "10.8.0.1:1");
+    compiler.apply(Change::Endpoint { service: "web".into(), endpoint: other }, 2).unwrap();
+    let now = frontend(&compiler);
+    let heir = now.backends[0].id;
+    assert_eq!(heir.slot, ticket.backend.slot);
+    assert_eq!(worker.seen(&now, heir, 0).active, 0);
+    let second = worker.open(&now, &request(2)).unwrap();
+    assert_eq!(worker.seen(&now, heir, 0).active, 1);
+    assert!(!worker.on_close(ticket));
+    assert_eq!(worker.seen(&now, heir, 0).active, 1, "the old one's end is not booked on it");
+    worker.on_close(second);
+    assert_eq!(worker.seen(&now, heir, 0).active, 0);
+}
