@@ -447,10 +447,18 @@ fn a_preferred_backend_is_taken_while_it_may_serve() {
         assert!((0..50).all(|client| pick(&mut worker, &compiler, client)));
         unhealthy(&mut compiler, "e003");
         assert!(!(0..50).any(|client| pick(&mut worker, &compiler, client)), "{algorithm:?}");
+        // Healthy, and not ready: it is in no pool.
+        let mut compiler = compiled(with(algorithm), endpoints(5));
         let mut gone = endpoints(5).remove(3);
         gone.ready = false;
         compiler.apply(Change::Endpoint { service: "web".into(), endpoint: gone }, 2).unwrap();
-        assert!(!(0..50).any(|client| pick(&mut worker, &compiler, client)), "{algorithm:?}");
+        let id = backend(&frontend(&compiler), "e003").id;
+        for client in 0..50 {
+            let prefer = Some(Prefer { backend: id, position: 3 });
+            let request = Request { prefer, ..from_client(client, SECOND) };
+            let pick = worker.pick(&frontend(&compiler), &request).unwrap();
+            assert_ne!(pick.backend, id, "{algorithm:?}");
+        }
     }
 }
 
