@@ -99,7 +99,8 @@ fn level(io: &str) -> u8 {
 }
 
 /// Crates that the compiler itself keeps pure: without std there is no clock, no thread, no file, no socket.
-const WITHOUT_STD: [&str; 2] = ["berth-scheduler-core", "berth-scheduler-model"];
+const WITHOUT_STD: [&str; 3] =
+    ["berth-balancer-core", "berth-scheduler-core", "berth-scheduler-model"];
 
 /// The pure engine and its vocabulary do not know std.
 #[must_use]

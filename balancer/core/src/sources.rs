@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Limits per client: connections that are open, and new ones per second.
+//!
+//! A client is an IPv4 address, or an IPv6 /64, of which one host has all addresses. Memory is bounded: when the table is full
+//! the client without open connections that came last the longest ago is forgotten, and has a full bucket when it comes again. So
+//! a flood from a million addresses makes limits less strict for idle clients; it does not lock anybody out. Clients with open
+//! connections are never forgotten; where they alone fill the table, another client that must be counted is refused.
+//!
+//! Shared by workers as [`crate::Affinity`] is.
+
+use crate::hash::bits;
+use crate::lru::Lru;
+use crate::model::Limits;
+use crate::rate;
+use crate::table::FrontendId;
+use crate::worker::Refusal;
+use core::net::IpAddr;
+
+/// Open connections and buckets of clients.
+#[derive(Debug)]
+pub struct Sources {
+    clients: Lru<(FrontendId, u128), Client>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+struct Client {
+    connections: u32,
+    bucket: u64,
+}
+
+/// A client's connection that is counted; it goes back by [`Sources::leave`].
+#[derive(Debug, PartialEq, Eq)]
+#[must_use = "a guest that is dropped is counted for ever"]
+pub struct Guest(FrontendId, u128);
+
+/// List of the clients without open connections, then the one of those with some.
+const IDLE: u8 = 0;
+const BUSY: u8 = 1;
+
+impl Sources {
+    /// Bytes that a client takes. The table asks for the memory of all at the beginning; pages come as they are used.
+    pub const CLIENT_BYTES: usize = Lru::<(FrontendId, u128), Client>::ENTRY_BYTES;
+
+    /// A table for at most `clients_max` clients. The seed should be secret: who knows it can choose
+    /// addresses that collide.
+    #[must_use]
+    pub fn new(clients_max: u32, seed: u64) -> Self {
+        Self { clients: Lru::new(clients_max, seed) }
+    }
+
+    /// Lets a new connection in at `now` (nanoseconds), if its client is below its limits. `None`: no limit has it counted.
+    ///
+    /// # Errors
+    /// The limit that it is at.
+    pub fn enter(
+        &mut self,
+        frontend: FrontendId,
+        limits: &Limits,
+        source: IpAddr,
+        now: u64,
+    ) -> Result<Option<Guest>, Refusal> {
+        let (most, rate) = (limits.connections_per_source_max, limits.rate_per_source);
+        if most.is_none() && rate.is_none() {
+            return Ok(None);
+        }
+        let key = (frontend, network(source));
+        let slot = self.slot(key).ok_or(Refusal::SourcesFull)?;
+        let client = self.clients.value(slot).ok_or(Refusal::SourcesFull)?;
+        if most.is_some_and(|most| client.connections >= most) {
+            return Err(Refusal::SourceFull);
+        }
+        if let Some(rate) = rate {
+            client.bucket = rate::take(client.bucket, rate, now).ok_or(Refusal::SourceRate)?;
+        }
+        if most.is_some() {
+            client.connections += 1;
+        }
+        let list = if client.connections > 0 { BUSY } else { IDLE };
+        self.clients.touch(slot, list);
+        Ok(most.map(|_| Guest(key.0, key.1)))
+    }
+
+    /// A connection that was counted ended.
+    pub fn leave(&mut self, guest: Guest) {
+        let Some(slot) = self.clients.find(&(guest.0, guest.1)) else { return };
+        let Some(client) = self.clients.value(slot) else { return };
+        client.connections = client.connections.saturating_sub(1);
+        if client.connections == 0 {
+            self.clients.touch(slot, IDLE);
+        }
+    }
+
+    /// Clients that are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.clients.len()
+    }
+
+    /// Whether no client is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The slot of a client; a new one takes that of an idle client if the table is full.
+    fn slot(&mut self, key: (FrontendId, u128)) -> Option<u32> {
+        if let Some(slot) = self.clients.find(&key) {
+            return Some(slot);
+        }
+        if self.clients.is_full() {
+            let idle = self.clients.oldest(IDLE)?;
+            self.clients.remove(idle);
+        }
+        Some(self.clients.insert(IDLE, key, Client::default()))
+    }
+}
+
+/// What one client has: an IPv4 address, or a /64 of IPv6.
+fn network(source: IpAddr) -> u128 {
+    match source.to_canonical() {
+        IpAddr::V4(_) => bits(source),
+        IpAddr::V6(_) => bits(source) >> 64 << 64,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Rate;
+    use alloc::vec::Vec;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    const WEB: FrontendId = FrontendId { slot: 1, generation: 1 };
+
+    fn client(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(number).into()
+    }
+
+    fn connections(most: u32) -> Limits {
+        Limits { connections_per_source_max: Some(most), ..Limits::default() }
+    }
+
+    #[test]
+    fn a_client_has_so_many_connections_and_no_more() {
+        let mut sources = Sources::new(100, 1);
+        let limits = connections(2);
+        let first = sources.enter(WEB, &limits, client(1), 0).unwrap().unwrap();
+        let second = sources.enter(WEB, &limits, client(1), 0).unwrap();
+        assert!(second.is_some());
+        assert_eq!(sources.enter(WEB, &limits, client(1), 0), Err(Refusal::SourceFull));
+        assert!(sources.enter(WEB, &limits, client(2), 0).is_ok(), "another client");
+        sources.leave(first);
+        assert!(sources.enter(WEB, &limits, client(1), 0).is_ok());
+        assert_eq!(sources.enter(WEB, &Limits::default(), client(1), 0), Ok(None));
+    }
+
+    #[test]
+    fn one_client_has_the_whole_of_an_ipv6_network_of_64_bits() {
+        let mut sources = Sources::new(100, 1);
+        let at = |text: &str| text.parse::<Ipv6Addr>().unwrap().into();
+        let entered = sources.enter(WEB, &connections(1), at("2001:db8::1"), 0);
+        assert!(entered.is_ok());
+        let again = sources.enter(WEB, &connections(1), at("2001:db8::ffff:1"), 0);
+        assert_eq!(again, Err(Refusal::SourceFull));
+        assert!(sources.enter(WEB, &connections(1), at("2001:db8:0:1::1"), 0).is_ok());
+    }
+
+    #[test]
+    fn a_million_clients_take_bounded_memory_and_push_nobody_out_who_is_connected() {
+        let mut sources = Sources::new(10_000, 1);
+        let limits = Limits {
+            connections_per_source_max: Some(4),
+            rate_per_source: Some(Rate { per_second: 10, burst: 2 }),
+            ..Limits::default()
+        };
+        let held: Vec<_> =
+            (0..100).map(|n| sources.enter(WEB, &limits, client(n), 0).unwrap().unwrap()).collect();
+        for number in 1_000..1_001_000 {
+            let guest = sources.enter(WEB, &limits, client(number), u64::from(number)).unwrap();
+            sources.leave(guest.unwrap());
+            assert!(sources.len() <= 10_000);
+        }
+        for number in 0..100 {
+            let entered = sources.enter(WEB, &limits, client(number), 2_000_000).unwrap();
+            assert!(entered.is_some());
+            let over = sources.enter(WEB, &limits, client(number), 2_000_000);
+            assert_eq!(over, Err(Refusal::SourceRate), "its bucket was kept with it");
+        }
+        for guest in held {
+            sources.leave(guest);
+        }
+    }
+
+    #[test]
+    fn a_table_full_of_connected_clients_refuses_another() {
+        let mut sources = Sources::new(3, 1);
+        let mut guests: Vec<_> =
+            (0..3).map(|n| sources.enter(WEB, &connections(1), client(n), 0).unwrap()).collect();
+        assert_eq!(sources.enter(WEB, &connections(1), client(7), 0), Err(Refusal::SourcesFull));
+        sources.leave(guests.pop().flatten().unwrap());
+        assert!(sources.enter(WEB, &connections(1), client(7), 0).is_ok());
+    }
+}
