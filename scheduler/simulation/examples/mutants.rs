@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Plants bugs into copies of the engine, one at a time, and demands that comparison with the naive scheduler finds each.
 //!
-//! `mutants [FOLDER]`: the copies are built in FOLDER, by default in the system's folder for temporary files. Each file of
-//! `mutants/` says what is planted: a line of words, the file, what is there and what takes its place. One that no longer
+//! `mutants [FOLDER [NAME...]]`: those whose names begin so, or all. The copies are built in FOLDER, by default in the system's
+//! folder for temporary files. Each file of `mutants/` says what is planted: a line of words, the file, what is there and what takes its place. One that no longer
 //! applies is an error: somebody has to plant it anew.
 
 use std::collections::BTreeMap;
@@ -33,7 +33,11 @@ fn run() -> Outcome<()> {
     let folder = env::args_os().nth(1).map(PathBuf::from);
     let folder = folder.unwrap_or_else(|| env::temp_dir().join("berth-mutants"));
     copy_crates(&root, &folder)?;
-    let mutants = read_mutants(&root.join("scheduler/simulation/mutants"))?;
+    let wanted: Vec<String> = env::args().skip(2).collect();
+    let mut mutants = read_mutants(&root.join("scheduler/simulation/mutants"))?;
+    mutants.retain(|mutant| {
+        wanted.is_empty() || wanted.iter().any(|name| mutant.name.starts_with(name.as_str()))
+    });
     for mutant in &mutants {
         mutant.apply(&folder)?;
     }

@@ -26,8 +26,8 @@ use berth_scheduler_model::rules::Plugin;
 pub(crate) const LISTED: usize = 192;
 /// Nodes that are then listed of one group at least, if it has them.
 const LISTED_MIN: usize = 16;
-/// Entries that a list may have beyond twice those: what does not hold any more is swept off seldom.
-const SPARE: usize = 48;
+/// A list may have so much of all that are listed beyond twice its own: what does not hold any more is swept off seldom.
+const SPARE_SHARE: usize = 4;
 /// Groups of a signature beyond which single lanes are held instead.
 pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
 /// What is further below the best total is not listed: points.
@@ -35,13 +35,13 @@ const WINDOW: u64 = 16;
 /// Lists that served so many decisions at most should have been longer; those that served so many, need not be.
 const SOON: usize = 12;
 const LATE: usize = 128;
-/// Lists that serve a single decision so often are not made for so many.
+/// Lists that serve a single decision so often are not made for as many decisions as this share of the nodes that are listed.
 const WASTED_MAX: u32 = 4;
-const PAUSE: u32 = 64;
+const PAUSE_SHARE: usize = 3;
 /// They are at most so many times as long.
 const SCALE_MAX: usize = 8;
-/// Changed nodes that are computed one by one.
-const GATHERED_MAX: u64 = 12;
+/// Changed nodes are gathered from where they are if they are fewer than this share of those listed.
+const GATHERED_SHARE: usize = 16;
 /// One in so many nodes may be watched.
 const WATCHED_SHARE: usize = 8;
 /// Floor of a group of whose nodes nothing is known.
@@ -156,6 +156,8 @@ pub(super) struct Tops {
     watched: Vec<u64>,
     /// Nodes listed of a group when all nodes are looked at.
     kept: usize,
+    /// Entries that a list may have beyond twice those.
+    spare: usize,
     /// Decisions since all nodes were looked at.
     decisions: usize,
     /// How many times as many nodes are listed: more where lists are used up soon.
@@ -163,7 +165,7 @@ pub(super) struct Tops {
     /// Times in a row that lists served a single decision.
     wasted: u32,
     /// Decisions for which nothing is listed, after that.
-    pause: u32,
+    pause: usize,
     /// Whether any is.
     watches: bool,
     scratch: Vec<u32>,
@@ -200,10 +202,10 @@ impl Tops {
     }
 
     /// Lists are used up sooner while a cluster is filled than when as many pods leave as come.
-    fn rescale(&mut self) {
+    fn rescale(&mut self, listed: usize) {
         self.wasted = if self.decisions <= 1 { self.wasted + 1 } else { 0 };
         if self.wasted > WASTED_MAX {
-            (self.wasted, self.pause) = (0, PAUSE);
+            (self.wasted, self.pause) = (0, listed / PAUSE_SHARE);
         }
         let used_up_soon = self.decisions <= SOON && self.scale < SCALE_MAX;
         self.scale = (self.scale << u32::from(used_up_soon)).max(1);
@@ -250,7 +252,7 @@ impl Tops {
     /// Lists a node if it is above the floor of its group.
     #[inline]
     fn offer(&mut self, group: u32, lane: u32, source: Source, log: &Log) {
-        let (kept, most) = (self.kept, self.kept * 2 + SPARE);
+        let (kept, most) = (self.kept, self.kept * 2 + self.spare);
         let list = self.list_mut(group);
         if lane > list.floor {
             list.push(lane, source, most);
@@ -379,7 +381,7 @@ impl Lanes {
     /// their lanes into `mended`; `false` if the kernel does not know all of them.
     fn gather_trail(&mut self, inputs: Inputs<'_>) -> bool {
         // Fewer are gathered sooner from where they are.
-        let few = inputs.log.head() - self.cursor <= GATHERED_MAX;
+        let few = inputs.log.head() - self.cursor <= (inputs.listed / GATHERED_SHARE) as u64;
         let Some(trail) = inputs.log.trail(self.cursor).filter(|_| !few) else { return false };
         // Only a change of a node's own fields, or a rule about more than requests, keeps out a node that the requests fit.
         let all =
@@ -487,10 +489,11 @@ impl Lanes {
             let mut refused = [0; Plugin::FILTERS];
             block_of(block, inputs, &self.images, &mut refused, lanes, &mut None);
         }
-        self.tops.rescale();
+        self.tops.rescale(inputs.listed);
         // More where a look at all nodes takes longer.
         let listed = inputs.listed * self.tops.scale + slots / 256;
         self.tops.kept = (listed / groups.len()).max(LISTED_MIN.min(inputs.listed)).max(1);
+        self.tops.spare = inputs.listed / SPARE_SHARE;
         let best = room.best(groups, inputs);
         self.tops.list_window(groups, best, room, inputs);
         self.tops.choose_threshold(inputs.sig, &self.outs, room);
