@@ -95,6 +95,10 @@ fn classes_that_come_once_leave_memory_flat() {
             if turn % 1_000 == 0 {
                 most = most.max(HELD.get());
             }
+            // Whether it grows on or has come to rest.
+            if [10_000, 100_000, 1_000_000, 3_000_000].contains(&turn) {
+                println!("{}: {most} bytes at most over {turn} classes", row.name());
+            }
         }
         println!("{}: {before} bytes before, {most} at most over {classes} classes", row.name());
         assert!(most <= before + before / 20, "{}: {before} bytes grew to {most}", row.name());
