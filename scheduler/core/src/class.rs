@@ -330,7 +330,8 @@ impl Lanes {
         let usual = self.usual_gap;
         self.usual_gap = if usual == u64::MAX { gap } else { (usual * 3 + gap) / 4 };
         let wanted = wanted(inputs, whole);
-        let listed = self.is_frequent(inputs) && (wanted != Held::Tops || self.tops.is_useful());
+        let useful = |lanes: &mut Self| inputs.listed > 0 && lanes.tops.is_useful();
+        let listed = self.is_frequent(inputs) && (wanted != Held::Tops || useful(self));
         if self.can_mend(inputs, wanted) && (listed || wanted == Held::Lanes) {
             self.mend_held(inputs);
         } else if whole || (wanted == Held::Lanes && listed) {

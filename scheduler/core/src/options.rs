@@ -21,8 +21,8 @@ pub struct Options {
     pub profiles: Vec<Profile>,
     /// Bytes that lanes of classes and counts of signatures may take before the least recently used are dropped.
     pub class_bytes: usize,
-    /// Best nodes that a class lists of each group of nodes: with more, a list is seldom used up; with fewer, the best of it is
-    /// found sooner. From 2 to 4,096; changes no decision.
+    /// Best nodes that a class lists: with more, lists are seldom used up; with fewer, the best is found sooner. 0: none, all nodes
+    /// are looked at for each decision. Changes no decision.
     pub listed: usize,
     /// Vector instructions of the machine.
     pub vector: Vector,

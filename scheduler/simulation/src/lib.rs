@@ -19,6 +19,7 @@ mod specs;
 mod step;
 mod storage;
 mod terms;
+mod twins;
 mod world;
 
 pub use books::Books;
@@ -28,4 +29,5 @@ pub use rng::Rng;
 pub use run::{Failure, first_difference, replay, run, run_in};
 pub use scenario::{Feature, Scenario, Turn};
 pub use step::{Question, Step};
+pub use twins::Twins;
 pub use world::{PodClass, World};
