@@ -38,7 +38,9 @@ impl Twins {
             |listed| Engine::new(Options { seed: self.seed, vector, listed, ..Options::default() });
         let mut engines = [engine(listed), engine(0)];
         let apply = |event: Event, engines: &mut [Engine; 2]| {
-            engines.iter_mut().for_each(|engine| engine.apply(event.clone()));
+            for engine in engines {
+                engine.apply(event.clone());
+            }
         };
         let nodes = std::mem::take(&mut workload.nodes);
         for group in &workload.groups {
@@ -70,9 +72,9 @@ impl Twins {
             let leaving = if full { 2 } else { usize::from(placed.len() >= workload.fill) };
             for _ in 0..leaving.min(placed.len()) {
                 let uid = placed.swap_remove(rng.below(placed.len()));
-                engines
-                    .iter_mut()
-                    .for_each(|engine| assert!(engine.release(&uid), "{uid} is placed"));
+                for engine in &mut engines {
+                    assert!(engine.release(&uid), "{uid} is placed");
+                }
             }
             if rng.below(64) == 0 {
                 let node = &nodes[rng.below(nodes.len())];

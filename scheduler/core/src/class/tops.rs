@@ -303,7 +303,8 @@ fn largest_with_place(lanes: &[u32]) -> (u32, usize) {
     let best = lanes.iter().copied().fold(0, u32::max);
     let mut at = 0;
     for chunk in lanes.chunks(16) {
-        if chunk.iter().fold(false, |found, lane| found | (*lane == best)) {
+        // All of them, not up to the first: that is what becomes vector code.
+        if chunk.iter().fold(0, |found, lane| found | u32::from(*lane == best)) != 0 {
             return (best, at + chunk.iter().position(|lane| *lane == best).unwrap_or(0));
         }
         at += chunk.len();
