@@ -23,11 +23,11 @@ use alloc::vec::Vec;
 use berth_scheduler_model::rules::Plugin;
 
 /// Nodes that are listed when all are looked at, unless said otherwise.
-pub(crate) const LISTED: usize = 192;
+pub(crate) const LISTED: usize = 64;
 /// Nodes that are then listed of one group at least, if it has them.
 const LISTED_MIN: usize = 16;
 /// A list may have so much of all that are listed beyond twice its own: what does not hold any more is swept off seldom.
-const SPARE_SHARE: usize = 4;
+const SPARE_SHARE: usize = 2;
 /// Groups of a signature beyond which single lanes are held instead.
 pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
 /// What is further below the best total is not listed: points.
@@ -37,11 +37,11 @@ const SOON: usize = 12;
 const LATE: usize = 128;
 /// Lists that serve a single decision so often are not made for as many decisions as this share of the nodes that are listed.
 const WASTED_MAX: u32 = 4;
-const PAUSE_SHARE: usize = 3;
+const PAUSE_SHARE: usize = 1;
 /// They are at most so many times as long.
 const SCALE_MAX: usize = 8;
 /// Changed nodes are gathered from where they are if they are fewer than this share of those listed.
-const GATHERED_SHARE: usize = 16;
+const GATHERED_SHARE: usize = 6;
 /// One in so many nodes may be watched.
 const WATCHED_SHARE: usize = 8;
 /// Floor of a group of whose nodes nothing is known.
