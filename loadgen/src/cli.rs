@@ -4,6 +4,7 @@
 pub mod oracle;
 pub mod recovery;
 pub mod schedule;
+mod values;
 
 use clap::{Parser, Subcommand};
 
@@ -67,5 +68,18 @@ mod tests {
             }
         }
         assert!(count >= 12, "{count}");
+    }
+
+    #[test]
+    fn numbers_out_of_bounds_are_refused_before_anything_starts() {
+        for wrong in [
+            "schedule --nodes 0",
+            "recovery --nodes 0",
+            "recovery --pods 0",
+            "recovery --classes x",
+        ] {
+            let arguments = ["berth-loadgen"].into_iter().chain(wrong.split_whitespace());
+            assert!(Cli::try_parse_from(arguments).is_err(), "{wrong}");
+        }
     }
 }

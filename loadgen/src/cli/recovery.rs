@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Flags of `recovery`.
 
+use super::values::{nodes, number, within};
 use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
@@ -22,15 +23,15 @@ Exit status: 0 everything is back; 1 something is not; 2 the run could not be ma
 #[command(after_help = AFTER_HELP)]
 pub struct RecoveryArgs {
     /// Pods that are placed
-    #[arg(long, default_value_t = 1_000_000, value_name = "N")]
+    #[arg(long, default_value_t = 1_000_000, value_name = "N", value_parser = pods)]
     pub pods: u64,
 
     /// Nodes of the cluster
-    #[arg(long, default_value_t = 40_000, value_name = "N")]
+    #[arg(long, default_value_t = 40_000, value_name = "N", value_parser = nodes)]
     pub nodes: usize,
 
     /// Classes of the pods; 1: pods without any constraint
-    #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = classes)]
     pub classes: usize,
 
     /// Pods that no node takes, and that wait in the queue
@@ -56,4 +57,12 @@ pub struct RecoveryArgs {
     /// Also write the figures here, for machines
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
+}
+
+fn pods(text: &str) -> Result<u64, String> {
+    within(number(text)?, 1, 100_000_000)
+}
+
+fn classes(text: &str) -> Result<usize, String> {
+    within(number(text)?, 1, 1_000_000)
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Flags of `schedule`.
 
+use super::values::{nodes, number, within};
 use crate::schedule::rows::SpecForm;
 use crate::schedule::target::Tls;
 use std::path::PathBuf;
@@ -225,22 +226,6 @@ impl TargetArgs {
             name: self.tls_name.clone(),
         }
     }
-}
-
-fn number<T: std::str::FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| "not a number".to_owned())
-}
-
-fn within<T: PartialOrd + std::fmt::Display>(value: T, least: T, most: T) -> Result<T, String> {
-    let range = least..=most;
-    if range.contains(&value) {
-        return Ok(value);
-    }
-    Err(format!("must be between {} and {}", range.start(), range.end()))
-}
-
-fn nodes(text: &str) -> Result<usize, String> {
-    within(number(text)?, 1, 1 << 20)
 }
 
 fn percent(text: &str) -> Result<usize, String> {

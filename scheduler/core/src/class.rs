@@ -248,16 +248,15 @@ impl Lanes {
         let usual = self.usual_gap;
         self.usual_gap = if usual == u64::MAX { gap } else { (usual * 3 + gap) / 4 };
         let wanted = wanted(inputs, whole);
-        let useful = |lanes: &mut Self| inputs.listed > 0 && lanes.tops.is_useful();
-        let listed = self.is_frequent(inputs) && (wanted != Held::Tops || useful(self));
-        if self.can_mend(inputs, wanted) && (listed || wanted == Held::Lanes) {
+        let useless = wanted == Held::Tops && (inputs.listed == 0 || self.tops.pauses());
+        if self.can_mend(inputs, wanted) && !useless {
             self.mend_held(inputs);
-        } else if whole || (wanted == Held::Lanes && listed) {
-            self.rebuild(inputs);
-        } else if listed {
-            self.count_outs(inputs);
-        } else {
+        } else if !whole && (useless || !self.is_frequent(inputs)) {
             self.scan(inputs, room);
+        } else if wanted == Held::Lanes {
+            self.rebuild(inputs);
+        } else {
+            self.count_outs(inputs);
         }
         self.cursor = head;
     }
@@ -297,9 +296,8 @@ impl Lanes {
             && self.sig_version == inputs.sig.version
             && inputs.log.reaches(self.cursor)
             && inputs.log.head() - self.cursor <= few
-            && (self.held == Held::Tops
-                || inputs.sig.moves_reach(self.moves)
-                    && (self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2))
+            && inputs.sig.moves_reach(self.moves)
+            && (self.held == Held::Tops || self.wide || inputs.sig.groups.len() <= NARROW_MAX * 2)
     }
 
     /// Whether everything was recomputed since the last time this was asked.
@@ -528,8 +526,7 @@ impl Lanes {
             return (!groups.is_empty()).then(|| room.best(groups, inputs));
         }
         let total = |evaluated: &Evaluated| {
-            let score = u64::try_from(evaluated.score).expect("scores are not negative");
-            u64::from(self.best(evaluated.group, inputs.vector)) + (score << TIE_BITS)
+            evaluated.above_ties() + u64::from(self.best(evaluated.group, inputs.vector))
         };
         groups.iter().map(total).max()
     }

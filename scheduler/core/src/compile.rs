@@ -7,7 +7,7 @@ use crate::local::Shape;
 use crate::nodes::Usage;
 use crate::peers::{PeerId, PeerKey, Terms};
 use crate::rules::Compiled;
-use crate::sig::{Sig, SigId, SigKey};
+use crate::sig::{Sig, SigId, SigKey, Tables};
 use crate::specs::SpecIx;
 use alloc::boxed::Box;
 use alloc::sync::Arc;
@@ -40,6 +40,21 @@ impl Engine {
             }
         }
         ix
+    }
+
+    /// Takes a signature out, brought up to date. It is to be put back.
+    pub(crate) fn take_sig(&mut self, id: SigId) -> Box<Sig> {
+        let mut sig = self.sigs[id.0 as usize].take().expect("a class's signature is there");
+        let tables = Tables {
+            nodes: &self.nodes,
+            pods: &self.pods,
+            peers: &self.peers,
+            log: &self.log,
+            namespaces: &self.namespaces,
+            profiles: &self.profiles,
+        };
+        sig.catch_up(tables, &mut self.columns, &self.hasher);
+        sig
     }
 
     /// Keys are now read that were not: what was one peer may be several.

@@ -44,6 +44,24 @@ pub(crate) struct Evaluated {
     pub(crate) score: i64,
 }
 
+impl Evaluated {
+    /// The score's place in a total: above the tie order, as in a lane.
+    #[inline]
+    pub(crate) fn above_ties(&self) -> u64 {
+        u64::try_from(self.score).expect("scores are not negative") << TIE_BITS
+    }
+
+    /// Lays scores out by group number, for numbers below `bound`: the score plus one, 0 for a group that is not among these.
+    pub(crate) fn lay_out(groups: &[Self], bound: usize, into: &mut Vec<u32>) {
+        into.clear();
+        into.resize(bound, 0);
+        for evaluated in groups {
+            into[evaluated.group as usize] =
+                u32::try_from(evaluated.score + 1).expect("weights are at most WEIGHT_MAX");
+        }
+    }
+}
+
 /// Room for one decision, reused.
 #[derive(Debug, Default)]
 pub(crate) struct Decision {
@@ -113,8 +131,7 @@ impl Decision {
     pub(crate) fn on(&self, lanes: &Lanes, slot: Slot) -> Option<Choice> {
         let (lane, group) = lanes.lane(slot);
         let evaluated = self.groups.iter().find(|g| lane != 0 && g.group == group)?;
-        let score = u64::try_from(evaluated.score).expect("scores are not negative");
-        Some(self.choice(u64::from(lane) + (score << TIE_BITS)))
+        Some(self.choice(evaluated.above_ties() + u64::from(lane)))
     }
 
     /// The smallest count of each hard constraint over its domains.
@@ -267,12 +284,7 @@ impl Decision {
     /// Lays the groups' scores out by group number.
     fn spread_scores(&mut self) {
         let bound = self.groups.iter().map(|g| g.group as usize + 1).max().unwrap_or(0);
-        self.by_group.clear();
-        self.by_group.resize(bound, 0);
-        for evaluated in &self.groups {
-            self.by_group[evaluated.group as usize] =
-                u32::try_from(evaluated.score + 1).expect("weights are at most WEIGHT_MAX");
-        }
+        Evaluated::lay_out(&self.groups, bound, &mut self.by_group);
     }
 
     /// Calls back with each feasible node (by slot) and its total.

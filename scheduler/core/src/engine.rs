@@ -20,7 +20,7 @@ use crate::pods::{NO_SLOT, PodIx, PodState, Pods};
 use crate::preempt::Lower;
 use crate::queue::{Hint, Queue, Tick};
 use crate::rules::ProfileRules;
-use crate::sig::{Sig, SigId, Tables};
+use crate::sig::{Sig, SigId};
 use crate::specs::{SpecIx, Specs};
 use crate::terms::Namespaces;
 use crate::ties::{TIE_MAX, Ties};
@@ -406,16 +406,7 @@ impl Engine {
         let class = self.class_mut(id);
         let own = class.lanes.take();
         let mut lanes = own.or_else(|| self.spare_lanes.take()).unwrap_or_else(fresh);
-        let mut sig = self.sigs[sig_id.0 as usize].take().expect("a class's signature is there");
-        let tables = Tables {
-            nodes: &self.nodes,
-            pods: &self.pods,
-            peers: &self.peers,
-            log: &self.log,
-            namespaces: &self.namespaces,
-            profiles: &self.profiles,
-        };
-        sig.catch_up(tables, &mut self.columns, &self.hasher);
+        let mut sig = self.take_sig(sig_id);
         let profile = &self.profiles[sig.key.profile as usize];
         let class = self.classes[id.0 as usize].as_ref().expect("checked above");
         if lanes.owner != id {

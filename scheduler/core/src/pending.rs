@@ -10,7 +10,6 @@ use crate::peers::PeerId;
 use crate::pods::{NO_SLOT, PodIx, PodState};
 use crate::preempt::Eviction;
 use crate::queue::{Hint, QueueSizes, Tick};
-use crate::sig::Tables;
 use crate::specs::SpecIx;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -128,19 +127,10 @@ impl Engine {
     fn nominated_first(&mut self, ix: SpecIx, uid: &str, slot: Slot) -> Option<Choice> {
         self.nodes.get(slot)?;
         let id = self.class_of(ix)?;
-        let at = self.class(id).key.sig.0 as usize;
-        let mut sig = self.sigs[at].take()?;
-        let tables = Tables {
-            nodes: &self.nodes,
-            pods: &self.pods,
-            peers: &self.peers,
-            log: &self.log,
-            namespaces: &self.namespaces,
-            profiles: &self.profiles,
-        };
-        sig.catch_up(tables, &mut self.columns, &self.hasher);
+        let sig_id = self.class(id).key.sig;
+        let mut sig = self.take_sig(sig_id);
         self.account_sig(&mut sig);
-        self.sigs[at] = Some(sig);
+        self.sigs[sig_id.0 as usize] = Some(sig);
         let (ground, asking) = (self.ground(), self.asking(id, uid));
         let refused = asking.pre_filter(ground).is_some()
             || ground.refusal_with_nominees(asking, slot, &[]).is_some();

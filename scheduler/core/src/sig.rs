@@ -239,7 +239,7 @@ impl Sig {
 
     /// Whether no rule about other pods or features can refuse a node.
     pub(crate) fn is_trivial(&self) -> bool {
-        self.targets.is_empty()
+        self.targets.iter().all(|t| matches!(t.kind, Kind::Soft(_) | Kind::Prefer))
             && self.rules.hard.is_empty()
             && self.key.spec.needs_features.is_empty()
             && self.key.spec.affinity_required.is_empty()

@@ -65,7 +65,7 @@ impl Outs {
         self.by_group.get(group as usize).copied().unwrap_or(0)
     }
 
-    /// One more node of a group is out; which one is not kept.
+    /// So many more nodes of a group are out; which ones is not kept.
     pub(super) fn count(&mut self, group: u32, nodes: u32) {
         if self.by_group.len() <= group as usize {
             self.by_group.resize(group as usize + 1, 0);

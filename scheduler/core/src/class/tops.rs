@@ -22,25 +22,24 @@ use crate::{BLOCK, Slot};
 use alloc::vec::Vec;
 use berth_scheduler_model::rules::Plugin;
 
+/// Groups of a signature beyond which single lanes are held instead.
+pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
 /// Nodes that are listed when all are looked at, unless said otherwise.
 pub(crate) const LISTED: usize = 64;
 /// Nodes that are then listed of one group at least, if it has them.
 const LISTED_MIN: usize = 16;
-/// A list may have so much of all that are listed beyond twice its own: what does not hold any more is swept off seldom.
-const SPARE_SHARE: usize = 2;
-/// Groups of a signature beyond which single lanes are held instead.
-pub(super) const TOPS_GROUPS_MAX: usize = 1 << 12;
 /// What is further below the best total is not listed: points.
 const WINDOW: u64 = 16;
-/// Lists that served so many decisions at most should have been longer; those that served so many, need not be.
+/// Beyond twice what is kept of a list when it is trimmed, it may have this share of `LISTED` more: it is trimmed seldom.
+const SPARE_SHARE: usize = 2;
+/// Lists that served so many decisions at most should have been longer, up to so many times.
 const SOON: usize = 12;
-const LATE: usize = 128;
-/// Lists that serve a single decision so often are not made for as many decisions as this share of the nodes that are listed.
-const WASTED_MAX: u32 = 4;
-const PAUSE_SHARE: usize = 1;
-/// They are at most so many times as long.
 const SCALE_MAX: usize = 8;
-/// Changed nodes are gathered from where they are if they are fewer than this share of those listed.
+/// Those that served so many need not be as long.
+const LATE: usize = 128;
+/// When lists served a single decision so often in a row, none are made for the next `LISTED` decisions.
+const WASTED_MAX: u32 = 4;
+/// Changed nodes are gathered from where they are if they are no more than this share of `LISTED`.
 const GATHERED_SHARE: usize = 6;
 /// One in so many nodes may be watched.
 const WATCHED_SHARE: usize = 8;
@@ -154,6 +153,8 @@ pub(super) struct Tops {
     threshold: u32,
     /// A bit for each slot whose node is watched. More may be set than need be.
     watched: Vec<u64>,
+    /// Whether any is.
+    watches: bool,
     /// Nodes listed of a group when all nodes are looked at.
     kept: usize,
     /// Entries that a list may have beyond twice those.
@@ -166,8 +167,6 @@ pub(super) struct Tops {
     wasted: u32,
     /// Decisions for which nothing is listed, after that.
     pause: usize,
-    /// Whether any is.
-    watches: bool,
     scratch: Vec<u32>,
 }
 
@@ -187,10 +186,6 @@ impl Room {
     }
 }
 
-fn score_of(evaluated: &Evaluated) -> u64 {
-    u64::try_from(evaluated.score).expect("scores are not negative") << TIE_BITS
-}
-
 impl Tops {
     /// Forgets all lists.
     fn clear(&mut self, sig: &Sig) {
@@ -205,17 +200,17 @@ impl Tops {
     fn rescale(&mut self, listed: usize) {
         self.wasted = if self.decisions <= 1 { self.wasted + 1 } else { 0 };
         if self.wasted > WASTED_MAX {
-            (self.wasted, self.pause) = (0, listed / PAUSE_SHARE);
+            (self.wasted, self.pause) = (0, listed);
         }
         let used_up_soon = self.decisions <= SOON && self.scale < SCALE_MAX;
         self.scale = (self.scale << u32::from(used_up_soon)).max(1);
         self.decisions = 0;
     }
 
-    /// Whether lists are worth making for a decision.
-    pub(super) fn is_useful(&mut self) -> bool {
+    /// Whether lists are not worth making for this decision.
+    pub(super) fn pauses(&mut self) -> bool {
         self.pause = self.pause.saturating_sub(1);
-        self.pause == 0
+        self.pause > 0
     }
 
     /// Has a list for each group that there is.
@@ -252,7 +247,7 @@ impl Tops {
     /// Lists a node if it is above the floor of its group.
     #[inline]
     fn offer(&mut self, group: u32, lane: u32, source: Source, log: &Log) {
-        let (kept, most) = (self.kept, self.kept * 2 + self.spare);
+        let most = self.kept * 2 + self.spare;
         let list = self.list_mut(group);
         if lane > list.floor {
             list.push(lane, source, most);
@@ -263,7 +258,7 @@ impl Tops {
                     self.kept = (self.kept / 2).max(1);
                 }
                 let mut scratch = core::mem::take(&mut self.scratch);
-                self.lists[group as usize].trim(kept, log, &mut scratch);
+                self.lists[group as usize].trim(self.kept, log, &mut scratch);
                 self.scratch = scratch;
             }
         }
@@ -273,7 +268,7 @@ impl Tops {
     fn best(&mut self, groups: &[Evaluated], log: &Log, vector: Vector) -> Option<u64> {
         let (mut best, mut bound) = (0, 0);
         for evaluated in groups {
-            let score = score_of(evaluated);
+            let score = evaluated.above_ties();
             let list = self.list_mut(evaluated.group);
             if list.floor != 0 {
                 bound = bound.max(score + u64::from(list.floor));
@@ -516,12 +511,7 @@ impl Room {
     /// The best total of all nodes, as total and lane in one word.
     pub(super) fn best(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> u64 {
         // Nodes of other groups, and of none, have a score of 0.
-        self.scores.clear();
-        self.scores.resize(inputs.sig.groups.len() + 1, 0);
-        for evaluated in groups {
-            self.scores[evaluated.group as usize] =
-                u32::try_from(evaluated.score + 1).expect("weights are at most WEIGHT_MAX");
-        }
+        Evaluated::lay_out(groups, inputs.sig.groups.len() + 1, &mut self.scores);
         let best = best_total(inputs.vector, &self.lanes, &inputs.sig.group_of, &self.scores);
         best.saturating_sub(1 << TIE_BITS)
     }
@@ -550,7 +540,7 @@ impl Tops {
         let least = best.saturating_sub(WINDOW << TIE_BITS);
         let mut lowest = UNKNOWN;
         for evaluated in groups {
-            let floor = least.saturating_sub(score_of(evaluated));
+            let floor = least.saturating_sub(evaluated.above_ties());
             let floor = u32::try_from(floor).unwrap_or(UNKNOWN);
             self.lists[evaluated.group as usize].clear(floor);
             lowest = lowest.min(floor);
