@@ -133,6 +133,15 @@ impl Shape {
     }
 }
 
+impl Shape {
+    /// CPU and memory as scoring assumes them, then as filtered, if nothing but these decides, by the default profile's rules.
+    pub(crate) fn plain_amounts(&self) -> Option<[f64; 4]> {
+        let p = &self.params;
+        let plain = p.plain && !p.most && !self.special;
+        plain.then_some([p.cpu_assumed, p.memory_assumed, p.cpu, p.memory])
+    }
+}
+
 fn amount_of(usage: &Usage, resource: u32) -> i64 {
     usage.scalars.iter().find(|(id, _)| *id == resource).map_or(0, |(_, amount)| *amount)
 }

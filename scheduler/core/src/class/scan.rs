@@ -117,6 +117,9 @@ fn with_nodes(sig: &Sig) -> impl Iterator<Item = u32> {
 impl Lanes {
     /// Finds what a decision needs in one pass, and keeps nothing else.
     pub(super) fn scan(&mut self, inputs: Inputs<'_>, room: &mut Room) {
+        if self.images.is_empty() && self.look(inputs, room) {
+            return;
+        }
         let sieved = with_nodes(inputs.sig).take(SIEVED_MAX + 1).count() <= SIEVED_MAX;
         self.reset(if sieved { Held::Best } else { Held::Outs });
         let blocks = inputs.nodes.slots() / BLOCK;
@@ -155,6 +158,20 @@ impl Lanes {
             self.take_scanned(scan);
         }
         self.scans = scans;
+    }
+
+    /// The same in 16 bits; `false` where that is not possible.
+    fn look(&mut self, inputs: Inputs<'_>, room: &mut Room) -> bool {
+        self.reset(Held::Narrow);
+        self.outs.clear();
+        let (outs, groups) = (&mut self.outs, &inputs.sig.group_of);
+        let mut unfit = 0;
+        let looked = room.narrow.look(inputs, |slot| {
+            outs.count(groups[slot as usize], 1);
+            unfit += 1;
+        });
+        self.refused[Plugin::NodeResourcesFit as usize] = unfit;
+        looked
     }
 
     /// Adds what was found in a part of the nodes.

@@ -10,6 +10,7 @@
 //! at whatever their lane. Nothing is taken off when a node changes: an entry says up to which place of the log it holds, and is
 //! dropped if it comes to the top and the node has changed since, as in a priority queue with lazy deletion.
 
+use super::narrow::Narrow;
 use super::outs::Outs;
 use super::{GroupLanes, Held, Inputs, Lanes, block_of, lanes_at, touch};
 use crate::decide::Evaluated;
@@ -177,6 +178,8 @@ pub(crate) struct Room {
     lanes: Vec<u32>,
     /// By group: score plus one, 0 if it is not feasible.
     scores: Vec<u32>,
+    /// All nodes in 16 bits.
+    pub(super) narrow: Narrow,
 }
 
 impl Room {
@@ -506,6 +509,12 @@ impl Room {
     /// The lanes of all nodes.
     pub(super) fn lanes_mut(&mut self) -> &mut [u32] {
         &mut self.lanes
+    }
+
+    /// The best total of all nodes, as total and lane in one word; from a look at them in 16 bits.
+    pub(super) fn best_narrow(&mut self, groups: &[Evaluated], inputs: Inputs<'_>) -> u64 {
+        Evaluated::lay_out(groups, inputs.sig.groups.len() + 1, &mut self.scores);
+        self.narrow.best(groups, &self.scores, inputs).saturating_sub(1 << TIE_BITS)
     }
 
     /// The best total of all nodes, as total and lane in one word.
