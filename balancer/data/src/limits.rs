@@ -60,6 +60,10 @@ pub const DATAGRAM_BYTES_MAX: usize = 65_536;
 /// UDP flows of one worker, unless descriptors allow fewer: a socket each.
 pub const FLOWS_MAX: u32 = 65_536;
 
+/// Time between two messages of a worker that a port is unreachable, in nanoseconds: a thousand a second, as the kernel's own
+/// `icmp_msgs_per_sec`.
+pub const UNREACHABLE_NS: u64 = 1_000_000;
+
 /// Clients whose affinity is kept, and clients that are counted for limits: of all workers together. About 100 bytes each.
 pub const CLIENTS_MAX: u32 = 1 << 18;
 

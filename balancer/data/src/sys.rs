@@ -3,9 +3,11 @@
 
 mod datagrams;
 mod descriptors;
+mod unreachable;
 
 pub(crate) use datagrams::{Datagrams, Name};
 pub(crate) use descriptors::{descriptors_max, receive, send};
+pub(crate) use unreachable::unreachable;
 
 use crate::limits::BACKLOG;
 use rustix::io::Errno;

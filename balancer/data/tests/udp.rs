@@ -165,3 +165,26 @@ fn a_flood_of_sources_takes_bounded_room_and_spares_conversations() {
     assert!(stats.workers.iter().map(|worker| worker.flows).sum::<u64>() <= 64);
     assert!(stats.workers.iter().map(|worker| worker.evicted).sum::<u64>() > 300);
 }
+
+#[test]
+fn that_an_endpoint_has_no_such_port_is_told_to_the_client() {
+    if rustix::net::socket(
+        rustix::net::AddressFamily::INET,
+        rustix::net::SocketType::RAW,
+        Some(rustix::net::ipproto::ICMP),
+    )
+    .is_err()
+    {
+        assert!(std::env::var_os("BERTH_REQUIRE_ROOT").is_none(), "CAP_NET_RAW is required");
+        println!("skipped: telling clients that a port is unreachable needs CAP_NET_RAW");
+        return;
+    }
+    for ip in ["127.0.0.1", "::1"] {
+        let nobody = place(Protocol::Udp, "127.0.0.1");
+        let (_plane, at) = serving(Settings::default(), ip, &[nobody]);
+        let socket = client(at);
+        socket.send(b"?").unwrap();
+        let refused = socket.recv(&mut [0]).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+    }
+}

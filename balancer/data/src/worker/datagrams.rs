@@ -33,6 +33,8 @@ pub(super) struct Udp {
     outlets: Vec<Id>,
     /// Of each incoming datagram, its flow.
     routes: Vec<Option<Id>>,
+    /// When a client was last told that nobody has the port.
+    refused_ns: u64,
 }
 
 /// A service's socket.
@@ -71,6 +73,7 @@ impl Udp {
             outgoing: Datagrams::new(),
             outlets: Vec::new(),
             routes: Vec::new(),
+            refused_ns: 0,
         }
     }
 
@@ -246,7 +249,10 @@ impl Worker {
                         if again { self.route(service, source, place, backend) } else { None };
                     match next {
                         Some(next) => self.send_up(next, from..range.end, false),
-                        None => self.counters.own.dropped.add((range.end - from) as u64),
+                        None => {
+                            self.refuse(&key);
+                            self.counters.own.dropped.add((range.end - from) as u64);
+                        }
                     }
                     return;
                 }
@@ -280,7 +286,7 @@ impl Worker {
             Ok(count) if count > 0 => {}
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => return,
             Err(_) => {
-                self.refuse(service, &key);
+                self.refuse(&key);
                 return self.end_link(id, true);
             }
         }
@@ -391,7 +397,13 @@ impl Worker {
     }
 
     /// Tells a client that its datagrams reach nobody.
-    fn refuse(&mut self, _service: Id, _key: &FlowKey) {}
+    fn refuse(&mut self, key: &FlowKey) {
+        if self.now.saturating_sub(self.udp.refused_ns) >= crate::limits::UNREACHABLE_NS {
+            self.udp.refused_ns = self.now;
+            // Without the privilege the client is not told.
+            let _ = sys::unreachable(key.source(), key.destination());
+        }
+    }
 
     /// Gives all flows away.
     pub(super) fn export_flows(&mut self) -> Vec<(Handed, OwnedFd)> {
