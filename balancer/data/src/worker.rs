@@ -236,7 +236,7 @@ impl Worker {
             (State::Connecting, false) => self.on_connect(id, flags),
             // A client that resets need not be connected.
             (State::Connecting | State::Header, true) if broken => {
-                self.end(id, finish::End::Client)
+                self.end(id, finish::End::Client);
             }
             (State::Header, true) => self.read_header(id),
             (State::Connecting, true) | (State::Header, false) => {}

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The control socket: changes, what is refused, and peers that send nonsense.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::unnecessary_debug_formatting,
+    clippy::unreadable_literal,
+    reason = "a test that cannot go on fails"
+)]
 
 mod fixture;
 

@@ -1,6 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Binary upgrades: processes that take over from one another while connections and flows are held. And descriptors that run out.
 #![forbid(unsafe_code)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::unnecessary_debug_formatting,
+    clippy::unreadable_literal,
+    reason = "a test that cannot go on fails"
+)]
 
 mod fixture;
 
@@ -22,7 +30,8 @@ fn binary() -> PathBuf {
     let path = own.parent().unwrap().parent().unwrap().join("examples/data-plane");
     assert!(
         path.exists(),
-        "{path:?} is not there: cargo test builds examples, --test alone does not"
+        "{} is not there: cargo test builds examples, --test alone does not",
+        path.display()
     );
     path
 }

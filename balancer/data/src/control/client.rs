@@ -69,7 +69,7 @@ impl Client {
     /// Nobody listens there, or it is not a data plane of this version.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
         let mut stream = UnixStream::connect(path).map_err(ClientError::Socket)?;
-        stream.set_read_timeout(Some(Duration::from_secs(60))).map_err(ClientError::Socket)?;
+        stream.set_read_timeout(Some(Duration::from_mins(1))).map_err(ClientError::Socket)?;
         let hello = Hello { magic: MAGIC, version: VERSION };
         write_frame(&mut stream, &encode(&hello)).map_err(ClientError::Socket)?;
         let reply = read_frame(&mut stream).map_err(ClientError::Socket)?;

@@ -166,6 +166,11 @@ fn size_of_u32<T>() -> u32 {
     u32::try_from(size_of::<T>()).unwrap_or(0)
 }
 
+fn family_of(family: i32) -> libc::sa_family_t {
+    // Both are small.
+    libc::sa_family_t::try_from(family).unwrap_or(0)
+}
+
 fn read(name: &libc::sockaddr_storage) -> Option<SocketAddr> {
     match i32::from(name.ss_family) {
         libc::AF_INET => {
@@ -190,7 +195,7 @@ fn write(address: &SocketAddr, name: &mut libc::sockaddr_storage) -> u32 {
     match address {
         SocketAddr::V4(v4) => {
             let raw = libc::sockaddr_in {
-                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_family: family_of(libc::AF_INET),
                 sin_port: v4.port().to_be(),
                 sin_addr: libc::in_addr { s_addr: v4.ip().to_bits().to_be() },
                 sin_zero: [0; 8],
@@ -201,7 +206,7 @@ fn write(address: &SocketAddr, name: &mut libc::sockaddr_storage) -> u32 {
         }
         SocketAddr::V6(v6) => {
             let raw = libc::sockaddr_in6 {
-                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_family: family_of(libc::AF_INET6),
                 sin6_port: v6.port().to_be(),
                 sin6_flowinfo: 0,
                 sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },

@@ -127,12 +127,9 @@ impl Worker {
             counts.refuse(Refusal::Source);
             return sys::reset(socket);
         }
-        let crowd = match self.crowd.enter(source.ip(), self.conns.len(), self.now) {
-            Ok(guest) => guest,
-            Err(_) => {
-                self.counters.own.crowded.add(1);
-                return sys::reset(socket);
-            }
+        let Ok(crowd) = self.crowd.enter(source.ip(), self.conns.len(), self.now) else {
+            self.counters.own.crowded.add(1);
+            return sys::reset(socket);
         };
         counts.accepted.add(1);
         counts.active.add(1);
@@ -163,9 +160,9 @@ impl Worker {
         let id = self.conns.insert(conn);
         self.counters.own.connections.set(u64::from(self.conns.len()));
         if header {
-            self.arm(id)
+            self.arm(id);
         } else {
-            self.enter(id)
+            self.enter(id);
         }
         // Watched last: most connections that find no endpoint need not be.
         let Some(conn) = self.conns.get(id) else { return };

@@ -172,7 +172,7 @@ impl Worker {
             }
         }
         let inside = via.is_external() && self.is_inside(source);
-        let tried = failed.as_ref().map(std::slice::from_ref).unwrap_or_default();
+        let tried = failed.as_slice();
         let request = Request { via, inside, source, now: self.now, prefer: None, tried };
         let opened = self.choose(&frontend, request).map_err(Some).and_then(|ticket| {
             match sys::connect_datagrams(&ticket.address) {
@@ -187,7 +187,9 @@ impl Worker {
             Ok(opened) => opened,
             Err(refusal) => {
                 let counts = self.counters.frontend(frontend.id);
-                refusal.into_iter().for_each(|refusal| counts.refuse(refusal));
+                if let Some(refusal) = refusal {
+                    counts.refuse(refusal);
+                }
                 if let Some(guest) = guest {
                     self.shared.sources(source.ip()).leave(guest);
                 }

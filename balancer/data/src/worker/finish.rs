@@ -93,19 +93,12 @@ impl Worker {
             }
         }
         let (client, server) = (conn.client.socket.take(), conn.server.socket.take());
-        match end {
-            End::Whole => drop((client, server)),
-            End::Client => {
-                drop(client);
-                server.map(sys::reset);
-            }
-            End::Server => {
-                drop(server);
-                client.map(sys::reset);
-            }
-            End::Cut => {
-                server.map(sys::reset);
-                client.map(sys::reset);
+        let (reset_client, reset_server) =
+            (matches!(end, End::Server | End::Cut), matches!(end, End::Client | End::Cut));
+        for (socket, resets) in [(server, reset_server), (client, reset_client)] {
+            match socket {
+                Some(socket) if resets => sys::reset(socket),
+                socket => drop(socket),
             }
         }
         let unanswered =

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Finding an endpoint for a connection: choosing, connecting, and trying another one.
 
-use super::conn::{Rest, State};
+use super::conn::{Rest, Side, State};
 use super::finish::End;
 use super::slab::Id;
 use super::{Kind, WATCHED, Worker, word};
@@ -94,7 +94,7 @@ impl Worker {
             let Some(conn) = self.conns.get(id) else { return };
             match connected {
                 Ok(socket) => {
-                    conn.server = Default::default();
+                    conn.server = Side::default();
                     conn.server.socket = Some(socket);
                     conn.state = State::Connecting;
                     conn.ticket = Some(ticket);
