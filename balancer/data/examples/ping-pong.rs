@@ -99,11 +99,13 @@ fn answer(socket: &OwnedFd, bulk: &mut bool, buffer: &mut [u8]) -> bool {
             Err(_) => return true,
         }
     }
-    while *bulk {
-        match rustix::net::send(socket, buffer, SendFlags::NOSIGNAL) {
-            Ok(_) => {}
-            Err(rustix::io::Errno::AGAIN) => break,
-            Err(_) => return true,
+    if *bulk {
+        loop {
+            match rustix::net::send(socket, buffer, SendFlags::NOSIGNAL) {
+                Ok(_) => {}
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(_) => return true,
+            }
         }
     }
     false
