@@ -81,14 +81,18 @@ fn a_thousand_changes_of_endpoints_and_settings_fail_no_connection() {
                 at,
                 Settings { drain_ns, ..Settings::default() },
             )]);
-            held.iter_mut().for_each(|stream| assert_eq!(ask(stream), b'a'));
+            for stream in &mut held {
+                assert_eq!(ask(stream), b'a');
+            }
         }
         let endpoint = endpoint(&name, all[which]);
         plane.apply(vec![Change::Endpoint { service: "a".into(), endpoint }]);
     }
     ends.store(true, Ordering::Relaxed);
     newcomers.join().unwrap();
-    held.iter_mut().for_each(|stream| assert_eq!(ask(stream), b'a'));
+    for stream in &mut held {
+        assert_eq!(ask(stream), b'a');
+    }
     assert!(made.load(Ordering::Relaxed) > 50);
 }
 

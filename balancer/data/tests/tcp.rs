@@ -37,7 +37,7 @@ fn backend(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketA
 }
 
 fn echo(mut stream: TcpStream) {
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     while let Ok(got) = stream.read(&mut buffer) {
         if got == 0 || stream.write_all(&buffer[..got]).is_err() {
             return;
