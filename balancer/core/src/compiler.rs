@@ -58,8 +58,8 @@ pub enum Change {
     },
 }
 
-/// Makes tables.
-#[derive(Debug, Default)]
+/// Makes tables. A clone is taken before changes that must all be right or none; it costs as much as there is wanted.
+#[derive(Debug, Clone, Default)]
 pub struct Compiler {
     node: Node,
     services: BTreeMap<Name, Entry>,
@@ -71,7 +71,7 @@ pub struct Compiler {
 }
 
 /// A service, and what it was compiled to.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Entry {
     service: Service,
     settings: Arc<Settings>,

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 /// Hands out slots. One that was given back is used again last of all free ones, with another generation: what still holds the
 /// old id does not take the new one for it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Slots {
     generations: Vec<u32>,
     free: VecDeque<u32>,

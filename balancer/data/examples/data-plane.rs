@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The data plane as a process, for tests and measurements: `data-plane CONTROL [--workers N] [--take-over]`.
+#![forbid(unsafe_code)]
+
+use berth_balancer_data::{Options, run};
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args().skip(1);
+    let Some(control) = arguments.next() else { return ExitCode::from(2) };
+    let mut options = Options::new(control.into());
+    while let Some(argument) = arguments.next() {
+        match argument.as_str() {
+            "--take-over" => options.take_over = true,
+            "--workers" => {
+                options.workers = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            }
+            _ => return ExitCode::from(2),
+        }
+    }
+    match run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
+}

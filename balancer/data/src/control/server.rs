@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The process' side of the control socket: a thread for each control plane that is connected, and no more than a few.
+
+use super::message::{Greeting, Hello, Reply, Request};
+use super::wire::{decode, encode};
+use super::{MAGIC, VERSION, read_frame, write_frame};
+use crate::limits::{CONTROL_STALL_S, CONTROLS_MAX};
+use crate::options::RunError;
+use crate::process::Process;
+use crate::sys;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use std::io;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+/// Listens at a path. What was there is replaced in one step, so that whoever connects finds the old process or the new one.
+pub(crate) fn bind(path: &Path) -> Result<UnixListener, RunError> {
+    let failed = |source| RunError::Control { path: path.to_owned(), source };
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let _ = std::fs::remove_file(&beside);
+    let listener = UnixListener::bind(&beside).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    // Who may connect may send traffic anywhere: nobody but the owner.
+    let mode = rustix::fs::Mode::from_bits_truncate(0o600);
+    rustix::fs::chmod(&beside, mode).map_err(io::Error::from).map_err(failed)?;
+    std::fs::rename(&beside, path).map_err(failed)?;
+    Ok(listener)
+}
+
+/// Serves until the process is to stop or a successor serves. Calls `tick` at least once each `period`.
+pub(crate) fn serve(
+    process: &Arc<Process>,
+    listener: &UnixListener,
+    period: Duration,
+    tick: impl Fn(),
+) {
+    let connected = Arc::new(AtomicUsize::new(0));
+    let wait = Timespec {
+        tv_sec: i64::try_from(period.as_secs()).unwrap_or(1),
+        tv_nsec: i64::from(period.subsec_nanos()),
+    };
+    while !process.is_stopped() && !process.is_retired() {
+        let mut sockets = [PollFd::new(listener, PollFlags::IN)];
+        let _ = poll(&mut sockets, Some(&wait));
+        tick();
+        let Ok((stream, _)) = listener.accept() else {
+            // Descriptors may have run out: `poll` would come back at once.
+            if !sockets[0].revents().is_empty() {
+                thread::sleep(Duration::from_millis(10));
+            }
+            continue;
+        };
+        if connected.load(Ordering::Acquire) >= CONTROLS_MAX {
+            continue;
+        }
+        connected.fetch_add(1, Ordering::AcqRel);
+        let (process, counted) = (process.clone(), connected.clone());
+        let thread = thread::Builder::new().name("control".to_owned()).spawn(move || {
+            // What goes wrong on a control connection ends it and nothing else.
+            let _ = converse(&process, stream);
+            counted.fetch_sub(1, Ordering::AcqRel);
+        });
+        if thread.is_err() {
+            connected.fetch_sub(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// Answers one control plane until it goes.
+fn converse(process: &Process, mut stream: UnixStream) -> io::Result<()> {
+    stream.set_nonblocking(false)?;
+    stream.set_read_timeout(Some(Duration::from_secs(CONTROL_STALL_S)))?;
+    stream.set_write_timeout(Some(Duration::from_secs(CONTROL_STALL_S)))?;
+    let invalid = |what: &'static str| io::Error::new(io::ErrorKind::InvalidData, what);
+    let hello: Hello = decode(&read_frame(&mut stream)?).map_err(|_| invalid("no greeting"))?;
+    write_frame(&mut stream, &encode(&Hello { magic: MAGIC, version: VERSION }))?;
+    if hello.magic != MAGIC || hello.version != VERSION {
+        return Ok(());
+    }
+    let greeting = Greeting {
+        pid: std::process::id(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        revision: process.state().revision(),
+        workers: process.workers(),
+    };
+    write_frame(&mut stream, &encode(&greeting))?;
+    loop {
+        await_request(&stream)?;
+        let bytes = read_frame(&mut stream)?;
+        let began = sys::now();
+        let reply = match decode(&bytes) {
+            Ok(request) => answer(process, &stream, request, began)?,
+            Err(malformed) => Some(Reply::Failed(malformed.to_string())),
+        };
+        drop(bytes);
+        if let Some(reply) = reply {
+            write_frame(&mut stream, &encode(&reply))?;
+        }
+    }
+}
+
+/// Waits for the beginning of a request, for as long as it takes. A request that began must go on.
+fn await_request(stream: &UnixStream) -> io::Result<()> {
+    loop {
+        match poll(&mut [PollFd::new(stream, PollFlags::IN)], None) {
+            Ok(_) => return Ok(()),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The reply to a request; `None` where it has been given already.
+fn answer(
+    process: &Process,
+    stream: &UnixStream,
+    request: Request,
+    began: u64,
+) -> io::Result<Option<Reply>> {
+    Ok(Some(match request {
+        Request::Apply { changes, unservable } => process.apply(changes, unservable, began),
+        Request::Replace { config, unservable } => process.replace(*config, unservable, began),
+        Request::Config => {
+            let state = process.state();
+            Reply::Config { revision: state.revision(), config: Box::new(state.config()) }
+        }
+        Request::Stats => Reply::Stats(Box::new(process.stats())),
+        Request::Flows(filter) => Reply::Flows(process.flows(&filter)),
+        Request::Drains => Reply::Drains(process.drains()),
+        Request::HandOver => {
+            process.hand_over(stream)?;
+            return Ok(None);
+        }
+        Request::Retire => {
+            process.retire(stream)?;
+            return Ok(None);
+        }
+        Request::Stop => {
+            process.ask_to_stop();
+            Reply::Done
+        }
+    }))
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Which listeners there must be.
+//!
+//! A place is listened at if it has a service, and the service an endpoint that may serve by that way. Without one there is no
+//! listener, and the kernel refuses for us: connecting itself fails.
+
+use crate::control::Unserved;
+use crate::sys;
+use crate::worker::Place;
+use berth_balancer_core::Table;
+use berth_balancer_core::model::Protocol;
+use berth_balancer_core::table::{Diff, Frontend, Served};
+use rustix::io::Errno;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// What a table changes about listeners.
+#[derive(Debug, Default)]
+pub(crate) struct Fresh {
+    open: Vec<(Place, Vec<Arc<OwnedFd>>)>,
+    close: Vec<Place>,
+}
+
+impl Fresh {
+    pub(super) fn add(&mut self, place: Place, sockets: &[Arc<OwnedFd>]) {
+        self.open.push((place, sockets.to_vec()));
+    }
+
+    pub(super) fn close(&mut self, place: Place) {
+        self.close.push(place);
+    }
+
+    pub(super) fn changes(&self) -> bool {
+        !self.open.is_empty() || !self.close.is_empty()
+    }
+
+    pub(super) fn closed(&self) -> &[Place] {
+        &self.close
+    }
+
+    pub(super) fn opened(&self) -> impl Iterator<Item = Place> {
+        self.open.iter().map(|(place, _)| *place)
+    }
+
+    /// The listeners of one worker.
+    pub(super) fn of(&self, worker: usize) -> Vec<(Place, Arc<OwnedFd>)> {
+        let own = |(place, sockets): &(Place, Vec<Arc<OwnedFd>>)| {
+            Some((*place, sockets.get(worker)?.clone()))
+        };
+        self.open.iter().filter_map(own).collect()
+    }
+}
+
+/// The places whose listeners may be different in `new`.
+pub(crate) fn candidates(old: &Table, new: &Table) -> Vec<Place> {
+    let diff = Diff::between(old, new);
+    let mut places = Vec::new();
+    for id in diff.frontends_removed.iter().chain(&diff.frontends_changed) {
+        old.frontend(*id).into_iter().for_each(|frontend| add(old, frontend, &mut places));
+    }
+    for id in diff.frontends_added.iter().chain(&diff.frontends_changed) {
+        new.frontend(*id).into_iter().for_each(|frontend| add(new, frontend, &mut places));
+    }
+    if old.node_addresses() != new.node_addresses() {
+        old.each(|frontend| add(old, frontend, &mut places));
+        new.each(|frontend| add(new, frontend, &mut places));
+    }
+    places.sort_unstable();
+    places.dedup();
+    places
+}
+
+/// Adds the places of a frontend.
+fn add(table: &Table, frontend: &Frontend, places: &mut Vec<Place>) {
+    for served in &frontend.served {
+        match *served {
+            Served::At { address, .. } => places.push((frontend.protocol, address)),
+            Served::NodePort(port) => {
+                let nodes = table.node_addresses().iter();
+                places.extend(nodes.map(|ip| (frontend.protocol, SocketAddr::new(*ip, port))));
+            }
+        }
+    }
+}
+
+/// Whether a place is to be listened at.
+pub(crate) fn is_wanted(table: &Table, (protocol, address): &Place) -> bool {
+    table.lookup(*protocol, *address).is_some_and(|found| {
+        // Clients on this node may reach what others may not.
+        let serves = |inside| !found.frontend.pool(found.via, inside).members().is_empty();
+        serves(false) || serves(true)
+    })
+}
+
+/// A socket for each worker.
+pub(crate) fn listen(
+    (protocol, address): &Place,
+    workers: usize,
+) -> Result<Vec<Arc<OwnedFd>>, Errno> {
+    let one = || match protocol {
+        Protocol::Tcp => sys::listen(address),
+        Protocol::Udp => sys::bind_datagrams(address),
+    };
+    (0..workers).map(|_| one().map(Arc::new)).collect()
+}
+
+/// Says that a place is not served, and why.
+pub(crate) fn unserved(
+    table: &Table,
+    (protocol, address): &Place,
+    error: Errno,
+) -> Option<Unserved> {
+    let frontend = table.lookup(*protocol, *address)?.frontend;
+    let reason = match error {
+        Errno::ADDRNOTAVAIL => "the address is not local to this host".to_owned(),
+        Errno::ADDRINUSE => "another process has the port".to_owned(),
+        Errno::ACCESS => "a port below the unprivileged ones needs CAP_NET_BIND_SERVICE".to_owned(),
+        Errno::MFILE | Errno::NFILE => "there are no descriptors left".to_owned(),
+        other => other.to_string(),
+    };
+    Some(Unserved {
+        service: frontend.service.clone(),
+        port: frontend.port.clone(),
+        protocol: *protocol,
+        address: *address,
+        reason,
+    })
+}

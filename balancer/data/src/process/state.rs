@@ -1,0 +1,347 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is wanted, what is open, and who works.
+
+use super::listeners::{Fresh, candidates, is_wanted};
+use crate::control::{Applied, Client, Problem, Reply, Request, Unservable, Unserved};
+use crate::counters::Counters;
+use crate::limits::DESCRIPTORS_RESERVED;
+use crate::options::{Options, RunError};
+use crate::shared::Shared;
+use crate::sys;
+use crate::worker::{Command, Mailbox, Place, Plan, Worker};
+use berth_balancer_core::model::Config;
+use berth_balancer_core::{Change, Compiler, Table};
+use rustix::event::{EventfdFlags, eventfd};
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+/// The process.
+#[derive(Debug)]
+pub(crate) struct Process {
+    state: Mutex<State>,
+    pub(super) workers: Vec<Hand>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) started_ns: u64,
+    stopped: AtomicBool,
+    retired: AtomicBool,
+}
+
+/// A worker, seen from outside.
+#[derive(Debug)]
+pub(super) struct Hand {
+    pub(super) mailbox: Mailbox,
+    pub(super) counters: Arc<Counters>,
+}
+
+/// What is wanted and what is open.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    pub(super) compiler: Compiler,
+    /// The table that all workers use.
+    pub(super) table: Table,
+    /// Listeners, one for each worker.
+    pub(super) open: BTreeMap<Place, Vec<Arc<OwnedFd>>>,
+    pub(super) unserved: BTreeMap<Place, Unserved>,
+    /// Processes that were replaced and still have connections, latest first.
+    pub(super) predecessors: Vec<Client>,
+    tried_ns: u64,
+}
+
+/// Time between attempts to open what could not be opened.
+const RETRY_NS: u64 = 1_000_000_000;
+
+impl Process {
+    /// Starts the workers, with nothing to do yet.
+    pub(crate) fn start(options: &Options, workers: u32) -> Result<Arc<Self>, RunError> {
+        let seed = random().map_err(|source| RunError::Start { what: "random numbers", source })?;
+        let budget = Budget::of(options, workers);
+        let shared = Arc::new(Shared::new(seed));
+        let (mut hands, mut threads) = (Vec::new(), Vec::new());
+        for number in 0..workers {
+            let failed = |what| move |source| RunError::Start { what, source };
+            let bell = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
+            let bell = Arc::new(bell.map_err(io::Error::from).map_err(failed("a descriptor"))?);
+            let (sender, mail) = mpsc::channel();
+            let counters = Arc::new(Counters::default());
+            let plan = Plan {
+                number,
+                seed: seed.wrapping_add(u64::from(number) << 32 | 1),
+                connections_max: budget.connections,
+                flows_max: budget.flows,
+                pipes_max: budget.pipes,
+                shared: shared.clone(),
+                counters: counters.clone(),
+                mail,
+                bell: bell.clone(),
+            };
+            let worker = Worker::new(plan).map_err(io::Error::from).map_err(failed("a worker"))?;
+            let thread = thread::Builder::new().name(format!("worker-{number}"));
+            let thread = thread.spawn(move || {
+                // `epoll_wait` fails only if its descriptor is none: nothing that another try would help.
+                let _ = worker.run();
+            });
+            threads.push(thread.map_err(failed("a thread"))?);
+            hands.push(Hand { mailbox: Mailbox { sender, bell }, counters });
+        }
+        Ok(Arc::new(Self {
+            state: Mutex::default(),
+            workers: hands,
+            threads: Mutex::new(threads),
+            started_ns: sys::now(),
+            stopped: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+        }))
+    }
+
+    /// The state. No worker ever waits for it.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Workers.
+    pub(crate) fn workers(&self) -> u32 {
+        u32::try_from(self.workers.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Connections and flows of all workers.
+    pub(crate) fn connections(&self) -> u64 {
+        let own = self.workers.iter().map(|hand| &hand.counters.own);
+        own.map(|own| own.connections.get() + own.flows.get()).sum()
+    }
+
+    /// Whether it was told to stop.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Acquire)
+    }
+
+    /// Whether a successor serves.
+    pub(crate) fn is_retired(&self) -> bool {
+        self.retired.load(Ordering::Acquire)
+    }
+
+    /// Says that a successor serves.
+    pub(super) fn set_retired(&self) {
+        self.retired.store(true, Ordering::Release);
+    }
+
+    /// Has the process end.
+    pub(crate) fn ask_to_stop(&self) {
+        self.stopped.store(true, Ordering::Release);
+    }
+
+    /// Ends the workers, and all their connections.
+    pub(super) fn stop(&self) {
+        for hand in &self.workers {
+            hand.mailbox.send(Command::Stop);
+        }
+        let threads =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        for thread in threads {
+            // A worker that panicked has told so on standard error.
+            let _ = thread.join();
+        }
+    }
+
+    /// What is to be done now and then: opens what could not be opened.
+    pub(crate) fn tick(&self) {
+        let mut state = self.state();
+        let now = sys::now();
+        if !state.unserved.is_empty() && now.saturating_sub(state.tried_ns) >= RETRY_NS {
+            state.tried_ns = now;
+            let places: Vec<Place> = state.unserved.keys().copied().collect();
+            let table = state.table.clone();
+            let fresh = self.open(&mut state, &table, places, now);
+            if fresh.changes() {
+                self.hand_out(&mut state, table, fresh);
+            }
+        }
+    }
+
+    /// Takes changes, all or none. `began` is when the message came.
+    pub(crate) fn apply(&self, changes: Vec<Change>, unservable: Unservable, began: u64) -> Reply {
+        let mut state = self.state();
+        let forward = (!state.predecessors.is_empty())
+            .then(|| Request::Apply { changes: changes.clone(), unservable: Unservable::LeaveOut });
+        let careful = changes.len() != 1 || unservable == Unservable::Refuse;
+        let before = careful.then(|| state.compiler.clone());
+        let mut problems = Vec::new();
+        for (change, at) in changes.into_iter().zip(0..) {
+            if let Err(all) = state.compiler.apply(change, began) {
+                problems.extend(all.into_iter().map(|problem| Problem {
+                    change: at,
+                    path: problem.path,
+                    text: problem.fault.to_string(),
+                }));
+            }
+        }
+        self.conclude(&mut state, (before, problems, forward), unservable, began)
+    }
+
+    /// Takes a whole configuration.
+    pub(crate) fn replace(&self, config: Config, unservable: Unservable, began: u64) -> Reply {
+        let mut state = self.state();
+        let forward = (!state.predecessors.is_empty()).then(|| Request::Replace {
+            config: Box::new(config.clone()),
+            unservable: Unservable::LeaveOut,
+        });
+        let before = (unservable == Unservable::Refuse).then(|| state.compiler.clone());
+        let problems = match state.compiler.replace(config, began) {
+            Ok(()) => Vec::new(),
+            Err(all) => all
+                .into_iter()
+                .map(|problem| Problem {
+                    change: 0,
+                    path: problem.path,
+                    text: problem.fault.to_string(),
+                })
+                .collect(),
+        };
+        self.conclude(&mut state, (before, problems, forward), unservable, began)
+    }
+
+    /// Publishes what was compiled, or goes back to what was there `before`.
+    fn conclude(
+        &self,
+        state: &mut State,
+        (before, mut problems, forward): (Option<Compiler>, Vec<Problem>, Option<Request>),
+        unservable: Unservable,
+        began: u64,
+    ) -> Reply {
+        if problems.is_empty() {
+            let table = state.compiler.table().clone();
+            let places = candidates(&state.table, &table);
+            let known: Vec<Place> = state.unserved.keys().copied().collect();
+            let fresh = self.open(state, &table, places, began);
+            let new =
+                state.unserved.iter().filter(|(place, _)| known.binary_search(place).is_err());
+            if unservable == Unservable::Refuse {
+                problems.extend(new.map(|(_, unserved)| refusal(unserved)));
+            }
+            if problems.is_empty() {
+                self.hand_out(state, table, fresh);
+                state.forward(forward);
+                return Reply::Applied(Applied {
+                    revision: state.table.version(),
+                    took_ns: sys::now().saturating_sub(began),
+                    unserved: state.unserved.values().cloned().collect(),
+                });
+            }
+            for place in fresh.opened() {
+                state.open.remove(&place);
+            }
+            state.unserved.retain(|place, _| known.binary_search(place).is_ok());
+        }
+        if let Some(before) = before {
+            state.compiler = before;
+        }
+        Reply::Refused(problems)
+    }
+
+    /// Opens the listeners of places that are wanted and not open, and says what is to be closed.
+    pub(super) fn open(
+        &self,
+        state: &mut State,
+        table: &Table,
+        places: Vec<Place>,
+        _now: u64,
+    ) -> Fresh {
+        let mut fresh = Fresh::default();
+        for place in places {
+            let wanted = is_wanted(table, &place) && !self.is_retired();
+            match (wanted, state.open.contains_key(&place)) {
+                (true, false) => match super::listeners::listen(&place, self.workers.len()) {
+                    Ok(sockets) => {
+                        state.unserved.remove(&place);
+                        fresh.add(place, &sockets);
+                        state.open.insert(place, sockets);
+                    }
+                    Err(error) => {
+                        let unserved = super::listeners::unserved(table, &place, error);
+                        state.unserved.extend(unserved.map(|unserved| (place, unserved)));
+                    }
+                },
+                (false, open) => {
+                    state.unserved.remove(&place);
+                    if open {
+                        fresh.close(place);
+                    }
+                }
+                (true, true) => {}
+            }
+        }
+        fresh
+    }
+
+    /// Hands a table and its listeners to all workers, and waits until the last of them uses it.
+    pub(super) fn hand_out(&self, state: &mut State, table: Table, fresh: Fresh) {
+        let (done, all): (Sender<()>, Receiver<()>) = mpsc::channel();
+        for place in fresh.closed() {
+            state.open.remove(place);
+        }
+        for (hand, number) in self.workers.iter().zip(0..) {
+            hand.mailbox.send(Command::Adopt {
+                table: table.clone(),
+                open: fresh.of(number),
+                close: fresh.closed().to_vec(),
+                done: done.clone(),
+            });
+        }
+        drop((done, fresh));
+        // Ends when each has answered, or has ended.
+        while all.recv().is_ok() {}
+        state.table = table;
+    }
+}
+
+impl State {
+    /// Tells processes that were replaced. One that does not answer has ended.
+    fn forward(&mut self, request: Option<Request>) {
+        if let Some(request) = request {
+            self.predecessors.retain_mut(|client| client.ask(&request).is_ok());
+        }
+    }
+}
+
+fn refusal(unserved: &Unserved) -> Problem {
+    Problem {
+        change: 0,
+        path: format!("services[{}].ports[{}]", unserved.service, unserved.port),
+        text: format!("{} {}: {}", unserved.protocol, unserved.address, unserved.reason),
+    }
+}
+
+fn random() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes))
+}
+
+/// How descriptors are shared out, a worker each.
+#[derive(Debug)]
+struct Budget {
+    connections: u32,
+    flows: u32,
+    pipes: usize,
+}
+
+impl Budget {
+    /// Half of all descriptors is for connections, two each; a quarter for flows, an eighth for pipes; listeners have the rest.
+    fn of(options: &Options, workers: u32) -> Self {
+        let all = sys::descriptors_max().min(1 << 24).saturating_sub(DESCRIPTORS_RESERVED);
+        let each = u32::try_from(all).unwrap_or(u32::MAX) / workers;
+        let asked = |asked: u32, most: u32| match asked {
+            0 => most.max(1),
+            asked => (asked / workers).max(1),
+        };
+        Self {
+            connections: asked(options.connections_max, each / 4),
+            flows: asked(options.flows_max, (each / 4).min(crate::limits::FLOWS_MAX)),
+            pipes: (each / 16) as usize,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: Apache-2.0
+//! One process takes over from another: a binary upgrade that resets nobody.
+//!
+//! ```text
+//! successor                       the process that serves
+//! hand over             ->
+//!                       <-        which sockets, then the sockets themselves: both have them, and no connection can be lost
+//! opens the same table with them, listens at the control path in its place
+//! retire                ->        closes its own, and gives away UDP flows with their sockets
+//!                       <-        which flows, then their sockets
+//! each change           ->        takes it too, until its last connection ends
+//! ```
+//!
+//! Should the successor die on the way, the other one goes on as if nothing had been.
+
+use super::state::Process;
+use crate::control::server;
+use crate::control::wire::encode;
+use crate::control::{Client, ClientError, Handed, Reply, Request, write_frame};
+use crate::options::{Options, RunError};
+use crate::sys;
+use crate::worker::{Command, Place};
+use berth_balancer_core::model::Config;
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc;
+
+/// The process that serves at the path, if there is one and it is to be taken over.
+pub(super) fn find(options: &Options) -> Result<Option<Client>, RunError> {
+    match Client::connect(&options.control) {
+        Ok(client) if options.take_over => Ok(Some(client)),
+        Ok(client) => {
+            Err(RunError::Serves { path: options.control.clone(), pid: client.greeting().pid })
+        }
+        // Nobody listens there.
+        Err(ClientError::Socket(_)) => Ok(None),
+        Err(other) => Err(RunError::TakeOver(other)),
+    }
+}
+
+/// Takes over, and gives the listener of the control path.
+pub(super) fn take_over(
+    process: &Arc<Process>,
+    mut client: Client,
+    path: &Path,
+) -> Result<UnixListener, RunError> {
+    let config = client.config().map_err(RunError::TakeOver)?.1;
+    let sockets = receive(&mut client, &Request::HandOver).map_err(RunError::TakeOver)?;
+    process.begin(config, sockets);
+    let listener = server::bind(path)?;
+    let flows = receive(&mut client, &Request::Retire).map_err(RunError::TakeOver)?;
+    process.import(flows);
+    process.state().predecessors.insert(0, client);
+    Ok(listener)
+}
+
+fn receive(client: &mut Client, request: &Request) -> Result<Vec<(Handed, OwnedFd)>, ClientError> {
+    let handed = match client.ask(request)? {
+        Reply::Sockets(handed) => handed,
+        other => return Err(crate::control::unexpected(other)),
+    };
+    let sockets = sys::receive(client.stream(), handed.len()).map_err(ClientError::Socket)?;
+    Ok(handed.into_iter().zip(sockets).collect())
+}
+
+fn give<F: std::os::fd::AsFd>(
+    stream: &UnixStream,
+    handed: Vec<Handed>,
+    sockets: &[F],
+) -> io::Result<()> {
+    let mut writer = stream;
+    write_frame(&mut writer, &encode(&Reply::Sockets(handed)))?;
+    sys::send(stream, sockets)
+}
+
+impl Process {
+    /// Gives the successor all listeners. They stay open here.
+    pub(crate) fn hand_over(&self, stream: &UnixStream) -> io::Result<()> {
+        let state = self.state();
+        let (mut handed, mut sockets) = (Vec::new(), Vec::new());
+        for (place, of) in &state.open {
+            for (socket, worker) in of.iter().zip(0..) {
+                handed.push(Handed { worker, protocol: place.0, place: place.1, flow: None });
+                sockets.push(socket.clone());
+            }
+        }
+        drop(state);
+        give(stream, handed, &sockets)
+    }
+
+    /// The successor serves: takes nothing new any more, and gives UDP flows away.
+    pub(crate) fn retire(&self, stream: &UnixStream) -> io::Result<()> {
+        let mut state = self.state();
+        self.set_retired();
+        state.unserved.clear();
+        state.open.clear();
+        let (reply, all) = mpsc::channel();
+        for hand in &self.workers {
+            hand.mailbox.send(Command::Retire { reply: reply.clone() });
+        }
+        drop(reply);
+        let (handed, sockets): (Vec<Handed>, Vec<OwnedFd>) = all.iter().flatten().unzip();
+        drop(state);
+        give(stream, handed, &sockets)
+    }
+
+    /// Begins with the table and the listeners of another process.
+    fn begin(&self, config: Config, sockets: Vec<(Handed, OwnedFd)>) {
+        let mut state = self.state();
+        let now = sys::now();
+        // It was judged by the process that had it; an older or newer judgement that differs leaves an empty table, and the
+        // control plane is told so by the revision.
+        let _ = state.compiler.replace(config, now);
+        let table = state.compiler.table().clone();
+        let mut open: BTreeMap<Place, Vec<Option<OwnedFd>>> = BTreeMap::new();
+        for (handed, socket) in sockets {
+            let of = open.entry((handed.protocol, handed.place)).or_default();
+            let worker = handed.worker as usize;
+            if of.len() <= worker {
+                of.resize_with(worker + 1, || None);
+            }
+            of[worker] = Some(socket);
+        }
+        let mut fresh = super::listeners::Fresh::default();
+        for (place, of) in open {
+            let sockets: Vec<Arc<OwnedFd>> = of.into_iter().flatten().map(Arc::new).collect();
+            fresh.add(place, &sockets);
+            state.open.insert(place, sockets);
+        }
+        self.hand_out(&mut state, table.clone(), fresh);
+        let places = super::listeners::candidates(&berth_balancer_core::Table::default(), &table);
+        let fresh = self.open(&mut state, &table, places, now);
+        self.hand_out(&mut state, table, fresh);
+    }
+
+    /// Takes UDP flows over.
+    fn import(&self, flows: Vec<(Handed, OwnedFd)>) {
+        let mut by_worker: Vec<Vec<(Handed, OwnedFd)>> =
+            self.workers.iter().map(|_| Vec::new()).collect();
+        for flow in flows {
+            let worker = flow.0.worker as usize % by_worker.len();
+            by_worker[worker].push(flow);
+        }
+        let (done, all) = mpsc::channel();
+        for (hand, flows) in self.workers.iter().zip(by_worker) {
+            hand.mailbox.send(Command::Import { flows, done: done.clone() });
+        }
+        drop(done);
+        while all.recv().is_ok() {}
+    }
+}
