@@ -60,6 +60,8 @@ pub struct State {
     given: Given,
     /// Ports of all services, and ports of all endpoints.
     totals: Totals,
+    /// Whose the services are that were adopted, if nobody else takes them over.
+    heir: Option<Owner>,
 }
 
 /// How much a table has to hold.
@@ -77,6 +79,12 @@ impl Totals {
 }
 
 impl State {
+    /// Nothing is wanted yet; services that are adopted go to `heir`.
+    #[must_use]
+    pub fn with_heir(heir: Owner) -> Self {
+        Self { heir: Some(heir), ..Self::default() }
+    }
+
     /// What holds for all services.
     #[must_use]
     pub fn common(&self) -> Common {
@@ -104,6 +112,30 @@ impl State {
             services: entries().map(|entry| entry.service.clone()).collect(),
             endpoints: entries().map(|entry| entry.endpoint_set()).collect(),
         }
+    }
+
+    /// The same as it is after a plan.
+    #[must_use]
+    pub fn config_after(&self, plan: &Plan) -> Config {
+        let mut entries = self.entries.clone();
+        for (name, entry) in &plan.entries {
+            match entry {
+                Some(entry) => entries.insert(name.clone(), Arc::clone(entry)),
+                None => entries.remove(name),
+            };
+        }
+        let common = plan.common.as_ref().map(|(_, common)| common.node.clone());
+        Config {
+            node: common.unwrap_or_else(|| self.common().node),
+            services: entries.values().map(|entry| entry.service.clone()).collect(),
+            endpoints: entries.values().map(|entry| entry.endpoint_set()).collect(),
+        }
+    }
+
+    /// How many services there are, and how many endpoints' ports.
+    #[must_use]
+    pub fn counts(&self) -> (usize, usize) {
+        (self.entries.len(), self.totals.backends)
     }
 
     /// Makes a plan come true.

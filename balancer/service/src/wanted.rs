@@ -17,6 +17,9 @@ pub enum Owner {
     Grpc,
     /// The Services and EndpointSlices of a Kubernetes cluster.
     Kubernetes,
+    /// Nobody yet: the data plane served it when the control plane began. Any source takes it over by naming it; what the source
+    /// that inherits does not name goes when that says everything it wants.
+    Adopted,
 }
 
 impl fmt::Display for Owner {
@@ -25,6 +28,7 @@ impl fmt::Display for Owner {
             Self::File => "the configuration file",
             Self::Grpc => "the control channel (gRPC)",
             Self::Kubernetes => "Kubernetes",
+            Self::Adopted => "nobody yet",
         })
     }
 }

@@ -9,6 +9,7 @@ use berth_balancer_service::choose::Available;
 use berth_balancer_service::state::State;
 use berth_balancer_service::wanted::Wish;
 use berth_balancer_service::{Problems, config};
+use std::fmt::Write;
 
 /// The services of a text that is right.
 fn wishes(text: &str) -> Vec<Wish> {
@@ -190,7 +191,7 @@ fn aliases_do_not_multiply_without_end() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..12 {
         let inner = vec![format!("*a{}", level - 1); 10].join(", ");
-        text += &format!("a{level}: &a{level} [{inner}]\n");
+        writeln!(text, "a{level}: &a{level} [{inner}]").unwrap();
     }
     assert_eq!(problems(&text).len(), 1);
 }
@@ -200,7 +201,7 @@ fn a_hundred_thousand_endpoints_fit_into_one_service() {
     let mut text = "services:\n- name: a\n  address: 10.0.0.1:80\n  endpoints:\n".to_owned();
     for number in 0..100_000_u32 {
         let address = std::net::Ipv4Addr::from_bits(0x0b00_0000 + number);
-        text += &format!("  - {address}:80\n");
+        writeln!(text, "  - {address}:80").unwrap();
     }
     assert_eq!(wishes(&text)[0].endpoints.len(), 100_000);
     // Each of them wrong: the first ones are told, the rest is counted.

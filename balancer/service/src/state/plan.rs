@@ -163,11 +163,13 @@ impl State {
     fn planned_common(&self, update: &Update, problems: &mut Problems) -> Option<(Owner, Common)> {
         let wanted = update.common.as_ref()?;
         match &self.common {
-            Some((owner, common)) if *owner != update.owner && common != wanted => {
+            Some((owner, common))
+                if *owner != update.owner && *owner != Owner::Adopted && common != wanted =>
+            {
                 problems.note("node", format!("belongs to {owner} already"));
                 None
             }
-            Some((_, common)) if common == wanted => None,
+            Some((owner, common)) if common == wanted && *owner != Owner::Adopted => None,
             _ => Some((update.owner, wanted.clone())),
         }
     }
@@ -183,12 +185,12 @@ impl State {
                 continue;
             }
             let old = self.entries.get(&name);
-            if let Some(other) = old.map(|old| old.owner).filter(|other| *other != owner) {
+            if let Some(other) = old.and_then(|old| foreign(old, owner)) {
                 let message = format!("\"{name}\" belongs to {other}");
                 problems.note(format!("{path}.name"), message);
                 continue;
             }
-            if !anew && old.is_some_and(|old| old.wish == draft.wish) {
+            if !anew && old.is_some_and(|old| old.wish == draft.wish && old.owner == owner) {
                 continue;
             }
             let stays = |name: &Name| draft.wish.endpoints.iter().any(|e| e.name == *name);
@@ -204,7 +206,7 @@ impl State {
         }
         for (at, name) in remove.into_iter().enumerate() {
             match self.entries.get(&name) {
-                Some(old) if old.owner != owner => {
+                Some(old) if foreign(old, owner).is_some() => {
                     let message = format!("\"{name}\" belongs to {}", old.owner);
                     problems.note(format!("remove[{at}]"), message);
                 }
@@ -220,10 +222,9 @@ impl State {
             }
         }
         if replace {
-            let gone = self
-                .entries
-                .iter()
-                .filter(|(name, old)| old.owner == owner && !named.contains(*name));
+            let heir = self.heir == Some(owner);
+            let own = |old: &Entry| old.owner == owner || (heir && old.owner == Owner::Adopted);
+            let gone = self.entries.iter().filter(|(name, old)| own(old) && !named.contains(*name));
             touches.removed.extend(gone.map(|(name, _)| name.clone()));
         }
         if anew {
@@ -256,12 +257,12 @@ impl State {
                     .note(format!("{path}.service"), format!("no service is called \"{name}\""));
                 return;
             };
-            if entry.owner != owner {
+            if foreign(entry, owner).is_some() {
                 let message = format!("\"{name}\" belongs to {}", entry.owner);
                 problems.note(format!("{path}.service"), message);
                 return;
             }
-            touches.services.insert(name.clone(), touched(entry, &name));
+            touches.services.insert(name.clone(), Touched { owner, ..touched(entry, &name) });
         }
         let Some(touched) = touches.services.get_mut(&name) else { return };
         let endpoints = &mut touched.wish.endpoints;
@@ -342,6 +343,11 @@ fn no_address(common: &Common) -> String {
     format!("no address is free in {}", pools.join(", "))
 }
 
+/// Whose a service is, if that keeps another source from touching it.
+fn foreign(old: &Entry, owner: Owner) -> Option<Owner> {
+    Some(old.owner).filter(|other| *other != owner && *other != Owner::Adopted)
+}
+
 /// A service that an update touches without saying it anew.
 fn touched(entry: &Entry, name: &str) -> Touched {
     Touched {
@@ -404,6 +410,11 @@ impl Working {
             let service = &touched.wish.service;
             if !touched.wish.from_pool {
                 given.take(name);
+            } else if let Some(old) = state.entries.get(name).filter(|e| e.owner == Owner::Adopted)
+                && let Some(address) = old.service.load_balancer_ips.last()
+            {
+                // Most likely a pool gave it: the service keeps it, if a pool still has it.
+                given.give(name, *address);
             }
             let lists = [&service.cluster_ips, &service.external_ips, &service.load_balancer_ips];
             asked.extend(lists.into_iter().flatten().map(IpAddr::to_canonical));
