@@ -179,6 +179,7 @@ impl Worker {
             }
             self.flush_datagrams();
             self.take_turns();
+            self.counters.own.spliced_bytes.set(self.tools.spliced);
             self.on_time();
         }
         Ok(())

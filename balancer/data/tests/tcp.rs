@@ -4,11 +4,16 @@
 
 mod fixture;
 
-use berth_balancer_core::model::{Protocol, Settings};
-use fixture::{HANG, Plane, endpoints, place, service};
+use berth_balancer_core::Change;
+use berth_balancer_core::model::{
+    Algorithm, Cidr, Limits, Outlier, Protocol, ProxyProtocol, Rate, Settings, Timeouts,
+};
+use fixture::{HANG, Plane, endpoint, endpoints, place, service, within};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
 use std::thread;
+use std::time::Duration;
 
 /// An endpoint that hands each connection to `serve`, until the test ends.
 fn backend(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
@@ -39,15 +44,32 @@ fn open(at: SocketAddr) -> TcpStream {
     stream
 }
 
+/// A data plane with the service `a` at the place that is given back.
+fn serving(settings: Settings, at: &[SocketAddr]) -> (Plane, SocketAddr) {
+    let mut plane = Plane::start();
+    let place = place(Protocol::Tcp, "127.0.0.1");
+    plane.apply(vec![service("a", Protocol::Tcp, place, settings), endpoints("a", at)]);
+    (plane, place)
+}
+
+/// Waits for the other side to close: `Ok` at the end of the stream, else why it broke.
+fn ended(stream: &mut TcpStream) -> std::io::Result<Vec<u8>> {
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).map(|_| got)
+}
+
+fn reset(stream: TcpStream) {
+    rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+}
+
+/// A place where nobody listens.
+fn nobody() -> SocketAddr {
+    place(Protocol::Tcp, "127.0.0.1")
+}
+
 #[test]
 fn bytes_go_there_and_back() {
-    let mut plane = Plane::start();
-    let at = place(Protocol::Tcp, "127.0.0.1");
-    let changes = vec![
-        service("a", Protocol::Tcp, at, Settings::default()),
-        endpoints("a", &[backend(echo), backend(echo)]),
-    ];
-    plane.apply(changes);
+    let (mut plane, at) = serving(Settings::default(), &[backend(echo), backend(echo)]);
     for round in 0..50 {
         let mut stream = open(at);
         let sent = vec![round; 1 + usize::from(round) * 1_000];
@@ -59,4 +81,350 @@ fn bytes_go_there_and_back() {
     let stats = plane.client.stats().unwrap();
     assert_eq!(stats.ports[0].accepted, 50);
     assert!(stats.ports[0].endpoints.iter().all(|endpoint| endpoint.opened > 0));
+}
+
+#[test]
+fn ipv6_is_served_by_an_ipv4_endpoint() {
+    let mut plane = Plane::start();
+    let at = place(Protocol::Tcp, "::1");
+    let to = backend(echo);
+    plane.apply(vec![service("a", Protocol::Tcp, at, Settings::default()), endpoints("a", &[to])]);
+    let mut stream = open(at);
+    stream.write_all(b"six").unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(ended(&mut stream).unwrap(), b"six");
+}
+
+#[test]
+fn one_direction_may_end_long_before_the_other() {
+    // The endpoint answers only when the client has said all, and in two parts.
+    let whole = backend(|mut stream| {
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        stream.write_all(&got).unwrap();
+        thread::sleep(Duration::from_millis(50));
+        stream.write_all(b"end").unwrap();
+    });
+    let (_plane, at) = serving(Settings::default(), &[whole]);
+    for bytes in [1, 100, 65_536, 65_537, 3_000_000] {
+        let mut stream = open(at);
+        let sent: Vec<u8> = (0..bytes).map(|n| u8::try_from(n % 251).unwrap()).collect();
+        stream.write_all(&sent).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let got = ended(&mut stream).unwrap();
+        assert_eq!(got.len(), sent.len() + 3);
+        assert!(got.starts_with(&sent) && got.ends_with(b"end"));
+    }
+}
+
+#[test]
+fn an_end_that_comes_with_the_last_bytes_is_not_lost() {
+    let server = backend(|mut stream| {
+        // Bytes and end in one go: often one event for both.
+        stream.write_all(b"bye").unwrap();
+    });
+    let (_plane, at) = serving(Settings::default(), &[server]);
+    for _ in 0..200 {
+        assert_eq!(ended(&mut open(at)).unwrap(), b"bye");
+    }
+}
+
+#[test]
+fn a_reset_of_either_side_reaches_the_other() {
+    let (tell, told) = mpsc::channel();
+    let server = backend(move |mut stream| {
+        let mut first = [0];
+        if stream.read_exact(&mut first).is_ok() && first == [b'r'] {
+            return reset(stream);
+        }
+        stream.write_all(b"x").unwrap();
+        tell.send(ended(&mut stream).map(|_| ()).map_err(|e| e.kind())).unwrap();
+    });
+    let (_plane, at) = serving(Settings::default(), &[server]);
+    let mut stream = open(at);
+    stream.write_all(b"r").unwrap();
+    let broke = ended(&mut stream).unwrap_err();
+    assert_eq!(broke.kind(), std::io::ErrorKind::ConnectionReset);
+    let mut stream = open(at);
+    stream.write_all(b"c").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    reset(stream);
+    let seen = told.recv_timeout(HANG).unwrap();
+    assert_eq!(seen, Err(std::io::ErrorKind::ConnectionReset));
+}
+
+#[test]
+fn what_an_endpoint_said_before_it_broke_still_arrives() {
+    let server = backend(|mut stream| {
+        stream.read_exact(&mut [0; 1]).unwrap();
+        stream.write_all(b"413").unwrap();
+        // Closing with bytes unread resets.
+        thread::sleep(Duration::from_millis(20));
+    });
+    let (_plane, at) = serving(Settings::default(), &[server]);
+    let mut stream = open(at);
+    let _ = stream.write_all(&vec![0; 100_000]);
+    let mut got = [0; 3];
+    stream.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"413");
+}
+
+#[test]
+fn a_slow_reader_slows_its_writer_and_loses_nothing() {
+    const BYTES: usize = 64 << 20;
+    let (go, wait) = mpsc::channel::<()>();
+    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let (count, counted) = mpsc::channel();
+    let server = backend(move |mut stream| {
+        wait.lock().unwrap().recv().unwrap();
+        let mut buffer = vec![0; 65_536];
+        let (mut all, mut sum) = (0_usize, 0_u64);
+        while let Ok(got @ 1..) = stream.read(&mut buffer) {
+            sum += buffer[..got].iter().map(|byte| u64::from(*byte)).sum::<u64>();
+            all += got;
+        }
+        count.send((all, sum)).unwrap();
+    });
+    let (mut plane, at) = serving(Settings::default(), &[server]);
+    let mut stream = open(at);
+    stream.set_nonblocking(true).unwrap();
+    let block: Vec<u8> = (0..65_536_u32).map(|n| u8::try_from(n % 253).unwrap()).collect();
+    // Written until nothing more is taken for a while: what then is on its way lies in buffers.
+    let (mut sent, mut stalls) = (0, 0);
+    while stalls < 100 {
+        match stream.write(&block[sent % block.len()..]) {
+            Ok(more) => (sent, stalls) = (sent + more, 0),
+            Err(_) => {
+                stalls += 1;
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+    assert!(sent < BYTES, "somebody keeps it all: {sent}");
+    go.send(()).unwrap();
+    stream.set_nonblocking(false).unwrap();
+    while sent < BYTES {
+        let from = sent % block.len();
+        let upto = block.len().min(from + BYTES - sent);
+        stream.write_all(&block[from..upto]).unwrap();
+        sent += upto - from;
+    }
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let whole: u64 = block.iter().map(|byte| u64::from(*byte)).sum();
+    let wanted = whole * (BYTES / block.len()) as u64;
+    assert_eq!(counted.recv_timeout(HANG).unwrap(), (BYTES, wanted));
+    let stats = plane.client.stats().unwrap();
+    assert!(stats.workers.iter().any(|worker| worker.spliced_bytes > 0), "bulk goes through pipes");
+    assert_eq!(stats.ports[0].bytes_in, BYTES as u64);
+}
+
+#[test]
+fn another_endpoint_is_tried_where_one_refuses() {
+    let settings =
+        Settings { algorithm: Algorithm::RoundRobin, outlier: None, ..Settings::default() };
+    let (mut plane, at) = serving(settings, &[nobody(), backend(echo), nobody()]);
+    for _ in 0..30 {
+        let mut stream = open(at);
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+    let port = &plane.client.stats().unwrap().ports[0];
+    assert!(port.retries >= 10);
+    assert!(port.endpoints[0].failed > 0 && port.endpoints[1].failed == 0);
+}
+
+#[test]
+fn where_all_refuse_the_client_is_reset() {
+    let (mut plane, at) = serving(Settings::default(), &[nobody(), nobody()]);
+    let mut stream = open(at);
+    let broke = ended(&mut stream).unwrap_err();
+    assert_eq!(broke.kind(), std::io::ErrorKind::ConnectionReset);
+    let port = &plane.client.stats().unwrap().ports[0];
+    assert_eq!(port.endpoints.iter().map(|e| e.opened).sum::<u64>(), 2, "each is tried once");
+}
+
+#[test]
+fn an_endpoint_that_fails_is_passed_over() {
+    let outlier = Outlier { failures: 2, percent_max: 50, ..Outlier::default() };
+    let algorithm = Algorithm::RoundRobin;
+    let settings = Settings { algorithm, outlier: Some(outlier), ..Settings::default() };
+    let (mut plane, at) = serving(settings, &[nobody(), backend(echo)]);
+    for _ in 0..40 {
+        let mut stream = open(at);
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+    let port = &plane.client.stats().unwrap().ports[0];
+    let dead = &port.endpoints[0];
+    // Two failures on each of the two workers.
+    assert!(dead.failed <= 4 && dead.ejected >= 1, "{dead:?}");
+}
+
+#[test]
+fn without_an_endpoint_connecting_itself_fails() {
+    let mut plane = Plane::start();
+    // Two services share the port on two addresses.
+    let at = place(Protocol::Tcp, "127.0.0.1");
+    let other = SocketAddr::new("127.0.0.2".parse().unwrap(), at.port());
+    let to = backend(echo);
+    plane.apply(vec![
+        service("a", Protocol::Tcp, at, Settings::default()),
+        service("b", Protocol::Tcp, other, Settings::default()),
+        endpoints("a", &[to]),
+        endpoints("b", &[to]),
+    ]);
+    drop((open(at), open(other)));
+    for _ in 0..20 {
+        plane.apply(vec![endpoints("a", &[])]);
+        let refused = TcpStream::connect(at).unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        drop(open(other));
+        plane.apply(vec![endpoints("a", &[to])]);
+        drop(open(at));
+    }
+    plane.apply(vec![Change::RemoveService("a".into())]);
+    TcpStream::connect(at).unwrap_err();
+}
+
+#[test]
+fn timeouts_cut_where_a_service_asks() {
+    let silent = backend(|mut stream| {
+        let _ = ended(&mut stream);
+    });
+    let short = Some(Duration::from_millis(60).as_nanos() as u64);
+    let timeouts = Timeouts::default();
+    let cases = [
+        (Timeouts { idle_ns: short, ..timeouts }, false),
+        (Timeouts { age_ns_max: short, ..timeouts }, false),
+        (Timeouts { first_byte_ns: short, ..timeouts }, true),
+    ];
+    for (timeouts, speaks) in cases {
+        let (mut plane, at) = serving(Settings { timeouts, ..Settings::default() }, &[silent]);
+        let mut stream = open(at);
+        if speaks {
+            stream.write_all(b"?").unwrap();
+        }
+        let broke = ended(&mut stream).unwrap_err();
+        assert_eq!(broke.kind(), std::io::ErrorKind::ConnectionReset, "{timeouts:?}");
+        let workers = plane.client.stats().unwrap().workers;
+        assert_eq!(workers.iter().map(|worker| worker.timed_out).sum::<u64>(), 1);
+    }
+}
+
+#[test]
+fn sources_outside_the_ranges_get_nothing() {
+    let to = backend(echo);
+    let mut plane = Plane::start();
+    let at = place(Protocol::Tcp, "127.0.0.1");
+    let ranges: Vec<Cidr> = vec!["10.0.0.0/8".parse().unwrap()];
+    let Change::Service(mut outside) =
+        service("a", Protocol::Tcp, at, Settings { source_ranges: ranges, ..Settings::default() })
+    else {
+        unreachable!()
+    };
+    outside.load_balancer_ips = std::mem::take(&mut outside.cluster_ips);
+    plane.apply(vec![Change::Service(outside), endpoints("a", &[to])]);
+    let mut stream = open(at);
+    assert!(ended(&mut stream).is_err());
+    let port = &plane.client.stats().unwrap().ports[0];
+    assert_eq!((port.refused[2], port.accepted), (1, 0));
+    assert_eq!(port.endpoints[0].opened, 0, "no byte, and no connection either");
+}
+
+#[test]
+fn one_source_has_so_many_connections_and_new_ones_so_fast() {
+    let limits = Limits { connections_per_source_max: Some(2), ..Limits::default() };
+    let (_plane, at) = serving(Settings { limits, ..Settings::default() }, &[backend(echo)]);
+    let speak =
+        |stream: &mut TcpStream| stream.write_all(b"x").and_then(|()| stream.read_exact(&mut [0]));
+    let (mut one, mut two) = (open(at), open(at));
+    speak(&mut one).unwrap();
+    speak(&mut two).unwrap();
+    speak(&mut open(at)).unwrap_err();
+    drop(one);
+    within(|| speak(&mut open(at)).ok());
+    let rate = Rate { per_second: 1, burst: 3 };
+    let limits = Limits { rate_per_source: Some(rate), ..Limits::default() };
+    let (_plane, at) = serving(Settings { limits, ..Settings::default() }, &[backend(echo)]);
+    let passed = (0..20).filter(|_| speak(&mut open(at)).is_ok()).count();
+    assert!((3..20).contains(&passed), "{passed}");
+}
+
+#[test]
+fn endpoints_learn_the_client_by_the_proxy_protocol() {
+    let tells = backend(|mut stream| {
+        let mut got = vec![0; 512];
+        let mut length = 0;
+        while !got[..length].ends_with(b"!") {
+            length += stream.read(&mut got[length..]).unwrap();
+        }
+        stream.write_all(&got[..length]).unwrap();
+    });
+    for (version, start) in [
+        (ProxyProtocol::V1, &b"PROXY TCP4 127.0.0.1 127.0.0.1 "[..]),
+        (ProxyProtocol::V2, b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x7f\0\0\x01"),
+    ] {
+        let (_plane, at) =
+            serving(Settings { proxy_out: version, ..Settings::default() }, &[tells]);
+        let mut stream = open(at);
+        stream.write_all(b"!").unwrap();
+        let got = ended(&mut stream).unwrap();
+        assert!(got.starts_with(start) && got.ends_with(b"!"), "{got:?}");
+    }
+}
+
+#[test]
+fn a_header_that_is_expected_must_come_and_be_right() {
+    let settings = Settings {
+        proxy_in: ProxyProtocol::V2,
+        proxy_out: ProxyProtocol::V1,
+        ..Settings::default()
+    };
+    let (mut plane, at) = serving(settings, &[backend(echo)]);
+    let head = b"\r\n\r\n\0\r\nQUIT\n";
+    let rest = b"\x21\x11\0\x0c\xc0\0\x02\x01\xc6\x33\x64\x01\x04\xd2\x01\xbb";
+    let mut stream = open(at);
+    // In pieces, and with the client's first bytes behind it.
+    stream.write_all(head).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    stream.write_all(&rest[..5]).unwrap();
+    thread::sleep(Duration::from_millis(20));
+    stream.write_all(&[&rest[5..], b"hello"].concat()).unwrap();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let got = ended(&mut stream).unwrap();
+    assert_eq!(got, b"PROXY TCP4 192.0.2.1 198.51.100.1 1234 443\r\nhello");
+    let wrong: [&[u8]; 4] = [
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x05\xc0\0\x02\x01\xc6",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x10\xc0\0\x02\x01\xc6\x33\x64\x01\x04\xd2\x01\xbb\x01\0\x09x",
+    ];
+    for bytes in wrong {
+        let mut stream = open(at);
+        let _ = stream.write_all(bytes);
+        ended(&mut stream).unwrap_err();
+    }
+    let stats = plane.client.stats().unwrap();
+    assert_eq!(stats.workers.iter().map(|worker| worker.malformed).sum::<u64>(), 4);
+    assert_eq!(stats.ports[0].endpoints[0].opened, 1);
+}
+
+#[test]
+fn a_removed_endpoint_keeps_its_connections_until_the_deadline() {
+    let settings = Settings { drain_ns: 300_000_000, ..Settings::default() };
+    let (mut plane, at) = serving(settings, &[backend(echo)]);
+    let mut stream = open(at);
+    stream.write_all(b"1").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    let other = backend(echo);
+    plane.apply(vec![Change::Endpoints(berth_balancer_core::model::EndpointSet {
+        service: "a".into(),
+        endpoints: vec![endpoint("new", other)],
+    })]);
+    assert_eq!(plane.client.drains().unwrap().iter().map(|d| d.connections).sum::<u64>(), 1);
+    stream.write_all(b"2").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    let broke = ended(&mut stream).unwrap_err();
+    assert_eq!(broke.kind(), std::io::ErrorKind::ConnectionReset);
+    assert_eq!(plane.client.drains().unwrap(), []);
 }

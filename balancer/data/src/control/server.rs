@@ -46,7 +46,8 @@ pub(crate) fn serve(
         tv_nsec: i64::from(period.subsec_nanos()),
     };
     while !process.is_stopped() && !process.is_retired() {
-        let mut sockets = [PollFd::new(listener, PollFlags::IN)];
+        let mut sockets =
+            [PollFd::new(listener, PollFlags::IN), PollFd::new(process.wake(), PollFlags::IN)];
         let _ = poll(&mut sockets, Some(&wait));
         tick();
         let Ok((stream, _)) = listener.accept() else {

@@ -29,6 +29,8 @@ pub(crate) struct Process {
     pub(super) started_ns: u64,
     stopped: AtomicBool,
     retired: AtomicBool,
+    /// Readable when one of the two became true.
+    wake: OwnedFd,
 }
 
 /// A worker, seen from outside.
@@ -95,6 +97,8 @@ impl Process {
             started_ns: sys::now(),
             stopped: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+                .map_err(|error| RunError::Start { what: "a descriptor", source: error.into() })?,
         }))
     }
 
@@ -127,11 +131,22 @@ impl Process {
     /// Says that a successor serves.
     pub(super) fn set_retired(&self) {
         self.retired.store(true, Ordering::Release);
+        self.rouse();
     }
 
     /// Has the process end.
     pub(crate) fn ask_to_stop(&self) {
         self.stopped.store(true, Ordering::Release);
+        self.rouse();
+    }
+
+    fn rouse(&self) {
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+    }
+
+    /// Readable when the process is to stop, or a successor serves.
+    pub(crate) fn wake(&self) -> &OwnedFd {
+        &self.wake
     }
 
     /// Ends the workers, and all their connections.
@@ -330,7 +345,8 @@ struct Budget {
 }
 
 impl Budget {
-    /// Half of all descriptors is for connections, two each; a quarter for flows, an eighth for pipes; listeners have the rest.
+    /// Seven eighths of all descriptors may go to connections, two each; a quarter to flows, an eighth to pipes. Together that is more
+    /// than there are: who comes late waits, as where the bound itself is reached.
     fn of(options: &Options, workers: u32) -> Self {
         let all = sys::descriptors_max().min(1 << 24).saturating_sub(DESCRIPTORS_RESERVED);
         let each = u32::try_from(all).unwrap_or(u32::MAX) / workers;
@@ -339,7 +355,7 @@ impl Budget {
             asked => (asked / workers).max(1),
         };
         Self {
-            connections: asked(options.connections_max, each / 4),
+            connections: asked(options.connections_max, each / 16 * 7),
             flows: asked(options.flows_max, (each / 4).min(crate::limits::FLOWS_MAX)),
             pipes: (each / 16) as usize,
         }

@@ -34,7 +34,7 @@ impl Listener {
     }
 }
 
-/// Keeps room for others: when three quarters of a worker's connections are taken, a source that has a quarter gets no more.
+/// Keeps room for others: when all but a sixteenth of a worker's connections are taken, a source that has a quarter gets no more.
 #[derive(Debug)]
 pub(super) struct Crowd {
     sources: Sources,
@@ -51,7 +51,7 @@ impl Crowd {
         let clients = connections_max.min(crate::limits::CLIENTS_MAX);
         Self {
             sources: Sources::new(clients, seed ^ 0x5eed),
-            tight: connections_max / 4 * 3,
+            tight: connections_max - connections_max / 16,
             limits: free,
         }
     }
@@ -65,7 +65,7 @@ impl Crowd {
     ) -> Result<Option<Guest>, Refusal> {
         let mut limits = self.limits;
         if connections >= self.tight {
-            limits.connections_per_source_max = Some((self.tight / 3).max(1));
+            limits.connections_per_source_max = Some((self.tight / 4).max(1));
         }
         match self.sources.enter(ALL, &limits, source, now) {
             // More sources than can be counted: those that cannot are few connections each.
