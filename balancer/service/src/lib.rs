@@ -22,6 +22,7 @@ pub mod choose;
 pub mod config;
 pub mod control;
 pub mod duration;
+pub mod fuzz;
 pub mod grpc;
 pub mod health;
 pub mod latency;
