@@ -127,13 +127,13 @@ impl Running {
 
     /// Has a plan taken by the data plane, and makes it true.
     fn take(&mut self, plan: Result<Plan, Problems>, received: Instant) -> Result<Taken, NotTaken> {
-        let plan = plan.map_err(|problems| self.refuse(problems))?;
+        let mut plan = plan.map_err(|problems| self.refuse(problems))?;
         let summary = plan.summary;
         let applied = if plan.is_empty() {
             let moment = self.shared.moment();
             Ok(Applied { revision: moment.revision, unserved: moment.unserved })
         } else {
-            self.tell(&plan)
+            self.tell(&mut plan)
         };
         let applied = match applied {
             Ok(applied) => applied,
@@ -156,9 +156,10 @@ impl Running {
     }
 
     /// Tells the data plane; once more with everything if it is another one than before.
-    fn tell(&mut self, plan: &Plan) -> Result<Applied, PlaneError> {
-        let told = match &plan.told {
-            Told::Changes(changes) => self.plane.apply(changes.clone()),
+    fn tell(&mut self, plan: &mut Plan) -> Result<Applied, PlaneError> {
+        // What it was told is of no more use here: if it is another one by now, that is told everything.
+        let told = match std::mem::replace(&mut plan.told, Told::Everything) {
+            Told::Changes(changes) => self.plane.apply(changes),
             Told::Everything => self.plane.replace(self.after(plan)),
         };
         let Err(PlaneError::Gone(_)) = told else { return told };
