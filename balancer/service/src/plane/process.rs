@@ -12,6 +12,7 @@ use berth_balancer_data::control::{self, Client, ClientError, Unservable};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -59,6 +60,8 @@ pub struct Process {
     path: PathBuf,
     launch: Launch,
     client: Option<Client>,
+    /// The socket that it was connected to.
+    socket: Option<(u64, u64)>,
     child: Option<Child>,
     identity: Identity,
     /// The process that was told everything there is.
@@ -80,6 +83,7 @@ impl Process {
             path,
             launch,
             client: None,
+            socket: None,
             child: None,
             identity: Identity::default(),
             told: None,
@@ -106,6 +110,7 @@ impl Process {
     }
 
     fn connect(&mut self) -> Result<(), ClientError> {
+        self.socket = inode(&self.path);
         let client = Client::connect(&self.path)?;
         let greeting = client.greeting();
         (self.identity.pid, self.identity.workers) = (greeting.pid, greeting.workers);
@@ -163,17 +168,18 @@ impl Process {
         }
     }
 
-    /// Whether the process at the other end is there. One that ended has closed its socket, which the next call finds out; a
-    /// greeting asks without a round through its table.
-    fn answers(&mut self) -> bool {
-        if self.client.is_none() {
-            return false;
-        }
-        match Client::connect(&self.path) {
-            Ok(client) => client.greeting().pid == self.identity.pid,
-            Err(_) => false,
-        }
+    /// Whether the process at the other end is there, and still the one whose socket lies at the path. Only looked at, not asked:
+    /// one that has no descriptor left would let a new connection wait, and every change behind it.
+    fn answers(&self) -> bool {
+        let alive = Path::new("/proc").join(self.identity.pid.to_string()).exists();
+        self.client.is_some() && alive && self.socket.is_some() && self.socket == inode(&self.path)
     }
+}
+
+/// Which socket lies at a path: a successor puts another one there.
+fn inode(path: &Path) -> Option<(u64, u64)> {
+    let data = fs::metadata(path).ok()?;
+    Some((data.dev(), data.ino()))
 }
 
 impl DataPlane for Process {
