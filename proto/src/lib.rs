@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The gRPC contracts, and the code generated from them. The contract itself stands in the `.proto` files, in their comments:
-//! start with `berth/scheduler/v1/scheduler.proto`.
+//! The gRPC contracts, and the code generated from them. The contracts themselves stand in the `.proto` files, in their comments:
+//! start with `berth/scheduler/v1/scheduler.proto` and `berth/balancer/v1/balancer.proto`.
 //!
+//! - [`balancer`]: all of the balancer's.
 //! - [`v1`]: all messages, and a client over them.
 //! - [`hot`]: the server, and a client, in which the messages of the two scheduling calls are the encoded bytes of [`raw`].
 //!
@@ -27,6 +28,15 @@ pub mod v1 {
 #[allow(unreachable_pub, unused_qualifications, rustdoc::all, reason = "generated")]
 pub mod hot {
     include!("generated/berth.scheduler.v1.raw.rs");
+}
+
+/// Package `berth.balancer.v1`: all messages, `balancer_client` and `balancer_server`.
+#[expect(missing_docs, reason = "generated; not every field has a comment in the .proto")]
+#[allow(missing_debug_implementations, reason = "generated")]
+#[allow(clippy::all, clippy::pedantic, clippy::disallowed_types, reason = "generated")]
+#[allow(unreachable_pub, unused_qualifications, rustdoc::all, reason = "generated")]
+pub mod balancer {
+    include!("generated/berth.balancer.v1.rs");
 }
 
 /// The descriptors of all `.proto` files, as reflection serves them (an encoded `google.protobuf.FileDescriptorSet`).

@@ -188,25 +188,29 @@ pub(crate) fn own_overlaps(path: &str, service: &Service, node: &Node, judge: &m
 }
 
 /// A place that a service wants for itself.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    /// The field of the service that says so.
-    pub(crate) path: String,
-    pub(crate) protocol: Protocol,
-    pub(crate) at: Place,
+#[derive(Debug, Clone)]
+pub struct Claim {
+    /// The field of the service that says so: `cluster_ips[0]`.
+    pub path: String,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// The place.
+    pub at: Place,
 }
 
 /// Where a service can be reached.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Place {
-    /// An address and a port.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// An address, canonical, and a port.
     Address(SocketAddr),
     /// A port on all of the node's addresses.
     Node(u16),
 }
 
-/// The places that a service wants for itself.
-pub(crate) fn claims(service: &Service) -> Vec<Claim> {
+/// The places that a service wants for itself. No two services may claim one; who keeps books of several sources of truth asks for
+/// them before there is a whole configuration to judge.
+#[must_use]
+pub fn claims(service: &Service) -> Vec<Claim> {
     let mut claims = Vec::new();
     for (number, port) in service.ports.iter().enumerate() {
         let protocol = port.protocol;

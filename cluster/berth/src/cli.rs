@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line.
 
+mod balancer;
+
+pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, StatusArgs};
+
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,10 +15,12 @@ Start here:
         starts what there is so far, prints where, and a line to try
   berth scheduler --standalone --listen 0.0.0.0:7301 --data /var/lib/berth
         the scheduling service alone, durable
+  berth balancer --config balancer.yaml
+        the balancer alone, from a file that is watched
 
 `berth help COMMAND` explains a command, with examples.";
 
-/// Gives every container its place: a scheduling engine that answers over gRPC.
+/// Gives every container its place and every connection its way: a scheduling engine that answers over gRPC, and a balancer.
 #[derive(Debug, Parser)]
 #[command(name = "berth", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -45,16 +51,21 @@ pub(crate) enum Log {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start everything there is so far: the scheduling service and its metrics
+    /// Start everything there is so far: the scheduling service and the balancer
     Up(UpArgs),
     /// Run the scheduling service alone
     Scheduler(Box<SchedulerArgs>),
+    /// Run the balancer alone, check its configuration, or see how it fares
+    Balancer(Box<BalancerArgs>),
 }
 
 const UP_HELP: &str = "\
 Examples:
   berth up
-        the scheduling service on 127.0.0.1:7301, its metrics on 127.0.0.1:7302, nothing kept
+        the scheduling service on 127.0.0.1:7301, its metrics on 127.0.0.1:7302, nothing kept;
+        the balancer's control channel on 127.0.0.1:7303, its table and metrics on 127.0.0.1:7304
+  berth up --balancer-config balancer.yaml
+        and the services of a file
   berth up --data ./berth-data
         placements survive a restart
   berth up --listen 127.0.0.1:0
@@ -77,6 +88,18 @@ pub(crate) struct UpArgs {
     /// Keep a journal in this directory, made if it is not there [default: nothing is kept]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+
+    /// Where the balancer's control channel (gRPC) is served; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:7303", value_name = "ADDR")]
+    pub(crate) balancer: SocketAddr,
+
+    /// Where the balancer's live table and metrics are served
+    #[arg(long, default_value = "127.0.0.1:7304", value_name = "ADDR")]
+    pub(crate) balancer_admin: SocketAddr,
+
+    /// Services and endpoints in a file (docs/balancer.md), watched [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) balancer_config: Option<PathBuf>,
 }
 
 const SCHEDULER_HELP: &str = "\

@@ -2,6 +2,7 @@
 //! The binary `berth`: reads the command line, runs the command, tells the exit status.
 #![forbid(unsafe_code)]
 
+mod balancer;
 mod cli;
 mod logs;
 mod schedule;
@@ -17,7 +18,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -25,8 +26,20 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: cli::Cli) -> anyhow::Result<()> {
+fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
     logs::begin(cli.log)?;
+    // The data plane has threads of its own and no runtime.
+    if let cli::Command::Balancer(args) = &cli.command {
+        match &args.command {
+            Some(cli::BalancerCommand::Data(data)) => {
+                return balancer::data(data, args.control.clone());
+            }
+            Some(cli::BalancerCommand::Status(_)) | None => {}
+        }
+        if let Some(file) = &args.check {
+            return Ok(balancer::check(file));
+        }
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_name("berth")
@@ -34,8 +47,10 @@ fn run(cli: cli::Cli) -> anyhow::Result<()> {
         .context("cannot start the runtime's threads")?;
     runtime.block_on(async {
         match cli.command {
-            cli::Command::Up(args) => Box::pin(up::run(args)).await,
-            cli::Command::Scheduler(args) => Box::pin(schedule::run(*args)).await,
+            cli::Command::Up(args) => Box::pin(up::run(args)).await?,
+            cli::Command::Scheduler(args) => Box::pin(schedule::run(*args)).await?,
+            cli::Command::Balancer(args) => Box::pin(balancer::run(*args)).await?,
         }
+        Ok(ExitCode::SUCCESS)
     })
 }

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `berth up`: everything there is so far, in one process.
 
+use crate::balancer;
 use crate::cli::UpArgs;
 use crate::schedule::{print_addresses, start, until_stopped};
+use berth_balancer_service::source::file::File;
 use berth_scheduler_service::Server;
 
 /// Runs until it is told to stop.
@@ -12,8 +14,26 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         builder = builder.data(path);
     }
     let server = start(builder).await?;
-    println!("Berth is up: the scheduling service.");
+    // A folder of its own: `up` twice on one machine is two of everything.
+    let folder = std::env::temp_dir().join(format!("berth-up-{}", std::process::id()));
+    let mut balancer = balancer::builder(folder.join("balancer.sock"), 0)?
+        .listen(args.balancer)
+        .admin(args.balancer_admin);
+    if let Some(path) = &args.balancer_config {
+        balancer = balancer.source(Box::new(File::new(path.clone())));
+    }
+    let balancer = balancer::start(balancer).await;
+    let balancer = match balancer {
+        Ok(balancer) => balancer,
+        Err(error) => {
+            server.stop().await;
+            drop(std::fs::remove_dir_all(&folder));
+            return Err(error.context("--balancer and --balancer-admin choose its addresses"));
+        }
+    };
+    println!("Berth is up: the scheduling service and the balancer.");
     print_addresses(&server, false);
+    balancer::print_addresses(&balancer, false);
     match &args.data {
         Some(path) => println!("data       {}", path.display()),
         None => println!("data       in memory only; --data DIR keeps it"),
@@ -25,7 +45,17 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         "  cargo run --release -p berth-loadgen -- schedule --connect http://{address} --row basic"
     );
     println!("  grpcurl -plaintext {address} berth.scheduler.v1.Scheduler/Stats");
+    if let Some(address) = balancer.address() {
+        println!(
+            "  grpcurl -plaintext -d '{{\"services\": [{{\"name\": \"web\", \"addresses\": [\"127.0.0.1\"], \\\n    \
+             \"ports\": [{{\"port\": 8080, \"target_port\": 9001}}], \"endpoints\": [{{\"address\": \"127.0.0.1\"}}]}}]}}' \\\n    \
+             {address} berth.balancer.v1.Balancer/Apply"
+        );
+    }
     println!();
     println!("Ctrl-C stops it.");
-    until_stopped(server).await
+    let stopped = until_stopped(server).await;
+    balancer.stop(true).await;
+    drop(std::fs::remove_dir_all(&folder));
+    stopped
 }

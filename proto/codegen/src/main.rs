@@ -9,10 +9,12 @@ use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::{env, fs, process};
 
-/// The one .proto that imports all others.
-const ROOT: &str = "berth/scheduler/v1/scheduler.proto";
-/// What prost calls the file of the package.
+/// The .proto files that import all others.
+const SCHEDULER: &str = "berth/scheduler/v1/scheduler.proto";
+const BALANCER: &str = "berth/balancer/v1/balancer.proto";
+/// What prost calls the files of their packages.
 const WRITTEN: &str = "berth.scheduler.v1.rs";
+const BALANCER_WRITTEN: &str = "berth.balancer.v1.rs";
 /// Messages of the hot calls: in their encoded form (module `raw` of berth-proto), to be read and written in place.
 const RAW: [&str; 4] = ["ScheduleRequest", "ScheduleResponse", "StreamRequest", "StreamResponse"];
 
@@ -45,7 +47,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
 /// The files, by name.
 fn generate(proto: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>> {
-    let descriptors = protox::compile([proto.join(ROOT)], [proto.to_owned()])?;
+    let descriptors = protox::compile([proto.join(SCHEDULER)], [proto.to_owned()])?;
+    let balancer = protox::compile([proto.join(BALANCER)], [proto.to_owned()])?;
     let scratch = Scratch::new()?;
 
     // Messages and the client.
@@ -69,10 +72,26 @@ fn generate(proto: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>
     raw.compile_fds(descriptors.clone())?;
     let raw = formatted(&scratch.0.join(WRITTEN))?;
 
+    // The balancer: messages, client and server in one; bytes that are no message are the caller's fault here too.
+    tonic_prost_build::configure()
+        .build_transport(false)
+        .codec_path("crate::codec::WireCodec")
+        .btree_map(".")
+        .out_dir(&scratch.0)
+        .compile_fds(balancer.clone())?;
+    let balancer_code = formatted(&scratch.0.join(BALANCER_WRITTEN))?;
+
+    let mut all = descriptors;
+    for file in balancer.file {
+        if !all.file.iter().any(|known| known.name == file.name) {
+            all.file.push(file);
+        }
+    }
     Ok(vec![
+        (BALANCER_WRITTEN, balancer_code),
         ("berth.scheduler.v1.rs", client),
         ("berth.scheduler.v1.raw.rs", raw),
-        ("descriptors.bin", without_comments(descriptors).encode_to_vec()),
+        ("descriptors.bin", without_comments(all).encode_to_vec()),
     ])
 }
 

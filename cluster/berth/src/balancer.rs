@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `berth balancer`: the balancer alone, its data plane, a check of its configuration, its table.
+
+mod status;
+
+use crate::cli::{BalancerArgs, BalancerCommand, DataArgs};
+use anyhow::Context;
+use berth_balancer_service::choose::Available;
+use berth_balancer_service::observe::{Observer, Socket};
+use berth_balancer_service::plane::process::{Launch, Process};
+use berth_balancer_service::source::file::{self, File};
+use berth_balancer_service::state::State;
+use berth_balancer_service::{Builder, Server, StartError, TlsFiles};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::{env, fs};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
+    let control = control_path(args.control.clone());
+    if let Some(BalancerCommand::Status(status)) = &args.command {
+        return status::run(&control, status);
+    }
+    if args.config.is_none() && args.listen.is_none() {
+        anyhow::bail!(
+            "nothing says what to serve: give --config FILE, or --listen ADDR to be told over gRPC; \
+             `berth balancer --help` has examples"
+        );
+    }
+    let mut builder = builder(control.clone(), args.workers)?;
+    if let Some(path) = &args.config {
+        builder = builder.source(Box::new(File::new(path.clone())));
+    }
+    if let Some(address) = args.listen {
+        builder = builder.listen(address);
+    }
+    if let Some(address) = args.admin {
+        builder = builder.admin(address);
+    }
+    if let (Some(certificate), Some(key)) = (args.tls_cert.clone(), args.tls_key.clone()) {
+        builder = builder.tls(TlsFiles { certificate, key, client_ca: args.client_ca.clone() });
+    }
+    let server = start(builder).await?;
+    if let Some(path) = &args.config {
+        println!("config     {} (watched)", path.display());
+    }
+    print_addresses(&server, args.tls_cert.is_some());
+    println!("data plane {}", control.display());
+    println!();
+    println!("`berth balancer status` shows the table; Ctrl-C stops it.");
+    until_stopped(server, !args.keep_data).await
+}
+
+/// Begins to set a balancer up whose data plane is this program.
+pub(crate) fn builder(control: PathBuf, workers: u32) -> anyhow::Result<Builder> {
+    let program =
+        env::current_exe().context("cannot find this program, to start the data plane")?;
+    let words = ["--log", "warn", "balancer", "data", "--workers"];
+    let mut arguments: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    arguments.extend([workers.to_string().into(), "--control".into(), control.clone().into()]);
+    let plane = Process::claim(control.clone(), Launch { program, arguments })?;
+    let observer = Observer::new(Box::new(Socket::new(control)));
+    Ok(Server::builder(Box::new(plane), observer))
+}
+
+/// Starts a balancer, and says what to do where it does not.
+pub(crate) async fn start(builder: Builder) -> anyhow::Result<Server> {
+    builder.start().await.map_err(|error| {
+        let hint = match &error {
+            StartError::Listen { .. } => "; --listen and --admin choose other addresses",
+            StartError::DataPlane(_) => "; --control chooses another place for it",
+            _ => "",
+        };
+        anyhow::Error::from(error).context(format!("the balancer did not start{hint}"))
+    })
+}
+
+/// Says where the balancer is.
+pub(crate) fn print_addresses(server: &Server, tls: bool) {
+    let scheme = if tls { "https" } else { "http" };
+    if let Some(address) = server.address() {
+        println!("gRPC       {scheme}://{address} (balancer)");
+    }
+    if let Some(address) = server.admin_address() {
+        println!("table      http://{address}/ (balancer; /metrics)");
+    }
+}
+
+async fn until_stopped(server: Server, all: bool) -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
+    tokio::select! {
+        biased;
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!(data_plane = if all { "ends too" } else { "goes on" }, "stopping");
+    tokio::select! {
+        biased;
+        () = server.stop(all) => Ok(()),
+        _ = terminate.recv() => anyhow::bail!("stopped at once"),
+        _ = interrupt.recv() => anyhow::bail!("stopped at once"),
+    }
+}
+
+/// `berth balancer --check`: everything that is wrong, a line each.
+pub(crate) fn check(path: &Path) -> ExitCode {
+    let checked = file::read(path).and_then(|update| {
+        let services = update.services.len();
+        let endpoints: usize = update.services.iter().map(|d| d.wish.endpoints.len()).sum();
+        State::default().plan(update, &Available::default())?;
+        Ok((services, endpoints))
+    });
+    match checked {
+        Ok((services, endpoints)) => {
+            println!("{}: right; {services} services, {endpoints} endpoints", path.display());
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprintln!("{}: {} problems", path.display(), problems.count());
+            eprintln!("{problems}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `berth balancer data`: forwards until it is told to stop.
+pub(crate) fn data(args: &DataArgs, control: Option<PathBuf>) -> anyhow::Result<ExitCode> {
+    let mut options = berth_balancer_data::Options::new(control_path(control));
+    options.workers = args.workers;
+    options.take_over = args.take_over;
+    berth_balancer_data::run(options)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The data plane's socket, if nothing else is said: a folder that only this user can write.
+pub(crate) fn control_path(given: Option<PathBuf>) -> PathBuf {
+    if let Some(path) = given {
+        return path;
+    }
+    if let Some(folder) = env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
+        return PathBuf::from(folder).join("berth/balancer.sock");
+    }
+    // The owner of this process's folder is its user; /run is root's.
+    let user =
+        fs::metadata("/proc/self").map_or(0, |data| std::os::unix::fs::MetadataExt::uid(&data));
+    if user == 0 {
+        return PathBuf::from("/run/berth/balancer.sock");
+    }
+    env::temp_dir().join(format!("berth-{user}/balancer.sock"))
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line of `berth balancer`.
+
+use clap::Subcommand;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+const BALANCER_HELP: &str = "\
+A configuration is a few lines (docs/balancer.md has every field, examples/balancer.yaml one of each):
+
+  services:
+  - name: web
+    address: 127.0.0.1:8080
+    endpoints: [127.0.0.1:9001, 127.0.0.1:9002]
+
+Examples:
+  berth balancer --check balancer.yaml
+        says everything that is wrong with it; exit status 1 if anything is
+  berth balancer --config balancer.yaml
+        serves it; a changed file takes effect at once, a wrong one changes nothing and says why
+  berth balancer --config balancer.yaml --admin 127.0.0.1:7304
+        and shows the live table there: / for people, /table, /metrics, /healthz, /readyz
+  berth balancer --listen 127.0.0.1:7303
+        takes services over gRPC (proto/berth/balancer/v1/balancer.proto)
+  berth balancer status
+        the table in the terminal
+
+Connections are forwarded by a process of its own (`berth balancer data`), which this command starts or, if it runs already, adopts.
+It goes on forwarding when this command dies. Ctrl-C and SIGTERM end both, unless --keep-data is given.";
+
+/// Flags of `balancer`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = BALANCER_HELP, args_conflicts_with_subcommands = true)]
+pub(crate) struct BalancerArgs {
+    /// Services and endpoints: YAML or JSON; watched
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+
+    /// Say everything that is wrong with a configuration, and end
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "listen", "admin"])]
+    pub(crate) check: Option<PathBuf>,
+
+    /// Where gRPC is served; port 0 takes a free one [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Where the live table, /metrics, /healthz and /readyz are served [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// The data plane's socket [default: berth/balancer.sock in the user's folder for such things]
+    #[arg(long, value_name = "PATH", global = true)]
+    pub(crate) control: Option<PathBuf>,
+
+    /// Worker threads of the data plane; 0 is one for each core
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) workers: u32,
+
+    /// Leave the data plane running when this ends: the next start adopts it, and no connection is lost
+    #[arg(long)]
+    pub(crate) keep_data: bool,
+
+    /// Certificate chain of the server (PEM); with it, only TLS is spoken
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen"], help_heading = "TLS")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Turn away clients whose certificate is not signed by one of these (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    pub(crate) client_ca: Option<PathBuf>,
+
+    /// Something else than to serve.
+    #[command(subcommand)]
+    pub(crate) command: Option<BalancerCommand>,
+}
+
+/// Something else than to serve.
+#[derive(Debug, Subcommand)]
+pub(crate) enum BalancerCommand {
+    /// The process that forwards; `berth balancer` starts it
+    Data(DataArgs),
+    /// Show the running balancer's table in the terminal
+    Status(StatusArgs),
+}
+
+/// Flags of `balancer data`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct DataArgs {
+    /// Worker threads; 0 is one for each core
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) workers: u32,
+
+    /// Take the sockets of the process over that serves there now: an upgrade that resets nobody
+    #[arg(long)]
+    pub(crate) take_over: bool,
+}
+
+/// Flags of `balancer status`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct StatusArgs {
+    /// Services that are shown; none: all
+    pub(crate) services: Vec<String>,
+
+    /// And their endpoints
+    #[arg(long)]
+    pub(crate) endpoints: bool,
+}
