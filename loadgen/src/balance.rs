@@ -36,7 +36,7 @@ use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
 use std::time::Duration;
-use subject::{Column, Service, Subject, direct, haproxy, nft, nginx};
+use subject::{Column, Service, Subject, direct, haproxy, nft, nginx, ours};
 use trial::Bench;
 
 /// The first port of a service in namespaces, where all are free.
@@ -116,7 +116,11 @@ fn subjects(args: &BalanceArgs, place: &Place) -> Result<Subjects, Error> {
                 continue;
             }
             Column::Nft => nft::all(),
-            Column::Proxy | Column::Fast => Ok(Vec::new()),
+            Column::Fast if place.trio().is_none() => {
+                absent.push("fast: its rules need namespaces, and so root".to_owned());
+                continue;
+            }
+            Column::Proxy | Column::Fast => ours::on(column, args.berth.as_deref()),
         };
         match some {
             Ok(some) => found.extend(some),
@@ -143,7 +147,7 @@ fn bench(args: &BalanceArgs, place: Place) -> Result<Bench, Error> {
     }
     let warm_up = Duration::from_secs_f64(args.warm_up);
     let measure = Duration::from_secs_f64(args.duration);
-    Ok(Bench { place, services, backends, span: Span { warm_up, measure } })
+    Ok(Bench { place, services, backends, span: Span { warm_up, measure }, dead: Vec::new() })
 }
 
 /// Where a service is served: fixed in namespaces, on loopback wherever a port is free.

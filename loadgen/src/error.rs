@@ -83,6 +83,16 @@ pub enum Error {
         /// Its package.
         package: &'static str,
     },
+    /// The balancer is not there.
+    #[error(
+        "{} is not there, which is the balancer to measure: build it with `cargo build --release -p berth`, \
+         or say with --berth where it is",
+        .path.display()
+    )]
+    NoBalancer {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
     /// Nothing is left to measure.
     #[error("there is nothing to measure ({why}); name what is there with --against or --only")]
     NothingToMeasure {

@@ -162,6 +162,10 @@ fn what_cannot_be_measured_is_told_before_anything_starts() {
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2));
     assert!(error.contains("there is no row \"no-such-row\"; --list-rows lists them"), "{error}");
+    let output = balance(&["--loopback", "--only", "proxy", "--berth", "no/such/berth"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(error.contains("cargo build --release -p berth"), "{error}");
     let output = balance(&["--loopback", "--only", "nft"]);
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2));

@@ -5,6 +5,7 @@ pub mod direct;
 pub mod haproxy;
 pub mod nft;
 pub mod nginx;
+pub mod ours;
 pub mod program;
 
 use super::backend::{Endpoint, Protocol};

@@ -64,6 +64,8 @@ pub struct Bench {
     pub backends: Process,
     /// How long.
     pub span: Span,
+    /// Configurations that did not start: they would not for the next row, and each try takes its time.
+    pub dead: Vec<(Column, String)>,
 }
 
 impl Bench {
@@ -73,7 +75,12 @@ impl Bench {
         let Some(at) = self.services.iter().position(|service| service.id == id) else {
             return Err(Error::Setup(format!("there is no service for row {}", row.name)));
         };
-        let mut running = subject.start(&self.place, &self.services)?;
+        let name = (subject.column(), subject.variant());
+        if self.dead.contains(&name) {
+            return Err(Error::Setup("it did not start for an earlier row either".to_owned()));
+        }
+        let started = subject.start(&self.place, &self.services);
+        let mut running = started.inspect_err(|_| self.dead.push(name))?;
         let before = self.backends.counts()?;
         let addresses = running.addresses(&self.services[at]);
         let sources = self.place.sources();

@@ -7,6 +7,7 @@ use crate::balance::backend::process::Wanted;
 use crate::balance::rows::Sizes;
 use crate::balance::subject::Column;
 use std::net::IpAddr;
+use std::path::PathBuf;
 
 const AFTER_HELP: &str = "\
 Loads balancers with the same load, in turn, and prints what each does a second and what of the machine it takes
@@ -52,6 +53,10 @@ pub struct BalanceArgs {
     /// Measure these alone: any of proxy, fast, haproxy, nginx, nft, direct
     #[arg(long, value_name = "COLUMN,...", value_delimiter = ',', value_parser = column, conflicts_with = "against")]
     pub only: Vec<Column>,
+
+    /// The balancer to measure [default: berth, beside this program]
+    #[arg(long, value_name = "FILE")]
+    pub berth: Option<PathBuf>,
 
     /// Fail if a peer that is asked for is not installed, instead of leaving it out
     #[arg(long)]

@@ -5,8 +5,9 @@ use super::{BACKEND, CLIENT, CLIENTS, NODE, NODE_BEHIND, Role, SERVICE};
 use crate::error::Error;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
+use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -34,14 +35,23 @@ impl Namespace {
         &self.name
     }
 
+    /// Where it can be opened.
+    pub fn path(&self) -> PathBuf {
+        Path::new("/run/netns").join(&self.name)
+    }
+
     /// Moves the calling thread into it.
     pub fn enter(&self) -> Result<(), Error> {
-        let path = Path::new("/run/netns").join(&self.name);
-        let failed = |source| Error::Namespace { what: format!("enter {}", self.name), source };
-        let file = File::open(path).map_err(failed)?;
-        move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network))
-            .map_err(|error| failed(error.into()))
+        File::open(self.path())
+            .and_then(|file| enter(&file))
+            .map_err(|source| Error::Namespace { what: format!("enter {}", self.name), source })
     }
+}
+
+/// Moves the calling thread into a namespace that is open.
+pub fn enter(namespace: &File) -> io::Result<()> {
+    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    Ok(())
 }
 
 /// Client, node and backend, joined.
@@ -160,7 +170,7 @@ pub fn run(program: &str, arguments: &[&str], input: Option<&str>) -> Result<Str
     command.stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() });
     let mut child = command.spawn().map_err(started)?;
     if let (Some(text), Some(mut stdin)) = (input, child.stdin.take()) {
-        std::io::Write::write_all(&mut stdin, text.as_bytes()).map_err(started)?;
+        io::Write::write_all(&mut stdin, text.as_bytes()).map_err(started)?;
     }
     let output = child.wait_with_output().map_err(started)?;
     if !output.status.success() {

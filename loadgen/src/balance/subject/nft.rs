@@ -41,10 +41,7 @@ impl Subject for Nft {
     }
 
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error> {
-        if let Some(trio) = place.trio() {
-            // The address is behind the node, and nobody's.
-            trio.own_service_address(false)?;
-        }
+        super::program::Program::take_address(place)?;
         nft(place, Some(&rules(services)), &["-f", "-"])?;
         Ok(Box::new(Rules { remove: remover(place)? }))
     }

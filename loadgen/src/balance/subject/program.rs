@@ -48,6 +48,8 @@ pub fn scope(services: &[Service]) -> Scope {
             .with("ip", service.front.ip())
             .with("port", service.front.port())
             .with("protocol", if service.is_udp() { "udp" } else { "tcp" })
+            .with("PROTOCOL", if service.is_udp() { "UDP" } else { "TCP" })
+            .with("list", list(service))
             .with("count", service.endpoints.len())
             .with("draw", draw.join(", "))
             .with_each("endpoint", endpoints(service))
@@ -57,6 +59,12 @@ pub fn scope(services: &[Service]) -> Scope {
         .with_each("tcp", some(false))
         .with_each("udp", some(true))
         .with_each("service", services.iter().map(of).collect())
+}
+
+/// A service's endpoints in one line.
+fn list(service: &Service) -> String {
+    let addresses: Vec<String> = service.endpoints.iter().map(|e| e.address.to_string()).collect();
+    addresses.join(", ")
 }
 
 /// A program that runs, with its folder.
@@ -95,6 +103,11 @@ impl Program {
     /// It listens on the service address, which the node gets for as long as it runs.
     pub fn give_address(place: &Place) -> Result<(), Error> {
         place.trio().map_or(Ok(()), |trio| trio.own_service_address(true))
+    }
+
+    /// The service address is nobody's: what rewrites packets does not listen.
+    pub fn take_address(place: &Place) -> Result<(), Error> {
+        place.trio().map_or(Ok(()), |trio| trio.own_service_address(false))
     }
 
     /// Its folder.
