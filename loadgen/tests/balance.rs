@@ -16,8 +16,20 @@ use std::time::{Duration, Instant};
 
 const LOADGEN: &str = env!("CARGO_BIN_EXE_berth-loadgen");
 /// As short as makes sense: whether it works is asked here, not how fast.
-const SMALL: [&str; 8] =
-    ["--repetitions", "1", "--duration", "0.15", "--warm-up", "0.05", "--idle", "20,100"];
+const SMALL: [&str; 12] = [
+    "--repetitions",
+    "1",
+    "--duration",
+    "0.15",
+    "--warm-up",
+    "0.05",
+    "--idle",
+    "20,100",
+    "--held",
+    "50",
+    "--changes",
+    "3",
+];
 
 fn balance(arguments: &[&str]) -> Output {
     Command::new(LOADGEN).arg("balance").args(SMALL).args(arguments).output().unwrap()
@@ -102,8 +114,9 @@ fn namespaces_are_joined_used_and_removed() {
     if !have("root with ip and nft", "BERTH_REQUIRE_NETNS", is_root() && installed("nft")) {
         return;
     }
-    let rows = ["--row", "tcp-short", "--row", "udp-new", "--row", "tcp-bulk-1"];
+    let rows = ["--row", "tcp-short", "--row", "udp-new", "--row", "tcp-bulk-1", "--row", "change"];
     let figure = figures(&[&["--only", "nft,direct"], rows.as_slice()].concat());
+    assert_eq!(figure("change/nft", "failures"), 0.0, "an endpoint replaced, connections held");
     for row in ["tcp-short", "udp-new", "tcp-bulk-1"] {
         for balancer in ["nft", "direct"] {
             let name = format!("{row}/{balancer}");
@@ -144,6 +157,7 @@ fn real_peers_serve_every_row() {
         return;
     }
     let figure = figures(&["--require-peers", "--only", "haproxy,nginx"]);
+    assert_eq!(figure("change/nginx (2 workers)", "failures"), 0.0, "reloads, connections held");
     for row in ROWS {
         let mut names = vec!["nginx (2 workers)"];
         if !row.starts_with("udp") {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All trials of a run: repetitions of one row are interleaved, so that what drifts on the machine drifts for all alike.
 
+use super::client::Kind;
 use super::rows::{Metric, Row};
 use super::subject::{Column, Subject};
 use super::trial::{Bench, Sample};
@@ -123,6 +124,8 @@ pub fn run(
 ) -> Result<Outcome, Error> {
     let able: Vec<&dyn Subject> = subjects.iter().map(AsRef::as_ref).collect();
     let able: Vec<_> = able.into_iter().filter(|s| s.lacks(row.protocol).is_none()).collect();
+    let still = !matches!(row.kind, Kind::Change { .. });
+    let able: Vec<&dyn Subject> = able.into_iter().filter(|s| still || s.changes()).collect();
     let cell = |subject: &&dyn Subject| Cell {
         column: subject.column(),
         variant: subject.variant(),

@@ -4,10 +4,12 @@
 //! - [`closed`]: connections that ask again when they are answered, or again on a new connection
 //! - [`open`]: requests at fixed times, whatever became of those before
 //! - [`bulk`]: downloads, as fast as they can be read
+//! - [`change`]: endpoints come and go while connections are held
 //! - [`idle`]: connections that are held
 //! - [`datagrams`]: pairs of datagrams
 
 pub mod bulk;
+pub mod change;
 pub mod closed;
 pub mod course;
 pub mod datagrams;
@@ -78,6 +80,13 @@ pub enum Kind {
         few: usize,
         /// How many at the second.
         many: usize,
+    },
+    /// Connections that are held while endpoints come and go.
+    Change {
+        /// How many are held.
+        held: usize,
+        /// How many changes.
+        turns: usize,
     },
     /// Datagrams from fixed sources.
     Datagrams {

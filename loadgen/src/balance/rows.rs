@@ -77,11 +77,19 @@ pub struct Sizes {
     pub open_connections: usize,
     /// Held connections at the first and the second look.
     pub idle: (usize, usize),
+    /// Connections that are held during changes, and changes.
+    pub changes: (usize, usize),
 }
 
 impl Default for Sizes {
     fn default() -> Self {
-        Self { connections: 64, rate: 8_000.0, open_connections: 32, idle: (1_000, 8_000) }
+        Self {
+            connections: 64,
+            rate: 8_000.0,
+            open_connections: 32,
+            idle: (1_000, 8_000),
+            changes: (1_000, 20),
+        }
     }
 }
 
@@ -126,7 +134,15 @@ fn held(sizes: &Sizes) -> Vec<Row> {
     let (few, many) = sizes.idle;
     let about = format!("user memory of a held connection: slope from {few} to {many}");
     let what = (Protocol::Echo, Kind::Idle { few, many });
-    vec![row(("tcp-idle", about), what, "conn", &[Metric::Memory])]
+    let (held, turns) = sizes.changes;
+    let change = format!(
+        "an endpoint replaced, {turns} times, with {held} connections held: until a new connection lands on it"
+    );
+    let changes = (Protocol::Echo, Kind::Change { held, turns });
+    vec![
+        row(("tcp-idle", about), what, "conn", &[Metric::Memory]),
+        row(("change", change), changes, "change", &[Metric::P50, Metric::P99]),
+    ]
 }
 
 fn datagrams() -> Vec<Row> {
@@ -173,6 +189,6 @@ mod tests {
         let mut names: Vec<_> = all(&Sizes::default()).into_iter().map(|row| row.name).collect();
         names.sort();
         names.dedup();
-        assert_eq!(names.len(), 11);
+        assert_eq!(names.len(), 12);
     }
 }

@@ -94,6 +94,11 @@ pub trait Subject: Debug + Send + Sync {
     /// Why it cannot serve what is spoken there, if it cannot.
     fn lacks(&self, protocol: Protocol) -> Option<&'static str>;
 
+    /// Whether its services can be changed while it runs.
+    fn changes(&self) -> bool {
+        false
+    }
+
     /// Starts it; when this returns it serves all services.
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error>;
 }
@@ -111,6 +116,12 @@ pub trait Running: Debug + Send {
     /// Which path served a service, for what has several.
     fn path(&mut self, _service: &Service) -> Result<Option<String>, Error> {
         Ok(None)
+    }
+
+    /// Serves these services from now on instead, whose fronts are the same; connections that are there stay. It may return before
+    /// the change is in effect.
+    fn change(&mut self, _services: &[Service]) -> Result<(), Error> {
+        Err(Error::Setup("it cannot be changed while it runs".to_owned()))
     }
 
     /// Stops it. What it made (rules, addresses, processes) is gone when this returns.

@@ -3,7 +3,7 @@
 
 use super::backend::process::Process;
 use super::client::course::{Meter, Span, Tally};
-use super::client::{Kind, Target, bulk, closed, datagrams, idle, open};
+use super::client::{Kind, Target, bulk, change, closed, datagrams, idle, open};
 use super::place::{Place, Role};
 use super::rows::{Row, service_of};
 use super::subject::{Column, Running, Service, Subject};
@@ -85,7 +85,7 @@ impl Bench {
         let addresses = running.addresses(&self.services[at]);
         let sources = self.place.sources();
         let target = Target { addresses, service: id, sources, seed };
-        let mut sample = self.load(&target, row, running.as_ref())?;
+        let mut sample = self.load(&target, row, running.as_mut(), at)?;
         let path = running.path(&self.services[at])?;
         running.stop()?;
         let after = self.backends.counts()?;
@@ -105,15 +105,45 @@ impl Bench {
         Ok(sample)
     }
 
-    fn load(&self, target: &Target, row: &Row, running: &dyn Running) -> Result<Sample, Error> {
+    fn load(
+        &self,
+        target: &Target,
+        row: &Row,
+        running: &mut dyn Running,
+        at: usize,
+    ) -> Result<Sample, Error> {
         let pids = running.pids();
         let mut gauge = Gauge::new(pids.clone(), self.backends.pid());
         let (span, kind) = (self.span, row.kind);
+        let change = |turn: usize| replace_an_endpoint(running, &self.services, at, turn);
         let (tally, memory) = self.place.run(Role::Client, || {
-            run(target, kind, span, &mut gauge, &pids).map_err(Error::Load)
+            let done = match kind {
+                Kind::Change { held, turns } => {
+                    change::run(target, (held, turns), change).map(|tally| (tally, f64::NAN))
+                }
+                _ => run(target, kind, span, &mut gauge, &pids),
+            };
+            done.map_err(Error::Load)
         })?;
         Ok(sample(&tally, &gauge, memory))
     }
+}
+
+/// The last two endpoints of a service take turns; gives the one that is served from now on.
+fn replace_an_endpoint(
+    running: &mut dyn Running,
+    services: &[Service],
+    at: usize,
+    turn: usize,
+) -> io::Result<u32> {
+    let mut services = services.to_vec();
+    let endpoints = &mut services[at].endpoints;
+    let last = endpoints.len().saturating_sub(1);
+    let gone = if turn.is_multiple_of(2) { last } else { last.saturating_sub(1) };
+    endpoints.remove(gone);
+    let new = endpoints.last().map_or(0, |endpoint| endpoint.index);
+    running.change(&services).map_err(|error| io::Error::other(crate::chain(&error)))?;
+    Ok(new)
 }
 
 /// A column is measured on its own path, or not at all.
@@ -149,6 +179,9 @@ fn run(
         }
         Kind::NewFlows { window } => datagrams::run(target, (window, 1, true), span, meter),
         Kind::Idle { few, many } => return hold(target, (few, many), pids),
+        Kind::Change { .. } => {
+            return Err(io::Error::other("changes are made by who has the balancer"));
+        }
     };
     Ok((tally?, f64::NAN))
 }
@@ -218,6 +251,10 @@ fn sample(tally: &Tally, gauge: &Gauge, memory: f64) -> Sample {
     let operations =
         if tally.bytes > 0 { count(tally.bytes) / GIGA } else { count(tally.operations) };
     let each = |of: fn(&Taken) -> f64| {
+        if gauge.end.total <= 0.0 {
+            // Nobody looked: the load is not about it.
+            return f64::NAN;
+        }
         (of(&gauge.end) - of(&gauge.begin)).max(0.0) * MICROSECONDS / operations
     };
     let latency = |quantile: f64| {

@@ -29,7 +29,7 @@ Examples:
         20,000 requests a second whatever the answers; latency counts from when a request was due
   berth-loadgen balance --only haproxy,nginx --row tcp-idle --idle 1000,4000
         the peers alone
-  berth-loadgen balance --against haproxy --repetitions 15 --row latency --html report.html --json report.json
+  berth-loadgen balance --against haproxy --row latency --html report.html --json report.json
         also a page with plots, and figures for machines
 
 Peers on Debian: apt install haproxy nginx-light libnginx-mod-stream nftables";
@@ -106,6 +106,14 @@ pub struct LoadArgs {
     /// Held connections of row tcp-idle, at the first and the second look at the memory
     #[arg(long, default_value = "1000,8000", value_name = "FEW,MANY", value_parser = idle)]
     pub idle: (usize, usize),
+
+    /// Connections that are held in row change
+    #[arg(long, default_value_t = 1_000, value_name = "N", value_parser = connections)]
+    pub held: usize,
+
+    /// Changes in row change
+    #[arg(long, default_value_t = 20, value_name = "N", value_parser = repetitions)]
+    pub changes: usize,
 }
 
 /// Flags of the backends' process.
@@ -133,6 +141,7 @@ impl BalanceArgs {
             rate: self.load.rate,
             open_connections: self.load.open_connections,
             idle: self.load.idle,
+            changes: (self.load.held, self.load.changes),
         }
     }
 

@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 /// Widths of the first columns.
 const ROW: usize = 18;
-const NAME: usize = 28;
+const NAME: usize = 34;
 
 /// How many samples lost more datagrams than this are worth a word.
 const LOST_WORTH_TELLING: f64 = 0.000_1;
@@ -232,9 +232,9 @@ mod tests {
     #[test]
     fn a_balancer_is_a_line() {
         let want = "\
-tcp-short         haproxy (1 thread)          12,500 conn/s    152.0 us   50.0 us   400 us   1.5 ms     0.95                    0.64     1.05
-tcp-short         haproxy (2 threads)         13,100 conn/s    145.0 us   50.0 us   400 us   1.5 ms     1.00                    0.67     1.00
-tcp-short         direct                      19,500 conn/s     97.4 us   50.0 us   400 us   1.5 ms     1.49                    1.00     0.67
+tcp-short         haproxy (1 thread)                 12,500 conn/s    152.0 us   50.0 us   400 us   1.5 ms     0.95                    0.64     1.05
+tcp-short         haproxy (2 threads)                13,100 conn/s    145.0 us   50.0 us   400 us   1.5 ms     1.00                    0.67     1.00
+tcp-short         direct                             19,500 conn/s     97.4 us   50.0 us   400 us   1.5 ms     1.49                    1.00     0.67
 
 ";
         assert_eq!(lines(&outcome()), want);

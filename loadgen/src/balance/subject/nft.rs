@@ -40,10 +40,14 @@ impl Subject for Nft {
         None
     }
 
+    fn changes(&self) -> bool {
+        true
+    }
+
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error> {
         super::program::Program::take_address(place)?;
         nft(place, Some(&rules(services)), &["-f", "-"])?;
-        Ok(Box::new(Rules { remove: remover(place)? }))
+        Ok(Box::new(Rules { command: command(place)? }))
     }
 }
 
@@ -51,21 +55,24 @@ fn nft(place: &Place, input: Option<&str>, arguments: &[&str]) -> Result<(), Err
     place.run(Role::Node, || run("nft", arguments, input).map(drop))
 }
 
-/// A command that removes the rules, wherever it is run.
-fn remover(place: &Place) -> Result<Vec<String>, Error> {
-    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    match place.trio() {
-        Some(trio) => {
-            let node = trio.of(Role::Node).name();
-            Ok(words(&["ip", "netns", "exec", node, "nft", "delete", "table", "ip", "berth-peer"]))
-        }
-        None => Err(Error::Setup("nft needs namespaces".to_owned())),
-    }
+/// The command that changes the node's rules, wherever it is run.
+fn command(place: &Place) -> Result<Vec<String>, Error> {
+    let trio = place.trio().ok_or_else(|| Error::Setup("nft needs namespaces".to_owned()))?;
+    let words = ["ip", "netns", "exec", trio.of(Role::Node).name(), "nft"];
+    Ok(words.map(str::to_owned).into())
 }
 
 #[derive(Debug)]
 struct Rules {
-    remove: Vec<String>,
+    command: Vec<String>,
+}
+
+impl Rules {
+    fn nft(&self, more: &[&str], input: Option<&str>) -> Result<(), Error> {
+        let words: Vec<&str> = self.command.iter().map(String::as_str).collect();
+        let words = [&words, more].concat();
+        words.split_first().map_or(Ok(()), |(program, rest)| run(program, rest, input).map(drop))
+    }
 }
 
 impl Running for Rules {
@@ -73,10 +80,14 @@ impl Running for Rules {
         Vec::new()
     }
 
+    /// One transaction: no packet meets half of the rules.
+    fn change(&mut self, services: &[Service]) -> Result<(), Error> {
+        let text = format!("delete table ip berth-peer\n{}", rules(services));
+        self.nft(&["-f", "-"], Some(&text))
+    }
+
     fn stop(self: Box<Self>) -> Result<(), Error> {
-        let arguments: Vec<&str> = self.remove.iter().map(String::as_str).collect();
-        let Some((program, arguments)) = arguments.split_first() else { return Ok(()) };
-        run(program, arguments, None).map(drop)
+        self.nft(&["delete", "table", "ip", "berth-peer"], None)
     }
 }
 

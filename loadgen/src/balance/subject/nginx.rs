@@ -2,13 +2,14 @@
 //! nginx's stream module with two workers. For UDP it has two configurations: sessions that are kept for a while, or that end with
 //! the answer.
 
-use super::program::{Listening, Program, configure, find, scope};
+use super::program::{Program, configure, find, scope};
 use super::{Column, Running, Service, Subject};
 use crate::balance::backend::Protocol;
 use crate::balance::backend::process::descriptor_limit;
 use crate::balance::place::Place;
 use crate::balance::template::fill;
 use crate::error::Error;
+use rustix::process::Signal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -31,7 +32,7 @@ const MODULES: [&str; 4] = [
 ];
 
 /// One of its configurations.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Nginx {
     program: PathBuf,
     modules: PathBuf,
@@ -86,6 +87,10 @@ impl Subject for Nginx {
             .then_some("over TCP it is the other configuration")
     }
 
+    fn changes(&self) -> bool {
+        !self.one_answer
+    }
+
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error> {
         let folder = configure("nginx.conf", |folder| self.config(folder, services))?;
         Program::give_address(place)?;
@@ -94,7 +99,32 @@ impl Subject for Nginx {
         command.arg("-e").arg(folder.path().join("error.log"));
         let mut program = Program::start("nginx", place, &mut command, folder)?;
         program.wait_until_it_serves(place, services, PATIENCE)?;
-        Ok(Box::new(Listening(program)))
+        Ok(Box::new(Workers { program, nginx: self.clone() }))
+    }
+}
+
+/// It runs.
+#[derive(Debug)]
+struct Workers {
+    program: Program,
+    nginx: Nginx,
+}
+
+impl Running for Workers {
+    fn pids(&self) -> Vec<u32> {
+        self.program.pids()
+    }
+
+    /// New workers take new connections; the old ones stay for theirs.
+    fn change(&mut self, services: &[Service]) -> Result<(), Error> {
+        let config = self.nginx.config(self.program.folder(), services);
+        self.program.rewrite("nginx.conf", &config)?;
+        self.program.signal(Signal::HUP);
+        Ok(())
+    }
+
+    fn stop(mut self: Box<Self>) -> Result<(), Error> {
+        self.program.stop()
     }
 }
 

@@ -67,6 +67,10 @@ impl Subject for Ours {
         None
     }
 
+    fn changes(&self) -> bool {
+        true
+    }
+
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error> {
         let folder = configure("balancer.yaml", |_| config(services, self.column.name()))?;
         match self.column {
@@ -89,7 +93,8 @@ impl Subject for Ours {
         program.wait_until_it_serves(place, services, PATIENCE)?;
         let namespace = place.trio().map(|trio| trio.of(Role::Node).path());
         let door = namespace.map(File::open).transpose().map_err(Error::Load)?;
-        Ok(Box::new(Balancer { program, admin, namespace: door }))
+        let path = self.column.name();
+        Ok(Box::new(Balancer { program, admin, namespace: door, path }))
     }
 }
 
@@ -100,6 +105,8 @@ struct Balancer {
     admin: SocketAddr,
     /// Of the node, where its table is.
     namespace: Option<File>,
+    /// Which is asked for.
+    path: &'static str,
 }
 
 impl Running for Balancer {
@@ -120,6 +127,10 @@ impl Running for Balancer {
             thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         });
         Ok(path_of(&table.map_err(Error::Load)?, &name(service)))
+    }
+
+    fn change(&mut self, services: &[Service]) -> Result<(), Error> {
+        self.program.rewrite("balancer.yaml", &config(services, self.path))
     }
 
     fn stop(mut self: Box<Self>) -> Result<(), Error> {

@@ -115,6 +115,22 @@ impl Program {
         self.folder.path()
     }
 
+    /// Replaces a file of its folder as a whole: whoever reads it sees the old one or the new one.
+    pub fn rewrite(&self, file: &str, text: &str) -> Result<(), Error> {
+        let path = self.folder.path().join(file);
+        let beside = self.folder.path().join("next");
+        let written = std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, &path));
+        written.map_err(|source| Error::Write { path, source })
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        if let Some(pid) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            // One that has ended is found out by the next look.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
     /// The processes.
     pub fn pids(&self) -> Vec<u32> {
         usage::family(self.child.id())
@@ -160,12 +176,8 @@ impl Program {
     /// Asks it to stop, and kills it if it does not.
     pub fn stop(&mut self) -> Result<(), Error> {
         let failed = |source| Error::Start { program: self.name.to_owned(), source };
-        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         let family = self.pids();
-        if let Some(pid) = pid {
-            // One that has just ended by itself is stopped, too.
-            let _ = kill_process(pid, Signal::TERM);
-        }
+        self.signal(Signal::TERM);
         let began = Instant::now();
         while self.child.try_wait().map_err(failed)?.is_none() {
             if began.elapsed() > STOP {
