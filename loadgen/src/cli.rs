@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line.
 
+pub mod balance;
 pub mod oracle;
 pub mod recovery;
 pub mod schedule;
@@ -12,6 +13,8 @@ const AFTER_HELP: &str = "\
 Start here:
   berth-loadgen schedule
         starts a scheduling service, loads it with one row after the other, prints what it does a second
+  berth-loadgen balance --against haproxy,nginx,nft,direct
+        loads balancers side by side, prints what each does a second and what of the machine it takes for it
   berth-loadgen oracle scheduler/testdata/oracle/*.jsonl.gz
         asks the engine for kube-scheduler's own recorded verdicts
 
@@ -36,11 +39,19 @@ pub enum Command {
     Schedule(Box<schedule::ScheduleArgs>),
     /// Fill a service, kill it, and see how soon all of it is back
     Recovery(recovery::RecoveryArgs),
+    /// Load balancers side by side, and check every answer
+    Balance(Box<balance::BalanceArgs>),
     /// Ask the engine for recorded verdicts of kube-scheduler, and count the agreements
     Oracle(oracle::OracleArgs),
     /// The service that `schedule` loads, as a process of its own
     #[command(hide = true)]
     ServeScheduler(schedule::ServeArgs),
+    /// The backends that `balance` loads, as a process of its own
+    #[command(hide = true)]
+    ServeBackends(balance::BackendsArgs),
+    /// What removes what `balance` made, also when that is killed
+    #[command(hide = true)]
+    Sweep(balance::SweepArgs),
 }
 
 #[cfg(test)]
@@ -77,6 +88,16 @@ mod tests {
             "recovery --nodes 0",
             "recovery --pods 0",
             "recovery --classes x",
+            "balance --against squid",
+            "balance --against proxy",
+            "balance --only nobody",
+            "balance --repetitions 0",
+            "balance --duration 0",
+            "balance --connections 0",
+            "balance --rate 0",
+            "balance --idle 8000",
+            "balance --idle 8000,1000",
+            "balance --against nft --only nft",
         ] {
             let arguments = ["berth-loadgen"].into_iter().chain(wrong.split_whitespace());
             assert!(Cli::try_parse_from(arguments).is_err(), "{wrong}");

@@ -75,6 +75,64 @@ pub enum Error {
     /// The timer does not work.
     #[error("the timer fails")]
     Timer(#[source] io::Error),
+    /// A peer is not installed.
+    #[error("{name} is not installed; on Debian: apt install {package}")]
+    NoPeer {
+        /// Which.
+        name: &'static str,
+        /// Its package.
+        package: &'static str,
+    },
+    /// The balancer is not there.
+    #[error(
+        "{} is not there, which is the balancer to measure: build it with `cargo build --release -p berth`, \
+         or say with --berth where it is",
+        .path.display()
+    )]
+    NoBalancer {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// Nothing is left to measure.
+    #[error("there is nothing to measure ({why}); name what is there with --against or --only")]
+    NothingToMeasure {
+        /// What is missing.
+        why: String,
+    },
+    /// A program could not be started.
+    #[error("cannot start {program}")]
+    Start {
+        /// Which.
+        program: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A program failed.
+    #[error("{line} failed ({status}): {said}")]
+    Command {
+        /// It and its arguments.
+        line: String,
+        /// How it ended.
+        status: String,
+        /// What it printed.
+        said: String,
+    },
+    /// A network namespace does not do what it should.
+    #[error("cannot {what}")]
+    Namespace {
+        /// What was tried.
+        what: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The backends do not work.
+    #[error("the backends do not work")]
+    Backends(#[source] io::Error),
+    /// The client does not work.
+    #[error("the client does not work")]
+    Load(#[source] io::Error),
     /// The service's process could not be started.
     #[error("cannot start the service's process")]
     Spawn(#[source] io::Error),
@@ -151,6 +209,9 @@ impl Error {
                 | Self::Answer(_)
                 | Self::Setup(_)
                 | Self::NoJournal
+                | Self::Start { .. }
+                | Self::Command { .. }
+                | Self::Load(_)
         );
         !row
     }

@@ -6,12 +6,14 @@
 //! - [`oracle`]: recorded verdicts of kube-scheduler, asked of the engine.
 //! - [`schedule`]: load on a scheduling service.
 //! - [`recovery`]: a large state, killed and brought back.
+//! - [`balance`]: load on balancers, ours and others.
 //! - [`trace`]: the same with what a production cluster was asked for.
 //! - [`report`]: what a run found out, as a table and as JSON.
 //!
 //! Not here: anything that decides. What the checks know of Kubernetes' rules is written apart from the engine, on purpose.
 #![forbid(unsafe_code)]
 
+pub mod balance;
 pub mod books;
 pub mod cli;
 pub mod error;
@@ -61,6 +63,14 @@ pub fn run(cli: Cli, line: &str) -> Result<Verdict, Error> {
             schedule::serve::run(&args, out).map(|()| Verdict::Passed)
         }
         cli::Command::Recovery(args) => recovery::run(&args, line, out),
+        cli::Command::Balance(args) => balance::run(&args, line, out),
+        cli::Command::ServeBackends(args) => {
+            balance::backend::process::serve(args.address, &args.services).map(|()| Verdict::Passed)
+        }
+        cli::Command::Sweep(args) => {
+            balance::place::broom::run(&args.namespaces);
+            Ok(Verdict::Passed)
+        }
         cli::Command::Oracle(args) => oracle::run(&args, line, out),
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reports as one page: no script, no font, no file beside it.
 
+mod balance;
 mod rows;
 mod trace;
 
+pub use balance::page as balance_page;
 pub use rows::page as rows_page;
 pub use trace::page as trace_page;
 
