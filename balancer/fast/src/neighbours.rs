@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one rule among those of others: forwarding of our flows is accepted where a firewall drops what it does not know.
+//!
+//! Docker drops between its networks, and forwards nothing from outside; its chain `DOCKER-USER` is the place for exceptions. Hosts
+//! with a policy of DROP and no Docker get the rule at the head of FORWARD. It is written with iptables, since the chain is
+//! iptables'; `nft` has no say in it. The comment is the instance's name.
+
+use crate::rules::FLOW_OURS;
+use std::process::{Command, Stdio};
+
+/// Commands that may have written the host's firewall, one per version of IP and kind of tables.
+const COMMANDS: [&str; 4] = ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"];
+
+/// An exception for our flows.
+#[derive(Debug)]
+pub(crate) struct Exception {
+    comment: String,
+}
+
+impl Exception {
+    pub(crate) fn new(comment: &str) -> Self {
+        Self { comment: comment.to_owned() }
+    }
+
+    /// Makes it so that our flows are forwarded. True if the rule was missing somewhere.
+    pub(crate) fn ensure(&self) -> bool {
+        let mut missing = false;
+        for command in COMMANDS {
+            let Some(rules) = output(command, &["-w", "2", "-S"]) else { continue };
+            let Some(chain) = chain(&rules) else { continue };
+            if rules.lines().any(|line| self.is_own(line, chain)) {
+                continue;
+            }
+            missing |= output(command, &self.rule("-I", chain)).is_some();
+        }
+        missing
+    }
+
+    /// Removes it, wherever it is.
+    pub(crate) fn remove(&self) {
+        for command in COMMANDS {
+            let Some(rules) = output(command, &["-w", "2", "-S"]) else { continue };
+            for chain in ["DOCKER-USER", "FORWARD"] {
+                for _ in rules.lines().filter(|line| self.is_own(line, chain)) {
+                    drop(output(command, &self.rule("-D", chain)));
+                }
+            }
+        }
+    }
+
+    fn is_own(&self, line: &str, chain: &str) -> bool {
+        line.starts_with(&format!("-A {chain} "))
+            && line.split_whitespace().any(|word| word.trim_matches('"') == self.comment)
+    }
+
+    fn rule<'a>(&'a self, verb: &'a str, chain: &'a str) -> Vec<&'a str> {
+        // FLOW_OURS of `rules`, as iptables writes it.
+        const MARK: &str = "0x1000000/0x1000000";
+        const _: () = assert!(FLOW_OURS == 0x0100_0000);
+        vec![
+            "-w", "2", verb, chain, "-m", "connmark", "--mark", MARK, "-m", "comment", "--comment",
+            &self.comment, "-j", "ACCEPT",
+        ]
+    }
+}
+
+/// Where the rule goes, if one is needed.
+fn chain(rules: &str) -> Option<&'static str> {
+    let has = |line: &str| rules.lines().any(|other| other.trim() == line);
+    if has("-N DOCKER-USER") {
+        return Some("DOCKER-USER");
+    }
+    has("-P FORWARD DROP").then_some("FORWARD")
+}
+
+/// What a command prints, if it is there and succeeds.
+fn output(command: &str, arguments: &[&str]) -> Option<String> {
+    let run = Command::new(command).args(arguments).stdin(Stdio::null()).output().ok()?;
+    run.status.success().then(|| String::from_utf8_lossy(&run.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_goes_where_docker_leaves_room_for_it() {
+        let docker = "-P INPUT ACCEPT\n-P FORWARD DROP\n-N DOCKER\n-N DOCKER-USER\n";
+        assert_eq!(chain(docker), Some("DOCKER-USER"));
+        assert_eq!(chain("-P FORWARD DROP\n"), Some("FORWARD"));
+        assert_eq!(chain("-P FORWARD ACCEPT\n"), None);
+        let exception = Exception::new("berth-fast-a");
+        let line = "-A DOCKER-USER -m connmark --mark 0x1 -m comment --comment berth-fast-a -j ACCEPT";
+        assert!(exception.is_own(line, "DOCKER-USER"));
+        assert!(!exception.is_own(line, "FORWARD"));
+        assert!(!Exception::new("berth-fast-ab").is_own(line, "DOCKER-USER"));
+        let quoted = line.replace("berth-fast-a", "\"berth-fast-a\"");
+        assert!(exception.is_own(&quoted, "DOCKER-USER"));
+    }
+}
