@@ -217,6 +217,20 @@ impl Conntrack {
     }
 }
 
+/// Ends every entry of the host, not only ours, as an operator might: for tests.
+///
+/// # Errors
+/// What the kernel said.
+pub fn flush_all() -> io::Result<()> {
+    let mut socket = Socket::open(Family::Netfilter, 0)?;
+    let mut writer = Writer::default();
+    let sequence = socket.next_sequence();
+    writer.begin(DELETE, flag::ACK, sequence);
+    writer.put(&[0, 0, 0, 0]);
+    writer.end();
+    socket.transact(writer.bytes(), (sequence, sequence), |_| ())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -37,6 +37,8 @@ pub mod topology;
 mod ways;
 
 pub use conflict::{Conflict, With};
+#[doc(hidden)]
+pub use conntrack::flush_all;
 pub use counters::Stats;
 pub use engine::Takes;
 pub use fast::{Fast, Options, StartError, clean, conflicts, now};

@@ -265,13 +265,19 @@ fn leave(version: Version, rule: &mut Rule<'_>) {
 fn ended(version: Version, rule: &mut Rule<'_>) {
     let ended = FLOW_ENDED.to_ne_bytes();
     let protocol = |value| [E::Meta { key: META_PROTOCOL, to: 1 }, E::Equal { register: 1, value }];
+    // The RST that a rule sends passes the rules itself.
+    let is_no_reset = [
+        E::Load { base: 2, offset: 13, length: 1, to: 2 },
+        E::Bits { register: 2, mask: u32::from_ne_bytes([4, 0, 0, 0]), xor: 0 },
+        E::Equal { register: 2, value: &[0; 4] },
+    ];
     for chain in ["forward", "reply", "send"] {
         let is_ended = [
             E::Flow { key: FLOW_MARK, to: 0 },
             E::Bits { register: 0, mask: FLOW_ENDED, xor: 0 },
             E::Equal { register: 0, value: &ended },
         ];
-        rule(chain, &[&is_ended[..], &protocol(TCP), &[E::Reset]].concat());
+        rule(chain, &[&is_ended[..], &protocol(TCP), &is_no_reset, &[E::Reset]].concat());
     }
     // Nothing of the host answers on a service's address, whatever listens on all of its addresses.
     let known = [destination(version), E::Lookup { set: ADDRESSES, register: 0, to: None }];
