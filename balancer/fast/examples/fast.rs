@@ -168,8 +168,12 @@ impl Session {
         for number in 0..services {
             let name = Name::from(format!("fill-{number}"));
             let address = Ipv4Addr::from_bits(0x0a60_0100 + number);
-            let port =
-                ServicePort { name: Name::from(""), protocol: Protocol::Tcp, port: 80, node_port: None };
+            let port = ServicePort {
+                name: Name::from(""),
+                protocol: Protocol::Tcp,
+                port: 80,
+                node_port: None,
+            };
             config.services.push(Service {
                 name: name.clone(),
                 cluster_ips: vec![address.into()],

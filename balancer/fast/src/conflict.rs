@@ -123,10 +123,8 @@ impl Host {
     /// Whose a range is.
     pub(crate) fn conflict(&self, range: Cidr, metric: u32) -> Option<Conflict> {
         let interface = self.addresses.iter().find(|own| overlap(range, network(own)));
-        let with = interface.map(|own| With::Interface {
-            name: self.name(own.link),
-            network: network(own),
-        });
+        let with = interface
+            .map(|own| With::Interface { name: self.name(own.link), network: network(own) });
         let foreign = |route: &&Route| {
             let ours = route.protocol == ROUTE_PROTOCOL && route.local;
             route.prefix > 0
@@ -182,7 +180,8 @@ mod tests {
     }
 
     fn host() -> Host {
-        let link = |index, name: &str| Link { index, name: name.into(), kind: String::new(), master: 0 };
+        let link =
+            |index, name: &str| Link { index, name: name.into(), kind: String::new(), master: 0 };
         let mut other = route("10.96.7.7", 32, 1);
         (other.protocol, other.local, other.metric) = (ROUTE_PROTOCOL, true, 5);
         Host {

@@ -24,7 +24,9 @@ use crate::end::Probes;
 use crate::ways::Ways;
 use berth_balancer_core::model::{Protocol, Timeouts};
 use berth_balancer_core::table::{BackendId, Frontend};
-use berth_balancer_core::{Affinity, Flow, FlowKey, FlowTable, Guest, Sources, Table, Ticket, Worker};
+use berth_balancer_core::{
+    Affinity, Flow, FlowKey, FlowTable, Guest, Sources, Table, Ticket, Worker,
+};
 use hashbrown::HashSet;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -165,7 +167,8 @@ impl Engine {
     /// Books a flow; one that had to go for it is closed.
     fn book(&mut self, protocol: Protocol, key: FlowKey, backend: BackendId, held: Held) {
         let now = held.since;
-        let times = Timeouts { udp_unreplied_ns: NO_END, udp_replied_ns: NO_END, ..Timeouts::default() };
+        let times =
+            Timeouts { udp_unreplied_ns: NO_END, udp_replied_ns: NO_END, ..Timeouts::default() };
         if let Some((_, flow)) = self.flow_table(protocol).insert(key, backend, held, &times, now) {
             self.close(flow.value, true, now);
         }
@@ -187,7 +190,8 @@ impl Engine {
 
     /// Remembers where a flow went whose entry was lost.
     fn remember(&mut self, key: FlowKey, flow: &Flow<Held>, now: u64) {
-        let times = Timeouts { udp_unreplied_ns: LOST_NS, udp_replied_ns: LOST_NS, ..Timeouts::default() };
+        let times =
+            Timeouts { udp_unreplied_ns: LOST_NS, udp_replied_ns: LOST_NS, ..Timeouts::default() };
         let lost = Lost { address: flow.value.address, masquerade: flow.value.masquerade };
         drop(self.lost.insert(key, flow.backend, lost, &times, now));
     }

@@ -20,9 +20,9 @@ use crate::queue::{self, Queue};
 use crate::route::Routes;
 use crate::rules::ToUser;
 use crate::ways::Ways;
+use berth_balancer_core::Table;
 use berth_balancer_core::model::Cidr;
 use berth_balancer_core::table::{BackendId, Diff, Frontend};
-use berth_balancer_core::Table;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -129,7 +129,8 @@ impl Fast {
     /// What is missing. Nothing is left behind then but what was there before.
     pub fn start(options: &Options, table: &Table) -> Result<Self, StartError> {
         check_name(&options.instance)?;
-        let queue = Queue::open(QUEUES.0, QUEUES.1, options.queue_max).map_err(kernel("a queue"))?;
+        let queue =
+            Queue::open(QUEUES.0, QUEUES.1, options.queue_max).map_err(kernel("a queue"))?;
         let number = queue.number();
         let events = Events::open(options.event_bytes).map_err(kernel("the events of flows"))?;
         let outside = Outside {
@@ -143,8 +144,9 @@ impl Fast {
         let engine = Engine::new(sizes, outside, counters.clone());
         let name = table_name(&options.instance);
         let to_user = ToUser { number, native: true };
-        let mut kernel_side = Kernel::open(&name, metric(&options.instance), to_user, options.takes)
-            .map_err(kernel("the rules"))?;
+        let mut kernel_side =
+            Kernel::open(&name, metric(&options.instance), to_user, options.takes)
+                .map_err(kernel("the rules"))?;
         let empty = Table::default();
         let mut engine = engine;
         let diff = Diff::between(&empty, table);

@@ -74,7 +74,12 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn open(table: &str, metric: u32, to_user: ToUser, takes: Takes) -> io::Result<Self> {
+    pub(crate) fn open(
+        table: &str,
+        metric: u32,
+        to_user: ToUser,
+        takes: Takes,
+    ) -> io::Result<Self> {
         Ok(Self {
             nft: Nft::open(table)?,
             routes: Routes::open()?,
@@ -197,7 +202,11 @@ impl Kernel {
         if conflicts.is_empty() { Ok(()) } else { Err(ApplyError::Conflict(conflicts)) }
     }
 
-    fn add(&mut self, added: &Removals, backends: &[(BackendId, SocketAddr)]) -> Result<(), ApplyError> {
+    fn add(
+        &mut self,
+        added: &Removals,
+        backends: &[(BackendId, SocketAddr)],
+    ) -> Result<(), ApplyError> {
         let replaced: Vec<(u32, SocketAddr)> = backends
             .iter()
             .filter_map(|(id, _)| self.backends.get(&id.slot).map(|(_, old)| (id.slot, *old)))

@@ -9,7 +9,8 @@ use crate::rules::FLOW_OURS;
 use std::process::{Command, Stdio};
 
 /// Commands that may have written the host's firewall, one per version of IP and kind of tables.
-const COMMANDS: [&str; 4] = ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"];
+const COMMANDS: [&str; 4] =
+    ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"];
 
 /// An exception for our flows.
 #[derive(Debug)]
@@ -58,8 +59,20 @@ impl Exception {
         const MARK: &str = "0x1000000/0x1000000";
         const _: () = assert!(FLOW_OURS == 0x0100_0000);
         vec![
-            "-w", "2", verb, chain, "-m", "connmark", "--mark", MARK, "-m", "comment", "--comment",
-            &self.comment, "-j", "ACCEPT",
+            "-w",
+            "2",
+            verb,
+            chain,
+            "-m",
+            "connmark",
+            "--mark",
+            MARK,
+            "-m",
+            "comment",
+            "--comment",
+            &self.comment,
+            "-j",
+            "ACCEPT",
         ]
     }
 }
@@ -90,7 +103,8 @@ mod tests {
         assert_eq!(chain("-P FORWARD DROP\n"), Some("FORWARD"));
         assert_eq!(chain("-P FORWARD ACCEPT\n"), None);
         let exception = Exception::new("berth-fast-a");
-        let line = "-A DOCKER-USER -m connmark --mark 0x1 -m comment --comment berth-fast-a -j ACCEPT";
+        let line =
+            "-A DOCKER-USER -m connmark --mark 0x1 -m comment --comment berth-fast-a -j ACCEPT";
         assert!(exception.is_own(line, "DOCKER-USER"));
         assert!(!exception.is_own(line, "FORWARD"));
         assert!(!Exception::new("berth-fast-ab").is_own(line, "DOCKER-USER"));

@@ -239,7 +239,8 @@ impl Nft {
                     handle.iter().fold(0_u64, |sum, byte| sum << 8 | u64::from(*byte))
                 });
                 found.rules += 1;
-                found.digest = found.digest.rotate_left(7) ^ handle.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+                found.digest =
+                    found.digest.rotate_left(7) ^ handle.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             },
         )?;
         Ok(Some(found))
@@ -262,21 +263,32 @@ impl Nft {
     /// Names of tables of a version that begin with `prefix`.
     pub(crate) fn tables(&mut self, version: Version, prefix: &str) -> io::Result<Vec<String>> {
         let mut names = Vec::new();
-        self.ask(version, (GET_TABLE, flag::DUMP), |_| (), |message| {
-            let name = message.body.get(4..).and_then(|body| attribute(body, 1));
-            let name = name.map(|name| String::from_utf8_lossy(name).trim_end_matches('\0').to_owned());
-            names.extend(name.filter(|name| name.starts_with(prefix)));
-        })?;
+        self.ask(
+            version,
+            (GET_TABLE, flag::DUMP),
+            |_| (),
+            |message| {
+                let name = message.body.get(4..).and_then(|body| attribute(body, 1));
+                let name = name
+                    .map(|name| String::from_utf8_lossy(name).trim_end_matches('\0').to_owned());
+                names.extend(name.filter(|name| name.starts_with(prefix)));
+            },
+        )?;
         Ok(names)
     }
 
     /// Counts up with every change of any rule of the host's.
     pub(crate) fn generation(&mut self) -> io::Result<u32> {
         let mut generation = 0;
-        self.ask(Version::V4, (GET_GENERATION, 0), |_| (), |message| {
-            let id = message.body.get(4..).and_then(|body| attribute(body, 1)).and_then(be32);
-            generation = id.unwrap_or(0);
-        })?;
+        self.ask(
+            Version::V4,
+            (GET_GENERATION, 0),
+            |_| (),
+            |message| {
+                let id = message.body.get(4..).and_then(|body| attribute(body, 1)).and_then(be32);
+                generation = id.unwrap_or(0);
+            },
+        )?;
         Ok(generation)
     }
 

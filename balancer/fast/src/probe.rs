@@ -41,10 +41,18 @@ impl Missing {
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Queue(why) => write!(f, "packets cannot be queued ({why}): needs root and NFQUEUE"),
-            Self::Rules(why) => write!(f, "rules cannot be made ({why}): needs nf_tables with NFQUEUE"),
-            Self::Flows(why) => write!(f, "flows cannot be read ({why}): needs conntrack's netlink"),
-            Self::Events => f.write_str("no events of flows: net.netfilter.nf_conntrack_events is 0"),
+            Self::Queue(why) => {
+                write!(f, "packets cannot be queued ({why}): needs root and NFQUEUE")
+            }
+            Self::Rules(why) => {
+                write!(f, "rules cannot be made ({why}): needs nf_tables with NFQUEUE")
+            }
+            Self::Flows(why) => {
+                write!(f, "flows cannot be read ({why}): needs conntrack's netlink")
+            }
+            Self::Events => {
+                f.write_str("no events of flows: net.netfilter.nf_conntrack_events is 0")
+            }
             Self::Raw(why) => write!(f, "no raw sockets ({why}): needs CAP_NET_RAW"),
             Self::Forwarding => f.write_str("the host does not forward: net.ipv4.ip_forward is 0"),
             Self::Forwarding6 => {

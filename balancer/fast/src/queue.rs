@@ -162,7 +162,8 @@ pub(crate) fn packets(datagram: &[u8]) -> impl Iterator<Item = Queued<'_>> {
 /// Packets that the kernel dropped because a queue was full, and because its reader was too slow.
 pub(crate) fn dropped(number: u16) -> (u64, u64) {
     // Columns: number, port id, waiting, copy mode, copy range, dropped, dropped by the socket, last id (nfnetlink_queue.c).
-    let text = std::fs::read_to_string("/proc/thread-self/net/netfilter/nfnetlink_queue").unwrap_or_default();
+    let text = std::fs::read_to_string("/proc/thread-self/net/netfilter/nfnetlink_queue")
+        .unwrap_or_default();
     for line in text.lines() {
         let fields: Vec<u64> = line.split_whitespace().filter_map(|f| f.parse().ok()).collect();
         if fields.first() == Some(&u64::from(number)) {
@@ -172,7 +173,6 @@ pub(crate) fn dropped(number: u16) -> (u64, u64) {
     }
     (0, 0)
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -90,22 +90,34 @@ impl Routes {
 
     pub(crate) fn links(&mut self) -> io::Result<Vec<Link>> {
         let mut links = Vec::new();
-        self.ask(GET_LINK, flag::DUMP, &[0; 16], |_| (), |message| {
-            if message.kind == NEW_LINK {
-                links.extend(link(message.body));
-            }
-        })?;
+        self.ask(
+            GET_LINK,
+            flag::DUMP,
+            &[0; 16],
+            |_| (),
+            |message| {
+                if message.kind == NEW_LINK {
+                    links.extend(link(message.body));
+                }
+            },
+        )?;
         Ok(links)
     }
 
     /// Addresses of interfaces, each as a route to its network.
     pub(crate) fn addresses(&mut self) -> io::Result<Vec<Route>> {
         let mut all = Vec::new();
-        self.ask(GET_ADDRESS, flag::DUMP, &[0; 8], |_| (), |message| {
-            if message.kind == NEW_ADDRESS {
-                all.extend(interface_address(message.body));
-            }
-        })?;
+        self.ask(
+            GET_ADDRESS,
+            flag::DUMP,
+            &[0; 8],
+            |_| (),
+            |message| {
+                if message.kind == NEW_ADDRESS {
+                    all.extend(interface_address(message.body));
+                }
+            },
+        )?;
         Ok(all)
     }
 
@@ -113,11 +125,17 @@ impl Routes {
         let mut all = Vec::new();
         let mut header = [0; 12];
         header[0] = version.netfilter();
-        self.ask(GET_ROUTE, flag::DUMP, &header, |_| (), |message| {
-            if message.kind == NEW_ROUTE {
-                all.extend(route(message.body));
-            }
-        })?;
+        self.ask(
+            GET_ROUTE,
+            flag::DUMP,
+            &header,
+            |_| (),
+            |message| {
+                if message.kind == NEW_ROUTE {
+                    all.extend(route(message.body));
+                }
+            },
+        )?;
         Ok(all)
     }
 
@@ -144,7 +162,13 @@ impl Routes {
 
     /// Makes local routes; those that are there are no error.
     pub(crate) fn add(&mut self, metric: u32, all: &[Local]) -> io::Result<()> {
-        self.change(NEW_ROUTE, flag::CREATE | flag::REPLACE, metric, all, io::ErrorKind::AlreadyExists)
+        self.change(
+            NEW_ROUTE,
+            flag::CREATE | flag::REPLACE,
+            metric,
+            all,
+            io::ErrorKind::AlreadyExists,
+        )
     }
 
     /// Removes local routes; those that are not there are no error.
@@ -241,12 +265,8 @@ fn text(bytes: &[u8]) -> String {
 }
 
 fn link(body: &[u8]) -> Option<Link> {
-    let mut link = Link {
-        index: ne32(body.get(4..)?)?,
-        name: String::new(),
-        kind: String::new(),
-        master: 0,
-    };
+    let mut link =
+        Link { index: ne32(body.get(4..)?)?, name: String::new(), kind: String::new(), master: 0 };
     for (kind, value) in attributes(body.get(16..)?) {
         match kind {
             3 => link.name = text(value),

@@ -91,8 +91,20 @@ pub(crate) struct ToUser {
 fn sets(version: Version) -> [Set; 3] {
     let address = if version == Version::V4 { IPV4 } else { IPV6 };
     [
-        Set { name: ADDRESSES, key_type: address, key_length: version.bytes(), value_type: 0, value_length: 0 },
-        Set { name: NODE_PORTS, key_type: PROTOCOL << 6 | PORT, key_length: 8, value_type: 0, value_length: 0 },
+        Set {
+            name: ADDRESSES,
+            key_type: address,
+            key_length: version.bytes(),
+            value_type: 0,
+            value_length: 0,
+        },
+        Set {
+            name: NODE_PORTS,
+            key_type: PROTOCOL << 6 | PORT,
+            key_length: 8,
+            value_type: 0,
+            value_length: 0,
+        },
         Set {
             name: BACKENDS,
             key_type: MARK,
@@ -205,8 +217,7 @@ fn service(to_user: ToUser, rule: &mut Rule<'_>) {
         ],
     );
     let number = to_user.number;
-    let queue =
-        if to_user.native { E::Queue { number } } else { E::QueueTarget { number } };
+    let queue = if to_user.native { E::Queue { number } } else { E::QueueTarget { number } };
     for protocol in [TCP, UDP] {
         let same = E::Equal { register: 0, value: protocol };
         rule("service", &[E::Meta { key: META_PROTOCOL, to: 0 }, same, queue.clone()]);
@@ -257,7 +268,8 @@ fn leave(version: Version, rule: &mut Rule<'_>) {
     let is = |value| [E::Equal { register: 0, value }];
     let mask = FLOW_OURS | FLOW_MASQUERADE;
     rule("leave", &[&has(mask)[..], &is(&both), &[E::Masquerade]].concat());
-    let source = E::Load { base: 1, offset: version.source_offset(), length: version.bytes(), to: 4 };
+    let source =
+        E::Load { base: 1, offset: version.source_offset(), length: version.bytes(), to: 4 };
     let keep = [source, E::Source { version, address: 4 }];
     rule("leave", &[&has(mask)[..], &is(&ours), &keep].concat());
 }

@@ -81,7 +81,9 @@ fn rules_and_routes_that_others_remove_are_put_back() {
         return;
     }
     let row = Row::new();
-    row.node.sh("iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER; iptables -P FORWARD DROP");
+    row.node.sh(
+        "iptables -N DOCKER-USER; iptables -I FORWARD -j DOCKER-USER; iptables -P FORWARD DROP",
+    );
     let mut fast = row.fast("a", &[]);
     fast.must(&[WEB, "apply"]);
     let check = |space: &Space| space.connect("10.96.0.1:80").unwrap().server;
@@ -99,9 +101,9 @@ fn rules_and_routes_that_others_remove_are_put_back() {
         until("it is put back", || fast.stat("repaired") > before);
         println!("{harm}: back after {:?}", begun.elapsed());
         until("clients on both sides are served", || {
-            [&row.client, &row.node].into_iter().all(|space| {
-                space.connect_within("10.96.0.1:80", HANG / 20).is_ok()
-            })
+            [&row.client, &row.node]
+                .into_iter()
+                .all(|space| space.connect_within("10.96.0.1:80", HANG / 20).is_ok())
         });
         assert!(traces(&row.node).contains("local 10.96.0.1 dev lo"), "{harm}");
     }

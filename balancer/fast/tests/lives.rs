@@ -34,7 +34,8 @@ fn flows_of_udp_leave_an_endpoint_that_is_gone_though_the_client_never_stops() {
 }
 
 #[test]
-fn connections_of_an_endpoint_that_is_gone_live_until_their_drain_is_over_and_then_both_sides_hear() {
+fn connections_of_an_endpoint_that_is_gone_live_until_their_drain_is_over_and_then_both_sides_hear()
+{
     if !have_namespaces() {
         return;
     }
@@ -180,10 +181,8 @@ fn the_books_are_right_again_after_events_were_lost() {
     let mut held = Vec::new();
     until("events are lost", || {
         std::thread::scope(|scope| {
-            let some: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| clients(&row, 20)))
-                .map(|thread| thread)
-                .collect();
+            let some: Vec<_> =
+                (0..8).map(|_| scope.spawn(|| clients(&row, 20))).map(|thread| thread).collect();
             for thread in some {
                 let mut all = thread.join().unwrap();
                 held.push(all.pop().unwrap());

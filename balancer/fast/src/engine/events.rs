@@ -4,9 +4,9 @@
 use super::{Engine, Held};
 use crate::conntrack::{Entry, Tuple, tcp};
 use crate::rules::{FLOW_MASQUERADE, FLOW_OURS};
+use berth_balancer_core::FlowKey;
 use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::BackendId;
-use berth_balancer_core::FlowKey;
 use std::io;
 use std::net::SocketAddr;
 

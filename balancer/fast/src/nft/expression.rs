@@ -16,47 +16,96 @@ const VERDICT: u32 = 0;
 #[derive(Debug, Clone)]
 pub(crate) enum Expression<'a> {
     /// Loads a property of the packet: 3 its mark, 16 its transport protocol.
-    Meta { key: u32, to: u32 },
+    Meta {
+        key: u32,
+        to: u32,
+    },
     /// Sets the packet's mark.
-    SetMark { from: u32 },
+    SetMark {
+        from: u32,
+    },
     /// Loads a property of the flow: 2 its status, 3 its mark.
-    Flow { key: u32, to: u32 },
+    Flow {
+        key: u32,
+        to: u32,
+    },
     /// Sets the flow's mark.
-    SetFlowMark { from: u32 },
+    SetFlowMark {
+        from: u32,
+    },
     /// Loads bytes of the packet: base 1 is the network header, 2 the transport header.
-    Load { base: u32, offset: u32, length: u32, to: u32 },
+    Load {
+        base: u32,
+        offset: u32,
+        length: u32,
+        to: u32,
+    },
     /// `register = register & mask ^ xor`, numbers of 32 bits of the machine's order.
-    Bits { register: u32, mask: u32, xor: u32 },
+    Bits {
+        register: u32,
+        mask: u32,
+        xor: u32,
+    },
     /// The rule goes on if it is equal.
-    Equal { register: u32, value: &'a [u8] },
+    Equal {
+        register: u32,
+        value: &'a [u8],
+    },
     /// The rule goes on if it is not equal.
-    Differs { register: u32, value: &'a [u8] },
+    Differs {
+        register: u32,
+        value: &'a [u8],
+    },
     /// The rule goes on if the set has it; a map's value is put into `to`.
-    Lookup { set: &'a str, register: u32, to: Option<u32> },
+    Lookup {
+        set: &'a str,
+        register: u32,
+        to: Option<u32>,
+    },
     /// The kind of the destination address: 2 is one of this host.
-    DestinationKind { to: u32 },
+    DestinationKind {
+        to: u32,
+    },
     /// A number of the machine's order.
-    Immediate { to: u32, value: u32 },
+    Immediate {
+        to: u32,
+        value: u32,
+    },
     /// Address and port of a map's value become the destination.
-    Destination { version: Version, address: u32, port: u32 },
+    Destination {
+        version: Version,
+        address: u32,
+        port: u32,
+    },
     /// An address becomes the source.
-    Source { version: Version, address: u32 },
+    Source {
+        version: Version,
+        address: u32,
+    },
     /// An address of the interface through which the packet leaves becomes the source.
     Masquerade,
     /// TCP's RST to the sender.
     Reset,
     /// ICMP's "port unreachable" to the sender.
-    Unreachable { version: Version },
+    Unreachable {
+        version: Version,
+    },
     /// To userspace, by the kernel's own expression.
-    Queue { number: u16 },
+    Queue {
+        number: u16,
+    },
     /// To userspace, by the target of xtables.
-    QueueTarget { number: u16 },
+    QueueTarget {
+        number: u16,
+    },
     /// The flow is not tracked.
     NoTrack,
     Accept,
     Drop,
     /// To a chain, and back at its end.
-    Jump { chain: &'a str },
+    Jump {
+        chain: &'a str,
+    },
 }
 
 /// Writes a rule's expressions.

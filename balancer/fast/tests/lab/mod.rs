@@ -58,12 +58,13 @@ pub struct Space {
 }
 
 impl Space {
-    fn new(name: String) -> Self {
+    pub fn new(name: String) -> Self {
         drop(run("ip", &["netns", "del", &name]));
         must("ip", &["netns", "add", &name]);
         let path = PathBuf::from("/run/netns").join(&name);
         let space = Self { name, path, own: true };
-        space.sh("ip link set lo up");
+        // Without waiting until every address is known to be unique.
+        space.sh("ip link set lo up; sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0");
         space
     }
 
@@ -337,7 +338,7 @@ impl Drop for Daemon {
 /// Everything that the fast path could leave on a host, as text.
 pub fn traces(space: &Space) -> String {
     // Chains that iptables-nft makes when it is asked for the rules are its own.
-    let rules = space.sh("nft list ruleset 2>/dev/null | grep -v '^#' || true");
+    let rules = space.sh("nft -s list ruleset 2>/dev/null | grep -v '^#' || true");
     let routes = space.sh("ip route show table all; ip -6 route show table all");
     let routes: Vec<&str> = routes.lines().filter(|line| !line.contains("expires")).collect();
     format!("{rules}\n{}", routes.join("\n"))
