@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The two versions of IP as the kernel's tables know them.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 
 /// A version of IP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -73,9 +73,4 @@ pub(crate) fn from_octets(bytes: &[u8]) -> Option<IpAddr> {
         16 => Some(<[u8; 16]>::try_from(bytes).ok()?.into()),
         _ => None,
     }
-}
-
-/// An address without the notation of IPv4 in IPv6.
-pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

@@ -26,9 +26,12 @@ const TICK: u64 = 50_000_000;
 /// Time between two looks at routes and interfaces.
 const REFRESH: u64 = 500_000_000;
 
+/// What is done with the engine at a time.
+type Work = Box<dyn FnOnce(&mut Engine, u64) + Send>;
+
 /// Something for the decider to do.
 pub(crate) enum Command {
-    Do(Box<dyn FnOnce(&mut Engine, u64) + Send>),
+    Do(Work),
     Stop,
 }
 
@@ -42,7 +45,7 @@ pub(crate) struct Handle {
 impl Handle {
     pub(crate) fn send(&self, command: Command) -> bool {
         let sent = self.commands.send(command).is_ok();
-        drop(rustix::io::write(&self.wake, &1_u64.to_ne_bytes()));
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
         sent
     }
 
@@ -136,7 +139,7 @@ impl Decider {
             PollFd::new(&self.wake, PollFlags::IN),
         ];
         let tick = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK).unwrap_or(0) };
-        drop(poll(&mut all, Some(&tick)));
+        let _ = poll(&mut all, Some(&tick));
     }
 
     /// Reads the packets that are there: the length of each, in the order of their places.
@@ -185,7 +188,7 @@ impl Decider {
     /// Carries commands out. False: it is time to stop.
     fn obey(&mut self, time: u64) -> bool {
         let mut count = [0; 8];
-        drop(rustix::io::read(&self.wake, &mut count));
+        let _ = rustix::io::read(&self.wake, &mut count);
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Do(work) => work(&mut self.engine, time),

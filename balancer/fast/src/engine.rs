@@ -21,6 +21,7 @@ pub(crate) use drain::Prepared;
 use crate::conntrack::{Conntrack, Tuple};
 use crate::counters::Counters;
 use crate::end::Probes;
+use crate::notes::Notes;
 use crate::ways::Ways;
 use berth_balancer_core::model::{Protocol, Timeouts};
 use berth_balancer_core::table::{BackendId, Frontend};
@@ -82,6 +83,7 @@ pub(crate) struct Outside {
     pub(crate) conntrack: Conntrack,
     pub(crate) ways: Ways,
     pub(crate) probes: Probes,
+    pub(crate) notes: Notes,
 }
 
 /// Decides, and keeps the books.
@@ -102,8 +104,8 @@ pub(crate) struct Engine {
     unheard: VecDeque<(u64, Protocol, FlowKey)>,
     /// TCP flows whose endpoint is in no table, by the time at which they end.
     orphans: BTreeMap<u64, Vec<Tuple>>,
-    /// Bridge ports whose hairpin mode was switched on.
-    hairpins: Vec<String>,
+    /// Addresses that an earlier run had taken.
+    former: Vec<IpAddr>,
     /// Backends as the kernel's map has them.
     slots: Vec<Option<(BackendId, SocketAddr)>>,
     epoch: u32,
@@ -126,15 +128,11 @@ impl Engine {
             addresses: HashSet::with_hasher(foldhash::fast::FixedState::default()),
             unheard: VecDeque::new(),
             orphans: BTreeMap::new(),
-            hairpins: Vec::new(),
+            former: Vec::new(),
             slots: Vec::new(),
             epoch: 0,
             counters,
         }
-    }
-
-    pub(crate) fn table(&self) -> &Table {
-        &self.table
     }
 
     /// Flows of TCP and UDP that are booked.
@@ -150,11 +148,6 @@ impl Engine {
     /// Until when a backend is passed over; in the past if it is not.
     pub(crate) fn ejected_until(&self, frontend: &Frontend, backend: BackendId, now: u64) -> u64 {
         self.worker.seen(frontend, backend, now).ejected_until_ns
-    }
-
-    /// Bridge ports whose hairpin mode was switched on since the last call.
-    pub(crate) fn take_hairpins(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.hairpins)
     }
 
     fn flow_table(&mut self, protocol: Protocol) -> &mut FlowTable<Held> {

@@ -111,7 +111,9 @@ struct Shared {
 struct State {
     kernel: Kernel,
     table: Table,
-    notes: Notes,
+    /// Where the notes are.
+    notes: PathBuf,
+    instance: String,
     stopped: bool,
 }
 
@@ -137,6 +139,7 @@ impl Fast {
             conntrack: Conntrack::open().map_err(kernel("the table of flows"))?,
             ways: Ways::open().map_err(kernel("the table of routes"))?,
             probes: Probes::open().map_err(kernel("raw sockets"))?,
+            notes: Notes::read(&options.state, &options.instance),
         };
         let counters = Arc::new(Counters::default());
         let seed = seed();
@@ -147,19 +150,17 @@ impl Fast {
         let mut kernel_side =
             Kernel::open(&name, metric(&options.instance), to_user, options.takes)
                 .map_err(kernel("the rules"))?;
-        let empty = Table::default();
         let mut engine = engine;
-        let diff = Diff::between(&empty, table);
-        let now = decider::now();
-        let prepared = kernel_side.begin(table, &diff)?;
-        engine.adopt(table.clone(), prepared, now);
-        // Flows of an earlier run are in the books before the first packet is decided on.
-        drop(engine.resync(now));
-        kernel_side.clean_stale_routes()?;
+        begin(&mut kernel_side, &mut engine, table)?;
         let exception = Exception::new(&name);
         exception.ensure();
-        let notes = Notes::read(&options.state, &options.instance);
-        let state = State { kernel: kernel_side, table: table.clone(), notes, stopped: false };
+        let state = State {
+            kernel: kernel_side,
+            table: table.clone(),
+            notes: options.state.clone(),
+            instance: options.instance.clone(),
+            stopped: false,
+        };
         let kernel_side = Mutex::new(state);
         let shared = Arc::new(Shared { kernel: kernel_side, exception, counters, queue: number });
         let (handle, decider) = Decider::new(engine, queue, events).map_err(kernel("a thread"))?;
@@ -167,10 +168,10 @@ impl Fast {
             .name("fast-decider".into())
             .spawn(move || decider.run())
             .map_err(kernel("a thread"))?;
-        let watched = (shared.clone(), handle.clone());
+        let watched = shared.clone();
         let watching = std::thread::Builder::new()
             .name("fast-watch".into())
-            .spawn(move || watch(&watched.0, &watched.1))
+            .spawn(move || watch(&watched))
             .map_err(kernel("a thread"))?;
         Ok(Self { shared, handle, threads: vec![deciding, watching] })
     }
@@ -227,10 +228,11 @@ impl Fast {
         self.end_threads();
         let mut state = self.shared.lock();
         self.shared.exception.remove();
-        for port in state.notes.ports().to_vec() {
-            drop(state.kernel.set_hairpin(&port, false));
+        let mut notes = Notes::read(&state.notes, &state.instance);
+        for port in notes.ports() {
+            drop(state.kernel.set_hairpin(port, false));
         }
-        state.notes.remove();
+        notes.remove();
         state.kernel.clean()
     }
 
@@ -249,6 +251,23 @@ impl Drop for Fast {
     }
 }
 
+/// The first table. What was made of it is removed if it fails half way and there was nothing before.
+fn begin(side: &mut Kernel, engine: &mut Engine, table: &Table) -> Result<(), ApplyError> {
+    let earlier = side.is_installed()?;
+    let diff = Diff::between(&Table::default(), table);
+    let now = decider::now();
+    let begun = side.begin(table, &diff).and_then(|prepared| {
+        engine.adopt(table.clone(), prepared, now);
+        // Flows of an earlier run are in the books before the first packet is decided on.
+        drop(engine.resync(now));
+        side.clean_stale_routes()
+    });
+    if begun.is_err() && !earlier {
+        drop(side.clean());
+    }
+    begun
+}
+
 /// Removes what an instance that is not running left on the host.
 ///
 /// # Errors
@@ -261,8 +280,8 @@ pub fn clean(options: &Options) -> Result<(), StartError> {
         .map_err(kernel("the rules"))?;
     Exception::new(&name).remove();
     let mut notes = Notes::read(&options.state, &options.instance);
-    for port in notes.ports().to_vec() {
-        drop(side.set_hairpin(&port, false));
+    for port in notes.ports() {
+        drop(side.set_hairpin(port, false));
     }
     notes.remove();
     Ok(side.clean()?)
@@ -305,25 +324,21 @@ fn metric(instance: &str) -> u32 {
 /// Not to be guessed by who sends packets.
 fn seed() -> u64 {
     let mut bytes = [0; 8];
-    drop(rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty()));
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     u64::from_ne_bytes(bytes)
 }
 
 /// Puts back what others removed, until the end.
-fn watch(shared: &Shared, handle: &Handle) {
+fn watch(shared: &Shared) {
     const GROUPS: u32 = 0x40 | 0x400 | 0x1;
     let changes = Socket::open(Family::Route, GROUPS).ok();
     let mut buffer = vec![0; crate::netlink::DATAGRAM];
     let (mut generation, mut round) = (None, 0_u32);
     loop {
         std::thread::sleep(WATCH);
-        let Some(switched) = handle.call(|engine, _| engine.take_hairpins()) else { return };
         let mut state = shared.lock();
         if state.stopped {
             return;
-        }
-        if !switched.is_empty() {
-            drop(state.notes.add(switched));
         }
         round = round.wrapping_add(1);
         let found = state.kernel.generation().ok();

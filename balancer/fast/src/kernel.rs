@@ -4,7 +4,7 @@
 //! A change of one endpoint is one element of one map. An element of a backend that is gone stays until its slot is used again:
 //! connections that drain find their endpoint by it when their entry was lost.
 
-use crate::address::Version;
+use crate::address::{Version, from_octets};
 use crate::conflict::{self, Conflict};
 use crate::engine::{Prepared, Takes};
 use crate::nft::{Element, Found, Nft};
@@ -126,6 +126,11 @@ impl Kernel {
         self.nft.commit(batch).map_err(|source| self.rules(source))
     }
 
+    /// Whether rules of this instance are there, from an earlier run too.
+    pub(crate) fn is_installed(&mut self) -> Result<bool, ApplyError> {
+        Ok(self.find(Version::V4)?.is_some() || self.find(Version::V6)?.is_some())
+    }
+
     fn find(&mut self, version: Version) -> Result<Option<Found>, ApplyError> {
         self.nft.find(version).map_err(|source| self.rules(source))
     }
@@ -161,6 +166,7 @@ impl Kernel {
             addresses_added: added.addresses,
             addresses_removed: removed.addresses.clone(),
             backends: change.backends,
+            former: Vec::new(),
         };
         Ok((prepared, removed))
     }
@@ -175,6 +181,7 @@ impl Kernel {
         }
         let (added, _) = change.places(&self.addresses, &self.ports);
         self.check(&added.addresses, &change.outer, table)?;
+        let former = self.former()?;
         self.note(table, diff, &change);
         self.install()?;
         let locals = self.locals(&added.addresses);
@@ -183,7 +190,22 @@ impl Kernel {
             addresses_added: added.addresses,
             addresses_removed: Vec::new(),
             backends: change.backends,
+            former,
         })
+    }
+
+    /// Addresses that an earlier run had taken, in order.
+    fn former(&mut self) -> Result<Vec<IpAddr>, ApplyError> {
+        let mut all = Vec::new();
+        for version in Version::BOTH {
+            if self.find(version)?.is_some() {
+                let keys = self.nft.keys(version, rules::ADDRESSES);
+                let keys = keys.map_err(|source| self.rules(source))?;
+                all.extend(keys.iter().filter_map(|key| from_octets(key)));
+            }
+        }
+        all.sort_unstable();
+        Ok(all)
     }
 
     /// Refuses addresses that the host has already, or that lie where packets are routed to somebody else.

@@ -8,15 +8,34 @@
 use crate::rules::FLOW_OURS;
 use std::process::{Command, Stdio};
 
-/// Commands that may have written the host's firewall, one per version of IP and kind of tables.
-const COMMANDS: [&str; 4] =
-    ["iptables-nft", "ip6tables-nft", "iptables-legacy", "ip6tables-legacy"];
+/// Commands that may have written the host's firewall, one per version of IP and kind of tables; for legacy tables with the list of
+/// those that are in use: to ask for one that is not would make it.
+const COMMANDS: [(&str, Option<&str>); 4] = [
+    ("iptables-nft", None),
+    ("ip6tables-nft", None),
+    ("iptables-legacy", Some("ip_tables_names")),
+    ("ip6tables-legacy", Some("ip6_tables_names")),
+];
+
+/// The rules of each firewall that is there.
+fn firewalls() -> impl Iterator<Item = (&'static str, String)> {
+    COMMANDS.into_iter().filter_map(|(command, names)| {
+        if let Some(names) = names {
+            let names = std::fs::read_to_string(format!("/proc/thread-self/net/{names}")).ok()?;
+            names.lines().find(|name| *name == "filter")?;
+        }
+        Some((command, output(command, &["-w", "2", "-S"])?))
+    })
+}
 
 /// An exception for our flows.
 #[derive(Debug)]
 pub(crate) struct Exception {
     comment: String,
 }
+
+/// What all instances' names begin with.
+const PREFIX: &str = "berth-fast-";
 
 impl Exception {
     pub(crate) fn new(comment: &str) -> Self {
@@ -26,11 +45,14 @@ impl Exception {
     /// Makes it so that our flows are forwarded. True if the rule was missing somewhere.
     pub(crate) fn ensure(&self) -> bool {
         let mut missing = false;
-        for command in COMMANDS {
-            let Some(rules) = output(command, &["-w", "2", "-S"]) else { continue };
+        for (command, rules) in firewalls() {
             let Some(chain) = chain(&rules) else { continue };
-            if rules.lines().any(|line| self.is_own(line, chain)) {
+            if self.is_first(&rules, chain) {
                 continue;
+            }
+            // It may be there behind a rule that drops.
+            if rules.lines().any(|line| self.is_own(line, chain)) {
+                drop(output(command, &self.rule("-D", chain)));
             }
             missing |= output(command, &self.rule("-I", chain)).is_some();
         }
@@ -39,14 +61,21 @@ impl Exception {
 
     /// Removes it, wherever it is.
     pub(crate) fn remove(&self) {
-        for command in COMMANDS {
-            let Some(rules) = output(command, &["-w", "2", "-S"]) else { continue };
+        for (command, rules) in firewalls() {
             for chain in ["DOCKER-USER", "FORWARD"] {
                 for _ in rules.lines().filter(|line| self.is_own(line, chain)) {
                     drop(output(command, &self.rule("-D", chain)));
                 }
             }
         }
+    }
+
+    /// Whether nothing stands before it in its chain but those of other instances.
+    fn is_first(&self, rules: &str, chain: &str) -> bool {
+        let start = format!("-A {chain} ");
+        let all = rules.lines().filter(|line| line.starts_with(&start));
+        let own = |line: &&str| self.is_own(line, chain);
+        all.take_while(|line| line.contains(PREFIX)).any(|line| own(&line))
     }
 
     fn is_own(&self, line: &str, chain: &str) -> bool {
@@ -108,6 +137,11 @@ mod tests {
         assert!(exception.is_own(line, "DOCKER-USER"));
         assert!(!exception.is_own(line, "FORWARD"));
         assert!(!Exception::new("berth-fast-ab").is_own(line, "DOCKER-USER"));
+        let behind = format!("-A DOCKER-USER -j DROP\n{line}");
+        assert!(exception.is_first(line, "DOCKER-USER"));
+        assert!(!exception.is_first(&behind, "DOCKER-USER"));
+        let after_another = format!("{}\n{line}", line.replace("fast-a", "fast-b"));
+        assert!(exception.is_first(&after_another, "DOCKER-USER"));
         let quoted = line.replace("berth-fast-a", "\"berth-fast-a\"");
         assert!(exception.is_own(&quoted, "DOCKER-USER"));
     }

@@ -19,10 +19,10 @@ const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
 const GET_RULE: u16 = SUBSYSTEM | 7;
 const NEW_SET: u16 = SUBSYSTEM | 9;
-const NEW_ELEMENT: u16 = SUBSYSTEM | 12;
-const GET_ELEMENT: u16 = SUBSYSTEM | 13;
-const DELETE_ELEMENT: u16 = SUBSYSTEM | 14;
-const GET_GENERATION: u16 = SUBSYSTEM | 16;
+const NEW_ELEMENT: u16 = SUBSYSTEM | 0xc;
+const GET_ELEMENT: u16 = SUBSYSTEM | 0xd;
+const DELETE_ELEMENT: u16 = SUBSYSTEM | 0xe;
+const GET_GENERATION: u16 = SUBSYSTEM | 0x10;
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 
@@ -246,35 +246,21 @@ impl Nft {
         Ok(Some(found))
     }
 
-    /// Elements of a set.
-    pub(crate) fn count(&mut self, version: Version, set: &str) -> io::Result<usize> {
-        let (table, mut count) = (self.table.clone(), 0);
+    /// Keys of a set's elements.
+    pub(crate) fn keys(&mut self, version: Version, set: &str) -> io::Result<Vec<Vec<u8>>> {
+        let (table, mut keys) = (self.table.clone(), Vec::new());
         let fill = |writer: &mut Writer| {
             writer.text(1, &table);
             writer.text(2, set);
         };
         self.ask(version, (GET_ELEMENT, flag::DUMP), fill, |message| {
             let body = message.body.get(4..).unwrap_or_default();
-            count += attribute(body, 3).map_or(0, |all| netlink::attributes(all).count());
+            for (_, element) in attribute(body, 3).into_iter().flat_map(netlink::attributes) {
+                let key = attribute(element, 1).and_then(|key| attribute(key, 1));
+                keys.extend(key.map(<[u8]>::to_vec));
+            }
         })?;
-        Ok(count)
-    }
-
-    /// Names of tables of a version that begin with `prefix`.
-    pub(crate) fn tables(&mut self, version: Version, prefix: &str) -> io::Result<Vec<String>> {
-        let mut names = Vec::new();
-        self.ask(
-            version,
-            (GET_TABLE, flag::DUMP),
-            |_| (),
-            |message| {
-                let name = message.body.get(4..).and_then(|body| attribute(body, 1));
-                let name = name
-                    .map(|name| String::from_utf8_lossy(name).trim_end_matches('\0').to_owned());
-                names.extend(name.filter(|name| name.starts_with(prefix)));
-            },
-        )?;
-        Ok(names)
+        Ok(keys)
     }
 
     /// Counts up with every change of any rule of the host's.

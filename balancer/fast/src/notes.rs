@@ -27,16 +27,16 @@ impl Notes {
         &self.ports
     }
 
-    pub(crate) fn add(&mut self, ports: Vec<String>) -> io::Result<()> {
-        self.ports.extend(ports);
+    pub(crate) fn add(&mut self, port: String) -> io::Result<()> {
+        self.ports.push(port);
         self.ports.sort_unstable();
         self.ports.dedup();
         if let Some(directory) = self.path.parent() {
             fs::create_dir_all(directory)?;
         }
-        let text: String = self.ports.iter().map(|port| format!("hairpin {port}\n")).collect();
+        let lines: Vec<String> = self.ports.iter().map(|port| format!("hairpin {port}")).collect();
         let other = self.path.with_extension("new");
-        fs::write(&other, text)?;
+        fs::write(&other, lines.join("\n") + "\n")?;
         fs::rename(&other, &self.path)
     }
 

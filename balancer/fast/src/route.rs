@@ -27,7 +27,7 @@ const BRIDGE: u8 = 7;
 
 /// An interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Link {
+pub(crate) struct Link {
     /// Its number.
     pub index: u32,
     /// Its name.
@@ -40,7 +40,7 @@ pub struct Link {
 
 /// A route, or an interface's address with its prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Route {
+pub(crate) struct Route {
     /// Destination.
     pub destination: IpAddr,
     /// Leading bits of the destination that count.

@@ -5,6 +5,7 @@
 
 use crate::address::Version;
 use crate::netlink::{Family, Socket};
+use crate::notes::Notes;
 use crate::route::{Hop, Link, Routes};
 use crate::topology::Place;
 use hashbrown::HashMap;
@@ -79,8 +80,8 @@ impl Ways {
         if version == Version::V4 { self.calls.0 } else { self.calls.1 }
     }
 
-    /// The port of a bridge may send back what came through it. The name of the port if it was switched by this.
-    pub(crate) fn let_hairpin(&mut self, port: u32) -> Option<String> {
+    /// The port of a bridge may send back what came through it. Noted before it is switched, so that it is undone whatever happens.
+    pub(crate) fn let_hairpin(&mut self, port: u32, notes: &mut Notes) -> Option<()> {
         if !self.links.iter().any(|link| link.index == port) {
             self.links = self.routes.links().unwrap_or_default();
         }
@@ -89,8 +90,8 @@ impl Ways {
         if hairpin(&name) {
             return None;
         }
-        self.routes.set_hairpin(port, true).ok()?;
-        Some(name)
+        notes.add(name).ok()?;
+        self.routes.set_hairpin(port, true).ok()
     }
 
     fn kind(&mut self, link: u32) -> &str {

@@ -96,13 +96,23 @@ impl Engine {
 fn dockerd(node: &Space, folder: &Path) -> Child {
     let at = |name: &str| folder.join(name).display().to_string();
     let network = format!("--net=/run/netns/{}", node.name);
+    std::fs::write(folder.join("daemon.json"), "{}").unwrap();
     let log = std::fs::File::create(folder.join("log")).unwrap();
     // nsenter, since `ip netns exec` would hide the cgroups.
     Command::new("nsenter")
         .args([&network, "unshare", "-m", "dockerd", "--storage-driver", "vfs", "--experimental"])
         .args(["--ip6tables", "--live-restore", "--bridge", "none", "-H"])
         .arg(format!("unix://{}", at("sock")))
-        .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "-p", &at("pid")])
+        .args([
+            "--config-file",
+            &at("daemon.json"),
+            "--data-root",
+            &at("data"),
+            "--exec-root",
+            &at("exec"),
+            "-p",
+            &at("pid"),
+        ])
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(log)

@@ -170,6 +170,27 @@ fn endpoints_that_went_while_the_process_was_dead_lose_their_flows() {
 }
 
 #[test]
+fn services_that_went_while_the_process_was_dead_lose_their_flows() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    let mut fast = row.fast("a", &[]);
+    fast.must(&["service dns udp 10.96.0.2:53 10.12.0.2:8080"]);
+    fast.must(&["service web tcp 10.96.0.1:80 10.12.0.2:8080", "apply"]);
+    let mut client = row.client.connect("10.96.0.1:80").unwrap();
+    let socket = row.client.udp("10.96.0.2:53");
+    assert_eq!(ask(&socket).unwrap().0, "10.12.0.2");
+    fast.kill();
+    let mut fast = row.fast("a", &[]);
+    fast.must(&["service other tcp 10.96.0.3:80 10.12.0.3:8080", "apply"]);
+    assert!(ask(&socket).is_err());
+    let error = client.stream.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ConnectionReset);
+    fast.stop();
+}
+
+#[test]
 fn the_books_are_right_again_after_events_were_lost() {
     if !have_namespaces() {
         return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What becomes of a queued packet.
 
-use super::{Engine, Held};
+use super::{Engine, Held, Outside};
 use crate::address::Version;
 use crate::packet::{Kind, Packet, parse};
 use crate::queue::{Queued, Verdict};
@@ -198,8 +198,8 @@ impl Engine {
         };
         let masquerade = source(settings.source, &ends).0 == Source::Masquerade;
         if client == address.ip() && queued.bridge_port != 0 {
-            let switched = self.outside.ways.let_hairpin(queued.bridge_port);
-            self.hairpins.extend(switched);
+            let Outside { ways, notes, .. } = &mut self.outside;
+            ways.let_hairpin(queued.bridge_port, notes);
         }
         let way = Way { backend, address, masquerade };
         let key = FlowKey::new(packet.source, packet.destination);

@@ -14,6 +14,8 @@ pub(crate) struct Prepared {
     pub(crate) addresses_added: Vec<IpAddr>,
     pub(crate) addresses_removed: Vec<IpAddr>,
     pub(crate) backends: Vec<(BackendId, SocketAddr)>,
+    /// Addresses that an earlier run had taken, in order: their flows are ours.
+    pub(crate) former: Vec<IpAddr>,
 }
 
 impl Engine {
@@ -22,6 +24,7 @@ impl Engine {
         for (backend, address) in prepared.backends {
             self.set_slot(backend, address);
         }
+        self.former = prepared.former;
         self.addresses.extend(prepared.addresses_added);
         for address in prepared.addresses_removed {
             self.addresses.remove(&address);

@@ -80,7 +80,7 @@ impl Engine {
             self.flow_table(protocol).each(|key, flow| {
                 // What was booked a moment ago may not be in the kernel's table yet.
                 let young = now.saturating_sub(flow.value.since) < 1_000_000_000;
-                if flow.value.epoch != epoch && !(young && !flow.value.connected) {
+                if flow.value.epoch != epoch && (!young || flow.value.connected) {
                     stale.push(*key);
                 }
             });
@@ -136,7 +136,8 @@ impl Engine {
     }
 
     fn is_place(&self, destination: SocketAddr, found: bool) -> bool {
-        found || self.addresses.contains(&destination.ip())
+        let address = destination.ip();
+        found || self.addresses.contains(&address) || self.former.binary_search(&address).is_ok()
     }
 
     /// Looks up flows of which nothing was heard: their packet may have been dropped behind the verdict, or the endpoint is

@@ -51,11 +51,6 @@ pub(crate) enum Expression<'a> {
         register: u32,
         value: &'a [u8],
     },
-    /// The rule goes on if it is not equal.
-    Differs {
-        register: u32,
-        value: &'a [u8],
-    },
     /// The rule goes on if the set has it; a map's value is put into `to`.
     Lookup {
         set: &'a str,
@@ -147,8 +142,7 @@ impl Expression<'_> {
                 writer.u32(4, length);
             }),
             Self::Bits { register, mask, xor } => bits(writer, register, mask, xor),
-            Self::Equal { register, value } => compare(writer, register, 0, value),
-            Self::Differs { register, value } => compare(writer, register, 1, value),
+            Self::Equal { register, value } => compare(writer, register, value),
             Self::Lookup { set, register: from, to } => named(writer, "lookup", |writer| {
                 writer.text(1, set);
                 writer.u32(2, register(from));
@@ -228,10 +222,10 @@ fn bits(writer: &mut Writer, number: u32, mask: u32, xor: u32) {
     });
 }
 
-fn compare(writer: &mut Writer, number: u32, operation: u32, value: &[u8]) {
+fn compare(writer: &mut Writer, number: u32, value: &[u8]) {
     named(writer, "cmp", |writer| {
         writer.u32(1, register(number));
-        writer.u32(2, operation);
+        writer.u32(2, 0); // equal
         data(writer, 3, value);
     });
 }

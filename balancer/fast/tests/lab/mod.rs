@@ -14,12 +14,12 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 /// Nothing here takes a twentieth of it.
-pub const HANG: Duration = Duration::from_secs(30);
+pub(crate) const HANG: Duration = Duration::from_secs(30);
 
 static LABS: AtomicU32 = AtomicU32::new(0);
 
 /// Whether namespaces can be made. Says so if not, and fails if they are required.
-pub fn have_namespaces() -> bool {
+pub(crate) fn have_namespaces() -> bool {
     let required = std::env::var_os("BERTH_REQUIRE_NETNS").is_some();
     let root = rustix::process::geteuid().is_root();
     let tools = run("ip", &["-V"]).is_some() && run("nft", &["--version"]).is_some();
@@ -37,7 +37,7 @@ pub fn have_namespaces() -> bool {
 }
 
 /// What a command prints, if it succeeds.
-pub fn run(command: &str, arguments: &[&str]) -> Option<String> {
+pub(crate) fn run(command: &str, arguments: &[&str]) -> Option<String> {
     let output = Command::new(command).args(arguments).stdin(Stdio::null()).output().ok()?;
     output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -51,14 +51,14 @@ fn must(command: &str, arguments: &[&str]) -> String {
 
 /// A network namespace, which is removed with it.
 #[derive(Debug)]
-pub struct Space {
-    pub name: String,
+pub(crate) struct Space {
+    pub(crate) name: String,
     path: PathBuf,
     own: bool,
 }
 
 impl Space {
-    pub fn new(name: String) -> Self {
+    pub(crate) fn new(name: String) -> Self {
         drop(run("ip", &["netns", "del", &name]));
         must("ip", &["netns", "add", &name]);
         let path = PathBuf::from("/run/netns").join(&name);
@@ -69,13 +69,13 @@ impl Space {
     }
 
     /// That of a process.
-    pub fn of(pid: u32) -> Self {
+    pub(crate) fn of(pid: u32) -> Self {
         let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
         Self { name: pid.to_string(), path, own: false }
     }
 
     /// Does something inside: sockets that are made there stay there, and so do processes.
-    pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         let file = File::open(&self.path).unwrap();
         std::thread::scope(|scope| {
             let inside = scope.spawn(|| {
@@ -90,16 +90,16 @@ impl Space {
     }
 
     /// A line of commands inside.
-    pub fn sh(&self, line: &str) -> String {
+    pub(crate) fn sh(&self, line: &str) -> String {
         self.run(|| must("sh", &["-ec", line]))
     }
 
-    pub fn try_sh(&self, line: &str) -> Option<String> {
+    pub(crate) fn try_sh(&self, line: &str) -> Option<String> {
         self.run(|| run("sh", &["-ec", line]))
     }
 
     /// A server of TCP and UDP that says its name and who came, and then sends back what it gets.
-    pub fn serve(&self, address: &str) {
+    pub(crate) fn serve(&self, address: &str) {
         let address: SocketAddr = address.parse().unwrap();
         let name = address.ip().to_string();
         let (listener, socket) =
@@ -129,11 +129,11 @@ impl Space {
     }
 
     /// Connects, and hears the server's name and whom it sees.
-    pub fn connect(&self, address: &str) -> std::io::Result<Client> {
+    pub(crate) fn connect(&self, address: &str) -> std::io::Result<Client> {
         self.connect_within(address, HANG)
     }
 
-    pub fn connect_within(&self, address: &str, time: Duration) -> std::io::Result<Client> {
+    pub(crate) fn connect_within(&self, address: &str, time: Duration) -> std::io::Result<Client> {
         let address: SocketAddr = address.parse().unwrap();
         let stream = self.run(|| TcpStream::connect_timeout(&address, time))?;
         stream.set_read_timeout(Some(HANG))?;
@@ -146,7 +146,7 @@ impl Space {
     }
 
     /// A socket of UDP that talks to an address.
-    pub fn udp(&self, address: &str) -> UdpSocket {
+    pub(crate) fn udp(&self, address: &str) -> UdpSocket {
         let address: SocketAddr = address.parse().unwrap();
         let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
         let socket = self.run(|| {
@@ -159,12 +159,12 @@ impl Space {
     }
 
     /// One question to a server of UDP: its name, and whom it sees.
-    pub fn ask(&self, address: &str) -> std::io::Result<(String, String)> {
+    pub(crate) fn ask(&self, address: &str) -> std::io::Result<(String, String)> {
         ask(&self.udp(address))
     }
 }
 
-pub fn ask(socket: &UdpSocket) -> std::io::Result<(String, String)> {
+pub(crate) fn ask(socket: &UdpSocket) -> std::io::Result<(String, String)> {
     socket.send(b"x")?;
     let mut buffer = [0; 256];
     let length = socket.recv(&mut buffer)?;
@@ -183,15 +183,15 @@ impl Drop for Space {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Client {
-    pub stream: TcpStream,
-    pub server: String,
-    pub seen: String,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
+    pub(crate) server: String,
+    pub(crate) seen: String,
 }
 
 impl Client {
     /// Sends something and hears it back.
-    pub fn echo(&mut self) -> std::io::Result<()> {
+    pub(crate) fn echo(&mut self) -> std::io::Result<()> {
         self.stream.write_all(b"ping")?;
         let mut buffer = [0; 4];
         self.stream.read_exact(&mut buffer)
@@ -200,20 +200,20 @@ impl Client {
 
 /// A client, a node that routes, and a server, in a row; and a name for all that is made.
 #[derive(Debug)]
-pub struct Row {
-    pub client: Space,
-    pub node: Space,
-    pub server: Space,
-    pub state: tempfile::TempDir,
+pub(crate) struct Row {
+    pub(crate) client: Space,
+    pub(crate) node: Space,
+    pub(crate) server: Space,
+    pub(crate) state: tempfile::TempDir,
 }
 
 /// A name that no other test has.
-pub fn unique(what: &str) -> String {
+pub(crate) fn unique(what: &str) -> String {
     format!("berth-{}-{}{what}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed))
 }
 
 impl Row {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let space = |what| Space::new(unique(what));
         let (client, node, server) = (space("c"), space("n"), space("s"));
         link(&node, "to-client", "10.11.0.1/24 fd11::1/64", &client, "10.11.0.2/24 fd11::2/64");
@@ -229,13 +229,13 @@ impl Row {
     }
 
     /// Starts the fast path on the node.
-    pub fn fast(&self, instance: &str, more: &[&str]) -> Daemon {
+    pub(crate) fn fast(&self, instance: &str, more: &[&str]) -> Daemon {
         Daemon::start(&self.node, self.state.path(), instance, more)
     }
 }
 
 /// A veth pair between two namespaces; the far end is `eth0`.
-pub fn link(near: &Space, name: &str, addresses: &str, far: &Space, far_addresses: &str) {
+pub(crate) fn link(near: &Space, name: &str, addresses: &str, far: &Space, far_addresses: &str) {
     near.sh(&format!("ip link add {name} type veth peer name eth0 netns {}", far.name));
     near.sh(&format!("ip link set {name} up"));
     far.sh("ip link set eth0 up");
@@ -249,14 +249,14 @@ pub fn link(near: &Space, name: &str, addresses: &str, far: &Space, far_addresse
 
 /// The `fast` example as a process.
 #[derive(Debug)]
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     input: Option<ChildStdin>,
     lines: Receiver<String>,
 }
 
 impl Daemon {
-    pub fn start(space: &Space, state: &std::path::Path, instance: &str, more: &[&str]) -> Self {
+    pub(crate) fn start(space: &Space, state: &std::path::Path, instance: &str, more: &[&str]) -> Self {
         let mut path = std::env::current_exe().unwrap();
         path.pop();
         path.pop();
@@ -285,13 +285,13 @@ impl Daemon {
     }
 
     /// Says a line and hears the answer.
-    pub fn tell(&mut self, line: &str) -> String {
+    pub(crate) fn tell(&mut self, line: &str) -> String {
         writeln!(self.input.as_mut().unwrap(), "{line}").unwrap();
         self.lines.recv_timeout(HANG).unwrap_or_else(|_| panic!("no answer to {line:?}"))
     }
 
     /// Says lines, all of which must be understood.
-    pub fn must(&mut self, lines: &[&str]) {
+    pub(crate) fn must(&mut self, lines: &[&str]) {
         for line in lines {
             let answer = self.tell(line);
             assert!(!answer.starts_with("error"), "{line}: {answer}");
@@ -299,30 +299,30 @@ impl Daemon {
     }
 
     /// One of the counters.
-    pub fn stat(&mut self, name: &str) -> u64 {
+    pub(crate) fn stat(&mut self, name: &str) -> u64 {
         let all = self.tell("stats");
         let from = all.find(&format!("{name}: ")).unwrap() + name.len() + 2;
         all[from..].chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap()
     }
 
     /// Flows of all endpoints of a service that are booked.
-    pub fn active(&mut self, service: &str) -> u64 {
+    pub(crate) fn active(&mut self, service: &str) -> u64 {
         let all = self.tell(&format!("seen {service}"));
         all.split(' ').filter_map(|word| word.split_once('=')?.1.parse::<u64>().ok()).sum()
     }
 
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         drop(writeln!(self.input.as_mut().unwrap(), "stop"));
         self.input = None;
         assert!(self.child.wait().unwrap().success());
     }
 
-    pub fn has_ended(&mut self) -> bool {
+    pub(crate) fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
 
     /// As if it had crashed.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
@@ -336,7 +336,7 @@ impl Drop for Daemon {
 }
 
 /// Everything that the fast path could leave on a host, as text.
-pub fn traces(space: &Space) -> String {
+pub(crate) fn traces(space: &Space) -> String {
     // Chains that iptables-nft makes when it is asked for the rules are its own.
     let rules = space.sh("nft -s list ruleset 2>/dev/null | grep -v '^#' || true");
     let routes = space.sh("ip route show table all; ip -6 route show table all");
@@ -345,7 +345,7 @@ pub fn traces(space: &Space) -> String {
 }
 
 /// Waits until something is so.
-pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
         assert!(begun.elapsed() < HANG, "never: {what}");
