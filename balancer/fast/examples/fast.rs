@@ -33,7 +33,9 @@ fn main() -> Result<()> {
             "--event-bytes" => options.event_bytes = Some(value()?.parse()?),
             "--probe" => {
                 let found = probe();
-                found.missing.iter().for_each(|missing| println!("{missing}"));
+                for missing in &found.missing {
+                    println!("{missing}");
+                }
                 println!("usable {}", found.is_usable());
                 return Ok(());
             }

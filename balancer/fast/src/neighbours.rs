@@ -106,13 +106,16 @@ impl Exception {
     }
 }
 
-/// Where the rule goes, if one is needed.
+/// Where the rule goes, if one is needed. Some versions of Docker put the chain that keeps networks apart before `DOCKER-USER` when
+/// they are restarted: then at the head of FORWARD.
 fn chain(rules: &str) -> Option<&'static str> {
     let has = |line: &str| rules.lines().any(|other| other.trim() == line);
-    if has("-N DOCKER-USER") {
+    let mut forward = rules.lines().filter(|line| line.starts_with("-A FORWARD "));
+    let first = forward.find(|line| !line.contains(PREFIX)).map(str::trim);
+    if first == Some("-A FORWARD -j DOCKER-USER") {
         return Some("DOCKER-USER");
     }
-    has("-P FORWARD DROP").then_some("FORWARD")
+    (has("-N DOCKER-USER") || has("-P FORWARD DROP")).then_some("FORWARD")
 }
 
 /// What a command prints, if it is there and succeeds.
@@ -127,8 +130,11 @@ mod tests {
 
     #[test]
     fn the_rule_goes_where_docker_leaves_room_for_it() {
-        let docker = "-P INPUT ACCEPT\n-P FORWARD DROP\n-N DOCKER\n-N DOCKER-USER\n";
+        let docker =
+            "-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j X\n";
         assert_eq!(chain(docker), Some("DOCKER-USER"));
+        let restarted = "-N DOCKER-USER\n-A FORWARD -j X\n-A FORWARD -j DOCKER-USER\n";
+        assert_eq!(chain(restarted), Some("FORWARD"));
         assert_eq!(chain("-P FORWARD DROP\n"), Some("FORWARD"));
         assert_eq!(chain("-P FORWARD ACCEPT\n"), None);
         let exception = Exception::new("berth-fast-a");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What clients see: services answer, also where there is no endpoint, and what is not a first packet passes too.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "helpers of tests")]
 
 mod lab;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the fast path does to the host, and that nothing of it stays.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "helpers of tests")]
 
 mod lab;
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What becomes of flows: endpoints that go, tables of flows that are emptied, a process that dies.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "helpers of tests")]
 
 mod lab;
 
@@ -68,7 +69,9 @@ fn a_connection_whose_entry_is_lost_goes_to_its_endpoint_or_ends() {
     fast.must(&[WEB, "apply"]);
     for round in 0..3 {
         let mut all = clients(&row, 20);
-        all.iter_mut().for_each(|client| client.echo().unwrap());
+        for client in &mut all {
+            client.echo().unwrap();
+        }
         // What empties the table: an operator, or a daemon that starts.
         row.node.run(flush);
         let mut went_on = 0;
@@ -122,7 +125,9 @@ fn established_flows_go_on_while_the_process_is_dead_and_new_ones_wait_for_it() 
     let socket = row.client.udp("10.96.0.2:53");
     let before = ask(&socket).unwrap().0;
     fast.kill();
-    all.iter_mut().for_each(|client| client.echo().unwrap());
+    for client in &mut all {
+        client.echo().unwrap();
+    }
     assert_eq!(ask(&socket).unwrap().0, before);
     // A datagram that finds nobody is lost, and leaves no entry that would keep its port astray.
     let early = row.client.udp("10.96.0.2:53");
@@ -137,7 +142,9 @@ fn established_flows_go_on_while_the_process_is_dead_and_new_ones_wait_for_it() 
         client.echo().unwrap();
         assert!(back.elapsed() < Duration::from_secs(20));
         assert_eq!(ask(&early).unwrap().0.len(), 9);
-        all.iter_mut().for_each(|client| client.echo().unwrap());
+        for client in &mut all {
+            client.echo().unwrap();
+        }
         assert_eq!(ask(&socket).unwrap().0, before, "a flow keeps its endpoint");
         assert_eq!(fast.active("web"), 11, "flows from before are in the books");
         fast
@@ -202,8 +209,7 @@ fn the_books_are_right_again_after_events_were_lost() {
     let mut held = Vec::new();
     until("events are lost", || {
         std::thread::scope(|scope| {
-            let some: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| clients(&row, 20))).map(|thread| thread).collect();
+            let some: Vec<_> = (0..8).map(|_| scope.spawn(|| clients(&row, 20))).collect();
             for thread in some {
                 let mut all = thread.join().unwrap();
                 held.push(all.pop().unwrap());

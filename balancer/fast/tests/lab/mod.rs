@@ -120,7 +120,7 @@ impl Space {
             }
         });
         std::thread::spawn(move || {
-            let mut buffer = [0; 65_536];
+            let mut buffer = vec![0; 65_536];
             while let Ok((length, peer)) = socket.recv_from(&mut buffer) {
                 let answer = format!("{name} {} {length}", peer.ip());
                 drop(socket.send_to(answer.as_bytes(), peer));
@@ -256,7 +256,12 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(space: &Space, state: &std::path::Path, instance: &str, more: &[&str]) -> Self {
+    pub(crate) fn start(
+        space: &Space,
+        state: &std::path::Path,
+        instance: &str,
+        more: &[&str],
+    ) -> Self {
         let mut path = std::env::current_exe().unwrap();
         path.pop();
         path.pop();
