@@ -149,7 +149,7 @@ fn fragments_errors_and_small_links_pass() {
     // The way to the server has become narrow behind the node: "too big" comes back, and the connection goes on.
     let mut client = row.client.connect("10.96.0.1:80").unwrap();
     row.node.sh("ip link set to-server mtu 1300");
-    client.stream.write_all(&[1; 100_000]).unwrap();
+    client.stream.write_all(&vec![1; 100_000]).unwrap();
     let mut back = vec![0; 100_000];
     client.stream.read_exact(&mut back).unwrap();
     fast.stop();
