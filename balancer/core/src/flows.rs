@@ -229,6 +229,16 @@ impl<V> FlowTable<V> {
         }
     }
 
+    /// Shows all flows to `visit`, expired ones that were not swept included, in no order that means anything. Costs what the table
+    /// can hold.
+    pub fn each(&self, mut visit: impl FnMut(&FlowKey, &Flow<V>)) {
+        for slot in 0..self.flows.slots() {
+            if let Some((key, flow)) = self.flows.item(slot) {
+                visit(key, flow);
+            }
+        }
+    }
+
     fn remove(&mut self, slot: u32) -> Option<(FlowKey, Flow<V>)> {
         let (key, flow) = self.flows.remove(slot)?;
         match self.flows.value(flow.prev) {

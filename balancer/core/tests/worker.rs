@@ -541,3 +541,23 @@ fn a_slot_of_another_backend_is_nobodys_even_before_a_table_is_adopted() {
     worker.on_close(second);
     assert_eq!(worker.seen(&now, heir, 0).active, 0);
 }
+
+#[test]
+fn a_connection_that_is_there_already_is_counted_whatever_the_limits_say() {
+    let limits = Limits {
+        connections_max: Some(1),
+        connections_per_endpoint_max: Some(1),
+        ..Limits::default()
+    };
+    let compiler = compiled(Settings { limits, ..with(Algorithm::LeastConnections) }, endpoints(2));
+    let (frontend, mut worker) = (frontend(&compiler), Worker::new(1));
+    let held: Vec<_> = (0..3).map(|_| worker.resume(&frontend, 1, SECOND)).collect();
+    let id = frontend.backends[1].id;
+    assert!(held.iter().all(|ticket| ticket.backend == id));
+    assert_eq!((worker.seen(&frontend, id, SECOND).active, frontend.connections()), (3, 3));
+    assert_eq!(worker.open(&frontend, &request(SECOND)).unwrap_err(), Refusal::ServiceFull);
+    for ticket in held {
+        worker.on_close(ticket);
+    }
+    assert_eq!((worker.seen(&frontend, id, SECOND).active, frontend.connections()), (0, 0));
+}

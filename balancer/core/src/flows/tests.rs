@@ -181,3 +181,16 @@ fn the_table_says_what_a_naive_one_says() {
         }
     }
 }
+
+#[test]
+fn each_shows_every_flow_once() {
+    let mut table = FlowTable::new(10, 1);
+    for client in 0..5 {
+        assert!(table.insert(key(client), backend(client), client, &times(1, 1), 0).is_none());
+    }
+    drop(table.take(&key(2)));
+    let mut shown = Vec::new();
+    table.each(|key, flow| shown.push((*key, flow.value)));
+    shown.sort_unstable_by_key(|(_, value)| *value);
+    assert_eq!(shown, [0, 1, 3, 4].map(|client| (key(client), client)));
+}

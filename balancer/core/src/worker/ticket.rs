@@ -122,6 +122,36 @@ impl Worker {
         Err(Refusal::EndpointsFull)
     }
 
+    /// Counts a connection that is there already at the backend in `position` of the frontend's, whatever its limits and health say:
+    /// one from before a restart, or one that another worker hands over.
+    ///
+    /// # Panics
+    /// If the frontend has no such position.
+    pub fn resume(&mut self, frontend: &Frontend, position: u32, now: u64) -> Ticket {
+        let backend = &frontend.backends[position as usize];
+        let limits = &frontend.settings.limits;
+        let of_service = limits.connections_max.map(|_| {
+            frontend.enter(u32::MAX);
+            frontend.connections.clone()
+        });
+        let of_endpoint = limits.connections_per_endpoint_max.map(|_| {
+            backend.shared.enter(u32::MAX);
+            backend.shared.clone()
+        });
+        self.frontends.of(frontend.id);
+        let state = self.states.of(backend.id);
+        state.active = state.active.saturating_add(1);
+        Ticket {
+            frontend: frontend.id,
+            backend: backend.id,
+            address: backend.address,
+            opened_ns: now,
+            connected: true,
+            of_endpoint,
+            of_service,
+        }
+    }
+
     /// The endpoint accepted the connection.
     pub fn on_connected(&mut self, ticket: &mut Ticket, now: u64) {
         ticket.connected = true;

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Addresses that a service must not take, since they are somebody's already.
+
+use crate::address::Version;
+use crate::route::{Link, ROUTE_PROTOCOL, Route, Routes};
+use berth_balancer_core::model::Cidr;
+use std::collections::BTreeSet;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+
+/// An address or a range that is somebody's already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Conflict {
+    /// What was to be taken; one address is a range of one.
+    pub range: Cidr,
+    /// Whose it is.
+    pub with: With,
+}
+
+/// Whose an address is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum With {
+    /// An interface has it, or it lies in the interface's network.
+    Interface {
+        /// The interface's name.
+        name: String,
+        /// Its address and network.
+        network: Cidr,
+    },
+    /// A route leads elsewhere.
+    Route {
+        /// Its destination.
+        destination: Cidr,
+        /// The name of the interface through which it leads.
+        interface: String,
+    },
+    /// Another instance of the balancer serves it.
+    Instance {
+        /// That instance's route.
+        address: IpAddr,
+    },
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} overlaps ", self.range)?;
+        match &self.with {
+            With::Interface { name, network } => write!(f, "{network} of interface {name}"),
+            With::Route { destination, interface } => {
+                write!(f, "the route to {destination} through {interface}")
+            }
+            With::Instance { address } => write!(f, "{address}, which another instance serves"),
+        }
+    }
+}
+
+/// All in one line.
+pub(crate) fn list(conflicts: &[Conflict]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<String> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = conflicts.len().saturating_sub(SHOWN);
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{}{rest}", shown.join("; "))
+}
+
+/// Addresses and routes of a host.
+#[derive(Debug)]
+pub(crate) struct Host {
+    pub(crate) links: Vec<Link>,
+    pub(crate) addresses: Vec<Route>,
+    pub(crate) routes: Vec<Route>,
+}
+
+impl Host {
+    pub(crate) fn read(routes: &mut Routes) -> io::Result<Self> {
+        let (links, addresses) = (routes.links()?, routes.addresses()?);
+        let mut all = routes.routes(Version::V4)?;
+        all.extend(routes.routes(Version::V6)?);
+        Ok(Self { links, addresses, routes: all })
+    }
+
+    fn name(&self, link: u32) -> String {
+        let found = self.links.iter().find(|other| other.index == link);
+        found.map_or_else(|| format!("number {link}"), |link| link.name.clone())
+    }
+
+    /// The addresses that local clients get as their source: the node's own if they are given, else one of an interface.
+    pub(crate) fn sources(&self, node: &[IpAddr]) -> Vec<IpAddr> {
+        let own = |address: &&IpAddr| self.addresses.iter().any(|own| own.destination == **address);
+        let mut all: Vec<IpAddr> = node.iter().filter(own).copied().collect();
+        let usable = |address: &IpAddr| match address {
+            IpAddr::V4(address) => !address.is_loopback() && !address.is_link_local(),
+            IpAddr::V6(address) => !address.is_loopback() && !address.is_unicast_link_local(),
+        };
+        all.extend(self.addresses.iter().map(|own| own.destination).filter(usable));
+        all.retain(|address| !address.is_loopback());
+        all
+    }
+
+    /// Of addresses that services want, those that are somebody's. Those of a load balancer's pool (`outer`) may lie in a network
+    /// of the host's, where others look for them. `metric` is that of this instance's own routes.
+    pub(crate) fn conflicts(
+        &self,
+        addresses: &[IpAddr],
+        outer: &BTreeSet<IpAddr>,
+        metric: u32,
+    ) -> Vec<Conflict> {
+        let conflict = |address: &IpAddr| {
+            let range = Cidr { address: *address, prefix: bits(*address) };
+            let found = self.conflict(range, metric)?;
+            let own = || self.addresses.iter().any(|own| own.destination == *address);
+            let hard = match found.with {
+                With::Interface { .. } => !outer.contains(address) || own(),
+                With::Route { .. } => !outer.contains(address),
+                With::Instance { .. } => true,
+            };
+            hard.then_some(found)
+        };
+        addresses.iter().filter_map(conflict).collect()
+    }
+
+    /// Whose a range is.
+    pub(crate) fn conflict(&self, range: Cidr, metric: u32) -> Option<Conflict> {
+        let interface = self.addresses.iter().find(|own| overlap(range, network(own)));
+        let with = interface
+            .map(|own| With::Interface { name: self.name(own.link), network: network(own) });
+        let foreign = |route: &&Route| {
+            let ours = route.protocol == ROUTE_PROTOCOL && route.local;
+            route.prefix > 0
+                && !(ours && route.metric == metric)
+                && !is_multicast(route.destination)
+                && overlap(range, network(route))
+        };
+        let with = with.or_else(|| {
+            let route = self.routes.iter().find(foreign)?;
+            let ours = route.protocol == ROUTE_PROTOCOL && route.local;
+            Some(if ours {
+                With::Instance { address: route.destination }
+            } else {
+                let interface = self.name(route.link);
+                With::Route { destination: network(route), interface }
+            })
+        });
+        with.map(|with| Conflict { range, with })
+    }
+}
+
+fn is_multicast(address: IpAddr) -> bool {
+    address.is_multicast()
+}
+
+fn bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn network(route: &Route) -> Cidr {
+    Cidr { address: route.destination, prefix: route.prefix }
+}
+
+fn overlap(one: Cidr, other: Cidr) -> bool {
+    one.address.is_ipv4() == other.address.is_ipv4()
+        && (one.contains(other.address) || other.contains(one.address))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(destination: &str, prefix: u8, link: u32) -> Route {
+        Route {
+            destination: destination.parse().unwrap(),
+            prefix,
+            link,
+            protocol: 4,
+            local: false,
+            metric: 0,
+            source: None,
+        }
+    }
+
+    fn host() -> Host {
+        let link =
+            |index, name: &str| Link { index, name: name.into(), kind: String::new(), master: 0 };
+        let mut other = route("10.96.7.7", 32, 1);
+        (other.protocol, other.local, other.metric) = (ROUTE_PROTOCOL, true, 5);
+        Host {
+            links: vec![link(1, "lo"), link(2, "eth0")],
+            addresses: vec![route("127.0.0.1", 8, 1), route("192.0.2.7", 24, 2)],
+            routes: vec![route("0.0.0.0", 0, 2), route("10.96.0.0", 16, 2), other],
+        }
+    }
+
+    fn check(range: &str) -> Option<String> {
+        host().conflict(range.parse().unwrap(), 4).map(|conflict| conflict.to_string())
+    }
+
+    #[test]
+    fn what_overlaps_is_named() {
+        let said = |text: &str| Some(text.to_owned());
+        assert_eq!(check("10.200.0.1/32"), None, "the default route is no conflict");
+        assert_eq!(
+            check("192.0.2.0/25"),
+            said("192.0.2.0/25 overlaps 192.0.2.7/24 of interface eth0")
+        );
+        assert_eq!(
+            check("10.0.0.0/8"),
+            said("10.0.0.0/8 overlaps the route to 10.96.0.0/16 through eth0")
+        );
+        assert_eq!(check("fd00::/8"), None);
+    }
+
+    #[test]
+    fn an_instance_is_known_by_its_routes() {
+        let mut host = host();
+        host.routes.remove(1);
+        let range: Cidr = "10.96.7.7/32".parse().unwrap();
+        assert_eq!(host.conflict(range, 5), None, "its own");
+        let found = host.conflict(range, 6).unwrap().with;
+        assert_eq!(found, With::Instance { address: range.address });
+    }
+}

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The thread that decides. It owns queue, events and books; others send it commands.
+//!
+//! Packets are read first and decided on last: events that the kernel sent before a packet was queued are taken in between, so that
+//! the end of a connection is booked before the next one from the same port.
+
+use crate::conntrack::{self, Events};
+use crate::engine::Engine;
+use crate::netlink::DATAGRAM;
+use crate::queue::{self, Queue};
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::time::{ClockId, clock_gettime};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+/// Packets of one round: their verdicts are sent together.
+const PACKETS: usize = 128;
+/// Bytes of one queued packet with its attributes: its first 128 and some 100.
+const PACKET_BYTES: usize = 512;
+/// Events of one round, so that a flood of them does not keep packets waiting.
+const EVENTS: usize = 1_024;
+/// Time between two ticks, in nanoseconds.
+const TICK: u64 = 50_000_000;
+/// Time between two looks at routes and interfaces.
+const REFRESH: u64 = 500_000_000;
+
+/// What is done with the engine at a time.
+type Work = Box<dyn FnOnce(&mut Engine, u64) + Send>;
+
+/// Something for the decider to do.
+pub(crate) enum Command {
+    Do(Work),
+    Stop,
+}
+
+/// Sends commands.
+#[derive(Debug, Clone)]
+pub(crate) struct Handle {
+    commands: Sender<Command>,
+    wake: Arc<OwnedFd>,
+}
+
+impl Handle {
+    pub(crate) fn send(&self, command: Command) -> bool {
+        let sent = self.commands.send(command).is_ok();
+        let _ = rustix::io::write(&self.wake, &1_u64.to_ne_bytes());
+        sent
+    }
+
+    /// Does something with the engine, and waits for what comes of it. `None`: the decider has ended.
+    pub(crate) fn call<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Engine, u64) -> T + Send + 'static,
+    ) -> Option<T> {
+        let (answer, answers) = bounded(1);
+        let work = move |engine: &mut Engine, now: u64| drop(answer.send(work(engine, now)));
+        if !self.send(Command::Do(Box::new(work))) {
+            return None;
+        }
+        answers.recv().ok()
+    }
+}
+
+/// The thread's state.
+#[derive(Debug)]
+pub(crate) struct Decider {
+    engine: Engine,
+    queue: Queue,
+    events: Events,
+    commands: Receiver<Command>,
+    wake: Arc<OwnedFd>,
+    /// Datagrams of one round, each in its place.
+    packets: Vec<u8>,
+    buffer: Vec<u8>,
+    /// Events were lost.
+    overflow: bool,
+}
+
+/// Commands that wait: callers wait for theirs, so there are as many as threads that call.
+const COMMANDS: usize = 64;
+
+/// Nanoseconds of the monotonic clock.
+pub(crate) fn now() -> u64 {
+    let time = clock_gettime(ClockId::Monotonic);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
+    seconds * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
+impl Decider {
+    pub(crate) fn new(engine: Engine, queue: Queue, events: Events) -> io::Result<(Handle, Self)> {
+        let (sender, commands) = bounded(COMMANDS);
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let handle = Handle { commands: sender, wake: wake.clone() };
+        let decider = Self {
+            engine,
+            queue,
+            events,
+            commands,
+            wake,
+            packets: vec![0; PACKETS * PACKET_BYTES],
+            buffer: vec![0; DATAGRAM],
+            overflow: false,
+        };
+        Ok((handle, decider))
+    }
+
+    /// Decides until it is told to stop.
+    pub(crate) fn run(mut self) {
+        let (mut ticked, mut refreshed) = (0, 0);
+        loop {
+            self.wait();
+            let packets = self.read_packets();
+            self.take_events();
+            let time = now();
+            self.decide(&packets, time);
+            if !self.obey(time) {
+                return;
+            }
+            if time.saturating_sub(ticked) >= TICK {
+                ticked = time;
+                if std::mem::take(&mut self.overflow) && self.engine.resync(time).is_err() {
+                    self.overflow = true;
+                }
+                self.engine.tick(time);
+            }
+            if time.saturating_sub(refreshed) >= REFRESH {
+                refreshed = time;
+                self.engine.refresh_ways(&mut self.buffer);
+            }
+        }
+    }
+
+    fn wait(&self) {
+        let mut all = [
+            PollFd::new(&self.queue, PollFlags::IN),
+            PollFd::new(&self.events, PollFlags::IN),
+            PollFd::new(&self.wake, PollFlags::IN),
+        ];
+        let tick = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK).unwrap_or(0) };
+        let _ = poll(&mut all, Some(&tick));
+    }
+
+    /// Reads the packets that are there: the length of each, in the order of their places.
+    fn read_packets(&mut self) -> Vec<usize> {
+        let mut lengths = Vec::with_capacity(PACKETS);
+        for place in self.packets.chunks_mut(PACKET_BYTES) {
+            match self.queue.receive(place) {
+                Ok(Some(datagram)) => lengths.push(datagram.len()),
+                // The socket was full: the kernel counts what it dropped.
+                Err(_) => (),
+                Ok(None) => break,
+            }
+        }
+        lengths
+    }
+
+    fn take_events(&mut self) {
+        let mut time = 0;
+        for _ in 0..EVENTS {
+            match self.events.receive(&mut self.buffer) {
+                Ok(Some(datagram)) => {
+                    time = if time == 0 { now() } else { time };
+                    for entry in conntrack::entries(datagram) {
+                        self.engine.on_entry(&entry, time);
+                    }
+                }
+                Ok(None) => return,
+                Err(_) => {
+                    self.overflow = true;
+                    self.engine.on_overflow();
+                }
+            }
+        }
+    }
+
+    fn decide(&mut self, lengths: &[usize], time: u64) {
+        for (place, length) in self.packets.chunks(PACKET_BYTES).zip(lengths) {
+            for packet in queue::packets(&place[..*length]) {
+                let verdict = self.engine.decide(&packet, time);
+                self.queue.answer(packet.id, verdict);
+            }
+        }
+        drop(self.queue.flush());
+    }
+
+    /// Carries commands out. False: it is time to stop.
+    fn obey(&mut self, time: u64) -> bool {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&self.wake, &mut count);
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Do(work) => work(&mut self.engine, time),
+                Command::Stop => return false,
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Decides on first packets, and keeps the books of flows that the kernel forwards.
+//!
+//! | event | what is done |
+//! |---|---|
+//! | first packet, flow not known | an endpoint is chosen; the flow is booked, not yet connected |
+//! | first packet again, before the entry is there | the same endpoint |
+//! | packet in the middle of TCP | the endpoint that it had, if it is known; else RST |
+//! | the entry says that the endpoint answered | connected; the time taken is observed |
+//! | the entry is closed, or gone | the books are closed: a success if it was connected, else a failure |
+//! | events were lost | `resync`: the kernel's table is read, and books and table are equal again |
+//!
+//! `decide` has the choices, `events` the entries, `drain` the flows of endpoints that are gone.
+
+mod decide;
+mod drain;
+mod events;
+
+pub(crate) use drain::Prepared;
+
+use crate::conntrack::{Conntrack, Tuple};
+use crate::counters::Counters;
+use crate::end::Probes;
+use crate::notes::Notes;
+use crate::ways::Ways;
+use berth_balancer_core::model::{Protocol, Timeouts};
+use berth_balancer_core::table::{BackendId, Frontend};
+use berth_balancer_core::{
+    Affinity, Flow, FlowKey, FlowTable, Guest, Sources, Table, Ticket, Worker,
+};
+use hashbrown::HashSet;
+use std::collections::{BTreeMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+/// Which frontends the fast path serves.
+pub type Takes = fn(&Frontend) -> bool;
+
+/// What is known of a flow.
+#[derive(Debug)]
+struct Held {
+    /// Its place in the worker's books; none if its endpoint was gone when it was found again.
+    ticket: Option<Ticket>,
+    guest: Option<Guest>,
+    /// The endpoint.
+    address: SocketAddr,
+    masquerade: bool,
+    connected: bool,
+    /// When it was booked, in nanoseconds.
+    since: u64,
+    /// The reading of the kernel's table in which it was seen last.
+    epoch: u32,
+}
+
+/// Where a lost flow went.
+#[derive(Debug, Clone, Copy)]
+struct Lost {
+    address: SocketAddr,
+    masquerade: bool,
+}
+
+/// Time for which a TCP flow whose entry was lost is remembered: TCP sends again within it, or gives up.
+const LOST_NS: u64 = 120_000_000_000;
+/// Lost flows that are remembered.
+const LOST_MAX: u32 = 1 << 16;
+/// Clients with affinity, and clients that are counted.
+const CLIENTS_MAX: u32 = 1 << 17;
+
+/// Entries of TCP end by events, not by time: forty days, which the table can hold.
+const NO_END: u64 = 40 * 86_400 * 1_000_000_000;
+
+/// Sizes of an engine.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sizes {
+    pub(crate) flows_max: u32,
+    pub(crate) seed: u64,
+    pub(crate) takes: Takes,
+}
+
+/// The sockets that an engine uses itself.
+#[derive(Debug)]
+pub(crate) struct Outside {
+    pub(crate) conntrack: Conntrack,
+    pub(crate) ways: Ways,
+    pub(crate) probes: Probes,
+    pub(crate) notes: Notes,
+}
+
+/// Decides, and keeps the books.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    table: Table,
+    worker: Worker,
+    tcp: FlowTable<Held>,
+    udp: FlowTable<Held>,
+    lost: FlowTable<Lost>,
+    affinity: Affinity,
+    sources: Sources,
+    outside: Outside,
+    takes: Takes,
+    /// Addresses of services that the fast path took.
+    addresses: HashSet<IpAddr, foldhash::fast::FixedState>,
+    /// Flows to look at if nothing was heard of them until then.
+    unheard: VecDeque<(u64, Protocol, FlowKey)>,
+    /// TCP flows whose endpoint is in no table, by the time at which they end.
+    orphans: BTreeMap<u64, Vec<Tuple>>,
+    /// Addresses that an earlier run had taken.
+    former: Vec<IpAddr>,
+    /// Backends as the kernel's map has them.
+    slots: Vec<Option<(BackendId, SocketAddr)>>,
+    epoch: u32,
+    counters: Arc<Counters>,
+}
+
+impl Engine {
+    pub(crate) fn new(sizes: Sizes, outside: Outside, counters: Arc<Counters>) -> Self {
+        let Sizes { flows_max, seed, takes } = sizes;
+        Self {
+            table: Table::default(),
+            worker: Worker::new(seed),
+            tcp: FlowTable::new(flows_max, seed ^ 1),
+            udp: FlowTable::new(flows_max, seed ^ 2),
+            lost: FlowTable::new(LOST_MAX, seed ^ 3),
+            affinity: Affinity::new(CLIENTS_MAX, seed ^ 4),
+            sources: Sources::new(CLIENTS_MAX, seed ^ 5),
+            outside,
+            takes,
+            addresses: HashSet::with_hasher(foldhash::fast::FixedState::default()),
+            unheard: VecDeque::new(),
+            orphans: BTreeMap::new(),
+            former: Vec::new(),
+            slots: Vec::new(),
+            epoch: 0,
+            counters,
+        }
+    }
+
+    /// Flows of TCP and UDP that are booked.
+    pub(crate) fn flows(&self) -> (usize, usize) {
+        (self.tcp.len(), self.udp.len())
+    }
+
+    /// Flows of a backend.
+    pub(crate) fn active(&self, frontend: &Frontend, backend: BackendId, now: u64) -> u32 {
+        self.worker.seen(frontend, backend, now).active
+    }
+
+    /// Until when a backend is passed over; in the past if it is not.
+    pub(crate) fn ejected_until(&self, frontend: &Frontend, backend: BackendId, now: u64) -> u64 {
+        self.worker.seen(frontend, backend, now).ejected_until_ns
+    }
+
+    fn flow_table(&mut self, protocol: Protocol) -> &mut FlowTable<Held> {
+        match protocol {
+            Protocol::Tcp => &mut self.tcp,
+            Protocol::Udp => &mut self.udp,
+        }
+    }
+
+    /// Books a flow; one that had to go for it is closed.
+    fn book(&mut self, protocol: Protocol, key: FlowKey, backend: BackendId, held: Held) {
+        let now = held.since;
+        let times =
+            Timeouts { udp_unreplied_ns: NO_END, udp_replied_ns: NO_END, ..Timeouts::default() };
+        if let Some((_, flow)) = self.flow_table(protocol).insert(key, backend, held, &times, now) {
+            self.close(flow.value, true, now);
+        }
+    }
+
+    /// Closes a flow's books. `fair`: whatever it was that ended it, it is not held against the endpoint.
+    fn close(&mut self, held: Held, fair: bool, now: u64) {
+        if let Some(guest) = held.guest {
+            self.sources.leave(guest);
+        }
+        let Some(ticket) = held.ticket else { return };
+        if held.connected || fair {
+            self.worker.on_close(ticket);
+        } else {
+            self.counters.failed.add(1);
+            self.worker.on_failed(&self.table, ticket, now);
+        }
+    }
+
+    /// Remembers where a flow went whose entry was lost.
+    fn remember(&mut self, key: FlowKey, flow: &Flow<Held>, now: u64) {
+        let times =
+            Timeouts { udp_unreplied_ns: LOST_NS, udp_replied_ns: LOST_NS, ..Timeouts::default() };
+        let lost = Lost { address: flow.value.address, masquerade: flow.value.masquerade };
+        drop(self.lost.insert(key, flow.backend, lost, &times, now));
+    }
+}

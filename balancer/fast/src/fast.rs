@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The fast path as a whole: starts, takes tables, stops.
+//!
+//! Two threads. One decides (`decider`): it owns the queue, the events and the books. The other watches: it puts back what others
+//! removed of rules and routes. Tables are applied by the caller's thread: the kernel's elements first, then the decider, then
+//! what is to be taken out.
+
+use crate::conflict::{Conflict, Host};
+use crate::conntrack::{Conntrack, Events};
+use crate::counters::{Counters, Stats};
+use crate::decider::{self, Command, Decider, Handle};
+use crate::end::Probes;
+use crate::engine::{Engine, Outside, Sizes, Takes};
+use crate::fits::fits;
+use crate::kernel::{ApplyError, Kernel};
+use crate::neighbours::Exception;
+use crate::netlink::{Family, Socket};
+use crate::notes::Notes;
+use crate::queue::{self, Queue};
+use crate::route::Routes;
+use crate::rules::ToUser;
+use crate::ways::Ways;
+use berth_balancer_core::Table;
+use berth_balancer_core::model::Cidr;
+use berth_balancer_core::table::{BackendId, Diff, Frontend};
+use std::io;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// How often rules and routes are looked at; they are back within five times that.
+const WATCH: Duration = Duration::from_millis(500);
+
+/// First of the numbers among which a free queue is sought, and how many.
+const QUEUES: (u16, u16) = (47_616, 256);
+
+/// Settings of an instance.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names rules and routes. Two instances on one host have two names, of letters, digits and `-`.
+    pub instance: String,
+    /// Which services are taken.
+    pub takes: Takes,
+    /// Flows that are booked, of TCP and of UDP each; 200 bytes each once used.
+    pub flows_max: u32,
+    /// First packets that wait for a decision; more are dropped and come again.
+    pub queue_max: u32,
+    /// Where notes for the next run are kept.
+    pub state: PathBuf,
+    /// Bytes for events that wait; `None` for the usual.
+    pub event_bytes: Option<usize>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            instance: String::from("main"),
+            takes: fits,
+            flows_max: 1 << 18,
+            // At 100,000 decisions a second the last of them waits 80 ms: less than a client's first repetition.
+            queue_max: 8_192,
+            state: PathBuf::from("/run/berth"),
+            event_bytes: None,
+        }
+    }
+}
+
+/// Why the fast path does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The name cannot be part of a table's.
+    #[error("instance {0:?}: letters, digits and - only, at most 32 of them")]
+    Name(String),
+    /// The kernel refused something: most often for want of `CAP_NET_ADMIN`.
+    #[error("cannot open {what}")]
+    Kernel {
+        /// What was opened.
+        what: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The first table was refused.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+}
+
+fn kernel(what: &'static str) -> impl FnOnce(io::Error) -> StartError {
+    move |source| StartError::Kernel { what, source }
+}
+
+/// A running fast path. Dropping it leaves rules and flows as they are, as if the process had died.
+#[derive(Debug)]
+pub struct Fast {
+    shared: Arc<Shared>,
+    handle: Handle,
+    threads: Vec<JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    kernel: Mutex<State>,
+    exception: Exception,
+    counters: Arc<Counters>,
+    queue: u16,
+}
+
+#[derive(Debug)]
+struct State {
+    kernel: Kernel,
+    table: Table,
+    /// Where the notes are.
+    notes: PathBuf,
+    instance: String,
+    stopped: bool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.kernel.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fast {
+    /// Starts with a first table. What an earlier run of the same instance left is taken over: its flows go on, its rules are
+    /// replaced in one step.
+    ///
+    /// # Errors
+    /// What is missing. Nothing is left behind then but what was there before.
+    pub fn start(options: &Options, table: &Table) -> Result<Self, StartError> {
+        check_name(&options.instance)?;
+        let queue =
+            Queue::open(QUEUES.0, QUEUES.1, options.queue_max).map_err(kernel("a queue"))?;
+        let number = queue.number();
+        let events = Events::open(options.event_bytes).map_err(kernel("the events of flows"))?;
+        let outside = Outside {
+            conntrack: Conntrack::open().map_err(kernel("the table of flows"))?,
+            ways: Ways::open().map_err(kernel("the table of routes"))?,
+            probes: Probes::open().map_err(kernel("raw sockets"))?,
+            notes: Notes::read(&options.state, &options.instance),
+        };
+        let counters = Arc::new(Counters::default());
+        let seed = seed();
+        let sizes = Sizes { flows_max: options.flows_max, seed, takes: options.takes };
+        let engine = Engine::new(sizes, outside, counters.clone());
+        let name = table_name(&options.instance);
+        let to_user = ToUser { number, native: true };
+        let mut kernel_side =
+            Kernel::open(&name, metric(&options.instance), to_user, options.takes)
+                .map_err(kernel("the rules"))?;
+        let mut engine = engine;
+        begin(&mut kernel_side, &mut engine, table)?;
+        let exception = Exception::new(&name);
+        exception.ensure();
+        let state = State {
+            kernel: kernel_side,
+            table: table.clone(),
+            notes: options.state.clone(),
+            instance: options.instance.clone(),
+            stopped: false,
+        };
+        let kernel_side = Mutex::new(state);
+        let shared = Arc::new(Shared { kernel: kernel_side, exception, counters, queue: number });
+        let (handle, decider) = Decider::new(engine, queue, events).map_err(kernel("a thread"))?;
+        let deciding = std::thread::Builder::new()
+            .name("fast-decider".into())
+            .spawn(move || decider.run())
+            .map_err(kernel("a thread"))?;
+        let watched = shared.clone();
+        let watching = std::thread::Builder::new()
+            .name("fast-watch".into())
+            .spawn(move || watch(&watched))
+            .map_err(kernel("a thread"))?;
+        Ok(Self { shared, handle, threads: vec![deciding, watching] })
+    }
+
+    /// Takes a new table: when this returns, every decision is made by it, and flows of UDP to endpoints that are gone have ended.
+    ///
+    /// # Errors
+    /// Why not; the running table stays.
+    pub fn apply(&self, table: &Table) -> Result<(), ApplyError> {
+        let mut state = self.shared.lock();
+        let diff = Diff::between(&state.table, table);
+        let (prepared, removals) = state.kernel.prepare(table, &diff)?;
+        let next = table.clone();
+        let adopt = move |engine: &mut Engine, now| engine.adopt(next, prepared, now);
+        self.handle.call(adopt).ok_or(ApplyError::Stopped)?;
+        state.table = table.clone();
+        state.kernel.finish(&removals)
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let (full, lost) = queue::dropped(self.shared.queue);
+        self.shared.counters.queue_full.set(full + lost);
+        self.shared.counters.read()
+    }
+
+    /// Flows of a backend that are booked, and until when it is passed over (nanoseconds of [`now`]; in the past if it is not).
+    #[must_use]
+    pub fn seen(&self, frontend: &Arc<Frontend>, backend: BackendId) -> Option<(u32, u64)> {
+        let frontend = frontend.clone();
+        self.handle.call(move |engine, now| {
+            let ejected = engine.ejected_until(&frontend, backend, now);
+            (engine.active(&frontend, backend, now), ejected)
+        })
+    }
+
+    /// Reads the kernel's table of flows anew, as after lost events.
+    #[must_use]
+    pub fn resync(&self) -> bool {
+        self.handle.call(|engine, now| engine.resync(now).is_ok()).unwrap_or(false)
+    }
+
+    /// Ends this process' part and leaves rules and flows as they are: another one starts in its place.
+    pub fn leave(mut self) {
+        self.end_threads();
+    }
+
+    /// Stops, and removes every rule and route and what else was changed on the host.
+    ///
+    /// # Errors
+    /// What could not be removed.
+    pub fn stop(mut self) -> Result<(), ApplyError> {
+        self.end_threads();
+        let mut state = self.shared.lock();
+        self.shared.exception.remove();
+        let mut notes = Notes::read(&state.notes, &state.instance);
+        for port in notes.ports() {
+            drop(state.kernel.set_hairpin(port, false));
+        }
+        notes.remove();
+        state.kernel.clean()
+    }
+
+    fn end_threads(&mut self) {
+        self.shared.lock().stopped = true;
+        self.handle.send(Command::Stop);
+        for thread in self.threads.drain(..) {
+            drop(thread.join());
+        }
+    }
+}
+
+impl Drop for Fast {
+    fn drop(&mut self) {
+        self.end_threads();
+    }
+}
+
+/// The first table. What was made of it is removed if it fails half way and there was nothing before.
+fn begin(side: &mut Kernel, engine: &mut Engine, table: &Table) -> Result<(), ApplyError> {
+    let earlier = side.is_installed()?;
+    let diff = Diff::between(&Table::default(), table);
+    let now = decider::now();
+    let begun = side.begin(table, &diff).and_then(|prepared| {
+        engine.adopt(table.clone(), prepared, now);
+        // Flows of an earlier run are in the books before the first packet is decided on.
+        drop(engine.resync(now));
+        side.clean_stale_routes()
+    });
+    if begun.is_err() && !earlier {
+        drop(side.clean());
+    }
+    begun
+}
+
+/// Removes what an instance that is not running left on the host.
+///
+/// # Errors
+/// What could not be removed.
+pub fn clean(options: &Options) -> Result<(), StartError> {
+    check_name(&options.instance)?;
+    let name = table_name(&options.instance);
+    let to_user = ToUser { number: 0, native: true };
+    let mut side = Kernel::open(&name, metric(&options.instance), to_user, options.takes)
+        .map_err(kernel("the rules"))?;
+    Exception::new(&name).remove();
+    let mut notes = Notes::read(&options.state, &options.instance);
+    for port in notes.ports() {
+        drop(side.set_hairpin(port, false));
+    }
+    notes.remove();
+    Ok(side.clean()?)
+}
+
+/// Ranges from which services' addresses shall come, as far as they are somebody's already.
+///
+/// # Errors
+/// The kernel did not tell addresses and routes.
+pub fn conflicts(options: &Options, ranges: &[Cidr]) -> io::Result<Vec<Conflict>> {
+    let host = Host::read(&mut Routes::open()?)?;
+    let metric = metric(&options.instance);
+    Ok(ranges.iter().filter_map(|range| host.conflict(*range, metric)).collect())
+}
+
+/// The clock of all times here: nanoseconds of the monotonic clock.
+#[must_use]
+pub fn now() -> u64 {
+    decider::now()
+}
+
+fn check_name(instance: &str) -> Result<(), StartError> {
+    let right = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    if instance.is_empty() || instance.len() > 32 || !instance.bytes().all(right) {
+        return Err(StartError::Name(instance.to_owned()));
+    }
+    Ok(())
+}
+
+fn table_name(instance: &str) -> String {
+    format!("berth-fast-{instance}")
+}
+
+/// Tells the routes of instances apart: FNV-1a of the name, never 0.
+fn metric(instance: &str) -> u32 {
+    let mix = |sum: u32, byte: u8| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193);
+    instance.bytes().fold(0x811c_9dc5, mix).max(1)
+}
+
+/// Not to be guessed by who sends packets.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
+    u64::from_ne_bytes(bytes)
+}
+
+/// Puts back what others removed, until the end.
+fn watch(shared: &Shared) {
+    const GROUPS: u32 = 0x40 | 0x400 | 0x1;
+    let changes = Socket::open(Family::Route, GROUPS).ok();
+    let mut buffer = vec![0; crate::netlink::DATAGRAM];
+    let (mut generation, mut round) = (None, 0_u32);
+    loop {
+        std::thread::sleep(WATCH);
+        let mut state = shared.lock();
+        if state.stopped {
+            return;
+        }
+        round = round.wrapping_add(1);
+        let found = state.kernel.generation().ok();
+        // Legacy tables have no generation: they are looked at every two seconds.
+        let mut repaired = false;
+        if found != generation || round.is_multiple_of(4) {
+            repaired |= state.kernel.repair_rules().unwrap_or(false);
+            repaired |= shared.exception.ensure();
+            generation = state.kernel.generation().ok();
+        }
+        let mut changed = false;
+        while let Some(changes) = &changes
+            && !matches!(changes.try_receive(&mut buffer), Ok(None))
+        {
+            changed = true;
+        }
+        if changed {
+            repaired |= state.kernel.repair_routes().unwrap_or(false);
+        }
+        drop(state);
+        shared.counters.repaired.add(u64::from(repaired));
+    }
+}

@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What the kernel is told of a table: addresses, node ports and backends in sets, local routes.
+//!
+//! A change of one endpoint is one element of one map. An element of a backend that is gone stays until its slot is used again:
+//! connections that drain find their endpoint by it when their entry was lost.
+
+use crate::address::{Version, from_octets};
+use crate::conflict::{self, Conflict};
+use crate::engine::{Prepared, Takes};
+use crate::nft::{Element, Found, Nft};
+use crate::route::{Local, ROUTE_PROTOCOL, Routes};
+use crate::rules::{self, ToUser};
+use berth_balancer_core::Table;
+use berth_balancer_core::model::Protocol;
+use berth_balancer_core::table::{BackendId, Diff, Frontend, Served};
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+
+/// Why a table is not taken. The running one stays.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ApplyError {
+    /// Addresses of services are the host's already, or another's.
+    #[error("{}", conflict::list(.0))]
+    Conflict(Vec<Conflict>),
+    /// The kernel refused a change of rules.
+    #[error("cannot change the rules in table {table}")]
+    Rules {
+        /// Its name.
+        table: String,
+        /// What the kernel said.
+        #[source]
+        source: io::Error,
+    },
+    /// The kernel refused a change of routes, or did not tell them.
+    #[error("cannot change the routes of services' addresses")]
+    Routes(#[source] io::Error),
+    /// The thread that decides is gone.
+    #[error("the fast path has stopped")]
+    Stopped,
+}
+
+/// What of a frontend the kernel knows.
+#[derive(Debug, Default)]
+struct Taken {
+    addresses: Vec<IpAddr>,
+    ports: Vec<(Protocol, u16)>,
+}
+
+/// Elements to take out when the new table is in use.
+#[derive(Debug, Default)]
+pub(crate) struct Removals {
+    addresses: Vec<IpAddr>,
+    ports: Vec<(Protocol, u16)>,
+}
+
+/// The kernel's side of a table.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    nft: Nft,
+    routes: Routes,
+    table: String,
+    metric: u32,
+    to_user: ToUser,
+    takes: Takes,
+    taken: BTreeMap<u32, Taken>,
+    /// With how many frontends have them.
+    addresses: BTreeMap<IpAddr, u32>,
+    ports: BTreeMap<(Protocol, u16), u32>,
+    backends: BTreeMap<u32, (BackendId, SocketAddr)>,
+    sources: Vec<IpAddr>,
+    installed: [Option<Found>; 2],
+}
+
+impl Kernel {
+    pub(crate) fn open(
+        table: &str,
+        metric: u32,
+        to_user: ToUser,
+        takes: Takes,
+    ) -> io::Result<Self> {
+        Ok(Self {
+            nft: Nft::open(table)?,
+            routes: Routes::open()?,
+            table: table.to_owned(),
+            metric,
+            to_user,
+            takes,
+            taken: BTreeMap::new(),
+            addresses: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            backends: BTreeMap::new(),
+            sources: Vec::new(),
+            installed: [None; 2],
+        })
+    }
+
+    /// Rules and elements anew, in one transaction: there is no moment without.
+    pub(crate) fn install(&mut self) -> Result<(), ApplyError> {
+        self.install_with(self.to_user).or_else(|_| {
+            // Most kernels of distributions have a queue expression; the others have the target of xtables.
+            self.to_user.native = !self.to_user.native;
+            self.install_with(self.to_user)
+        })?;
+        let found = |nft: &mut Nft, version| nft.find(version).ok().flatten();
+        self.installed = Version::BOTH.map(|version| found(&mut self.nft, version));
+        Ok(())
+    }
+
+    fn install_with(&mut self, to_user: ToUser) -> Result<(), ApplyError> {
+        let addresses: Vec<IpAddr> = self.addresses.keys().copied().collect();
+        let ports: Vec<(Protocol, u16)> = self.ports.keys().copied().collect();
+        let backends: Vec<(BackendId, SocketAddr)> = self.backends.values().copied().collect();
+        let mut batch = self.nft.batch();
+        for version in Version::BOTH {
+            if self.find(version)?.is_some() {
+                batch.delete_table(version);
+            }
+            batch.add_table(version);
+            rules::install(&mut batch, version, to_user);
+            for (set, elements) in elements(version, &addresses, &ports, &backends) {
+                batch.add_elements(version, set, &elements);
+            }
+        }
+        self.nft.commit(batch).map_err(|source| self.rules(source))
+    }
+
+    /// Whether rules of this instance are there, from an earlier run too.
+    pub(crate) fn is_installed(&mut self) -> Result<bool, ApplyError> {
+        Ok(self.find(Version::V4)?.is_some() || self.find(Version::V6)?.is_some())
+    }
+
+    fn find(&mut self, version: Version) -> Result<Option<Found>, ApplyError> {
+        self.nft.find(version).map_err(|source| self.rules(source))
+    }
+
+    fn rules(&self, source: io::Error) -> ApplyError {
+        ApplyError::Rules { table: self.table.clone(), source }
+    }
+
+    /// Tells the kernel of all that a new table has more; says what the engine must know, and what is to be taken out later.
+    pub(crate) fn prepare(
+        &mut self,
+        table: &Table,
+        diff: &Diff,
+    ) -> Result<(Prepared, Removals), ApplyError> {
+        let mut change = Change::default();
+        for id in &diff.frontends_removed {
+            change.forget(self.taken.get(&id.slot));
+        }
+        for id in &diff.frontends_changed {
+            change.forget(self.taken.get(&id.slot));
+        }
+        for id in diff.frontends_added.iter().chain(&diff.frontends_changed) {
+            if let Some(frontend) = table.frontend(*id).filter(|f| (self.takes)(f)) {
+                change.take(frontend);
+            }
+        }
+        change.backends.retain(|(id, at)| self.backends.get(&id.slot) != Some(&(*id, *at)));
+        let (added, removed) = change.places(&self.addresses, &self.ports);
+        self.check(&added.addresses, &change.outer, table)?;
+        self.add(&added, &change.backends)?;
+        self.note(table, diff, &change);
+        let prepared = Prepared {
+            addresses_added: added.addresses,
+            addresses_removed: removed.addresses.clone(),
+            backends: change.backends,
+            former: Vec::new(),
+        };
+        Ok((prepared, removed))
+    }
+
+    /// Installs the rules with all of a first table.
+    pub(crate) fn begin(&mut self, table: &Table, diff: &Diff) -> Result<Prepared, ApplyError> {
+        let mut change = Change::default();
+        for frontend in diff.frontends_added.iter().filter_map(|id| table.frontend(*id)) {
+            if (self.takes)(frontend) {
+                change.take(frontend);
+            }
+        }
+        let (added, _) = change.places(&self.addresses, &self.ports);
+        self.check(&added.addresses, &change.outer, table)?;
+        let former = self.former()?;
+        self.note(table, diff, &change);
+        self.install()?;
+        let locals = self.locals(&added.addresses);
+        self.routes.add(self.metric, &locals).map_err(ApplyError::Routes)?;
+        Ok(Prepared {
+            addresses_added: added.addresses,
+            addresses_removed: Vec::new(),
+            backends: change.backends,
+            former,
+        })
+    }
+
+    /// Addresses that an earlier run had taken, in order.
+    fn former(&mut self) -> Result<Vec<IpAddr>, ApplyError> {
+        let mut all = Vec::new();
+        for version in Version::BOTH {
+            if self.find(version)?.is_some() {
+                let keys = self.nft.keys(version, rules::ADDRESSES);
+                let keys = keys.map_err(|source| self.rules(source))?;
+                all.extend(keys.iter().filter_map(|key| from_octets(key)));
+            }
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Refuses addresses that the host has already, or that lie where packets are routed to somebody else.
+    fn check(
+        &mut self,
+        addresses: &[IpAddr],
+        outer: &BTreeSet<IpAddr>,
+        table: &Table,
+    ) -> Result<(), ApplyError> {
+        if addresses.is_empty() {
+            return Ok(());
+        }
+        let host = conflict::Host::read(&mut self.routes).map_err(ApplyError::Routes)?;
+        self.sources = host.sources(table.node_addresses());
+        let conflicts = host.conflicts(addresses, outer, self.metric);
+        if conflicts.is_empty() { Ok(()) } else { Err(ApplyError::Conflict(conflicts)) }
+    }
+
+    fn add(
+        &mut self,
+        added: &Removals,
+        backends: &[(BackendId, SocketAddr)],
+    ) -> Result<(), ApplyError> {
+        let replaced: Vec<(u32, SocketAddr)> = backends
+            .iter()
+            .filter_map(|(id, _)| self.backends.get(&id.slot).map(|(_, old)| (id.slot, *old)))
+            .collect();
+        let mut batch = self.nft.batch();
+        for version in Version::BOTH {
+            let old: Vec<Element> = replaced
+                .iter()
+                .filter(|(_, address)| Version::of(address.ip()) == version)
+                .map(|(slot, _)| rules::backend_key(*slot))
+                .collect();
+            batch.delete_elements(version, rules::BACKENDS, &old);
+            for (set, elements) in elements(version, &added.addresses, &added.ports, backends) {
+                batch.add_elements(version, set, &elements);
+            }
+        }
+        self.nft.commit(batch).map_err(|source| self.rules(source))?;
+        let locals = self.locals(&added.addresses);
+        self.routes.add(self.metric, &locals).map_err(ApplyError::Routes)
+    }
+
+    fn note(&mut self, table: &Table, diff: &Diff, change: &Change) {
+        for id in &diff.frontends_removed {
+            self.taken.remove(&id.slot);
+        }
+        for id in diff.frontends_added.iter().chain(&diff.frontends_changed) {
+            self.taken.remove(&id.slot);
+            if let Some(frontend) = table.frontend(*id).filter(|f| (self.takes)(f)) {
+                self.taken.insert(id.slot, taken(frontend));
+            }
+        }
+        for (address, more) in &change.addresses {
+            count(&mut self.addresses, *address, *more);
+        }
+        for (port, more) in &change.ports {
+            count(&mut self.ports, *port, *more);
+        }
+        for (id, address) in &change.backends {
+            self.backends.insert(id.slot, (*id, *address));
+        }
+    }
+
+    /// Takes out what the table in use has no more.
+    pub(crate) fn finish(&mut self, removals: &Removals) -> Result<(), ApplyError> {
+        let mut batch = self.nft.batch();
+        for version in Version::BOTH {
+            for (set, keys) in elements(version, &removals.addresses, &removals.ports, &[]) {
+                batch.delete_elements(version, set, &keys);
+            }
+        }
+        self.nft.commit(batch).map_err(|source| self.rules(source))?;
+        let locals = self.locals(&removals.addresses);
+        self.routes.delete(self.metric, &locals).map_err(ApplyError::Routes)
+    }
+
+    fn locals(&self, addresses: &[IpAddr]) -> Vec<Local> {
+        let source = |address: &IpAddr| {
+            self.sources.iter().copied().find(|source| source.is_ipv4() == address.is_ipv4())
+        };
+        addresses.iter().map(|at| Local { address: *at, source: source(at) }).collect()
+    }
+
+    /// Counts up with every change of any rule of the host's.
+    pub(crate) fn generation(&mut self) -> io::Result<u32> {
+        self.nft.generation()
+    }
+
+    /// Puts rules back that others removed. True if some were missing.
+    pub(crate) fn repair_rules(&mut self) -> Result<bool, ApplyError> {
+        for (at, version) in Version::BOTH.into_iter().enumerate() {
+            let found = self.find(version)?;
+            if found.is_none() || found != self.installed[at] {
+                self.install()?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Puts routes back that others removed. True if some were missing.
+    pub(crate) fn repair_routes(&mut self) -> Result<bool, ApplyError> {
+        let there = self.own_routes().map_err(ApplyError::Routes)?;
+        let gone: Vec<IpAddr> =
+            self.addresses.keys().filter(|at| there.binary_search(at).is_err()).copied().collect();
+        let locals = self.locals(&gone);
+        self.routes.add(self.metric, &locals).map_err(ApplyError::Routes)?;
+        Ok(!gone.is_empty())
+    }
+
+    /// Addresses of this instance's routes, in order.
+    fn own_routes(&mut self) -> io::Result<Vec<IpAddr>> {
+        let mut all = Vec::new();
+        for version in Version::BOTH {
+            for route in self.routes.routes(version)? {
+                if route.protocol == ROUTE_PROTOCOL && route.metric == self.metric {
+                    all.push(route.destination);
+                }
+            }
+        }
+        all.sort_unstable();
+        Ok(all)
+    }
+
+    /// Removes every rule and route of this instance.
+    pub(crate) fn clean(&mut self) -> Result<(), ApplyError> {
+        let mut batch = self.nft.batch();
+        for version in Version::BOTH {
+            if self.find(version)?.is_some() {
+                batch.delete_table(version);
+            }
+        }
+        self.nft.commit(batch).map_err(|source| self.rules(source))?;
+        self.clean_routes(|_| true)
+    }
+
+    /// Removes routes of an earlier run whose addresses are not wanted now.
+    pub(crate) fn clean_stale_routes(&mut self) -> Result<(), ApplyError> {
+        let wanted: Vec<IpAddr> = self.addresses.keys().copied().collect();
+        self.clean_routes(|at| wanted.binary_search(at).is_err())
+    }
+
+    fn clean_routes(&mut self, which: impl Fn(&IpAddr) -> bool) -> Result<(), ApplyError> {
+        let all = self.own_routes().map_err(ApplyError::Routes)?;
+        let locals: Vec<Local> = all
+            .into_iter()
+            .filter(|at| which(at))
+            .map(|address| Local { address, source: None })
+            .collect();
+        self.routes.delete(self.metric, &locals).map_err(ApplyError::Routes)
+    }
+
+    pub(crate) fn set_hairpin(&mut self, port: &str, on: bool) -> io::Result<()> {
+        let links = self.routes.links()?;
+        match links.iter().find(|link| link.name == port) {
+            Some(link) => self.routes.set_hairpin(link.index, on),
+            None => Ok(()), // its container is gone, and the port with it
+        }
+    }
+}
+
+type Elements = [(&'static str, Vec<Element>); 3];
+
+/// Elements of one version.
+fn elements(
+    version: Version,
+    addresses: &[IpAddr],
+    ports: &[(Protocol, u16)],
+    backends: &[(BackendId, SocketAddr)],
+) -> Elements {
+    let same = |address: &IpAddr| Version::of(*address) == version;
+    [
+        (
+            rules::ADDRESSES,
+            addresses.iter().filter(|at| same(at)).map(|at| rules::address(*at)).collect(),
+        ),
+        (rules::NODE_PORTS, ports.iter().map(|(of, port)| rules::node_port(*of, *port)).collect()),
+        (
+            rules::BACKENDS,
+            backends
+                .iter()
+                .filter(|(_, address)| same(&address.ip()))
+                .map(|(id, address)| rules::backend(id.slot, *address))
+                .collect(),
+        ),
+    ]
+}
+
+fn count<K: Ord>(all: &mut BTreeMap<K, u32>, key: K, more: i32) {
+    let now = all.get(&key).copied().unwrap_or(0).saturating_add_signed(more);
+    if now == 0 {
+        all.remove(&key);
+    } else {
+        all.insert(key, now);
+    }
+}
+
+fn taken(frontend: &Frontend) -> Taken {
+    let mut taken = Taken::default();
+    for served in &frontend.served {
+        match *served {
+            Served::At { address, .. } => taken.addresses.push(address.ip().to_canonical()),
+            Served::NodePort(port) => taken.ports.push((frontend.protocol, port)),
+        }
+    }
+    taken
+}
+
+/// What is different, counted per place.
+#[derive(Debug, Default)]
+struct Change {
+    addresses: BTreeMap<IpAddr, i32>,
+    ports: BTreeMap<(Protocol, u16), i32>,
+    backends: Vec<(BackendId, SocketAddr)>,
+    /// Addresses from outside: they may lie in a network of the host's.
+    outer: BTreeSet<IpAddr>,
+}
+
+impl Change {
+    fn forget(&mut self, taken: Option<&Taken>) {
+        for address in taken.iter().flat_map(|taken| &taken.addresses) {
+            *self.addresses.entry(*address).or_default() -= 1;
+        }
+        for port in taken.iter().flat_map(|taken| &taken.ports) {
+            *self.ports.entry(*port).or_default() -= 1;
+        }
+    }
+
+    fn take(&mut self, frontend: &Frontend) {
+        let taken = taken(frontend);
+        let outer = frontend.served.iter().filter_map(|served| match *served {
+            Served::At { address, via } if via.is_external() => Some(address.ip().to_canonical()),
+            _ => None,
+        });
+        self.outer.extend(outer);
+        for address in taken.addresses {
+            *self.addresses.entry(address).or_default() += 1;
+        }
+        for port in taken.ports {
+            *self.ports.entry(port).or_default() += 1;
+        }
+        let backends = frontend.backends.iter();
+        self.backends.extend(backends.map(|backend| (backend.id, backend.address)));
+    }
+
+    /// Places that nobody had, and that nobody has any more.
+    fn places(
+        &self,
+        addresses: &BTreeMap<IpAddr, u32>,
+        ports: &BTreeMap<(Protocol, u16), u32>,
+    ) -> (Removals, Removals) {
+        let (mut added, mut removed) = (Removals::default(), Removals::default());
+        for (address, more) in &self.addresses {
+            let before = addresses.get(address).copied().unwrap_or(0);
+            match (before, before.saturating_add_signed(*more)) {
+                (0, 1..) => added.addresses.push(*address),
+                (1.., 0) => removed.addresses.push(*address),
+                _ => (),
+            }
+        }
+        for (port, more) in &self.ports {
+            let before = ports.get(port).copied().unwrap_or(0);
+            match (before, before.saturating_add_signed(*more)) {
+                (0, 1..) => added.ports.push(*port),
+                (1.., 0) => removed.ports.push(*port),
+                _ => (),
+            }
+        }
+        (added, removed)
+    }
+}

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The one rule among those of others: forwarding of our flows is accepted where a firewall drops what it does not know.
+//!
+//! Docker drops between its networks, and forwards nothing from outside; its chain `DOCKER-USER` is the place for exceptions. Hosts
+//! with a policy of DROP and no Docker get the rule at the head of FORWARD. It is written with iptables, since the chain is
+//! iptables'; `nft` has no say in it. The comment is the instance's name.
+
+use crate::rules::FLOW_OURS;
+use std::process::{Command, Stdio};
+
+/// Commands that may have written the host's firewall, one per version of IP and kind of tables; for legacy tables with the list of
+/// those that are in use: to ask for one that is not would make it.
+const COMMANDS: [(&str, Option<&str>); 4] = [
+    ("iptables-nft", None),
+    ("ip6tables-nft", None),
+    ("iptables-legacy", Some("ip_tables_names")),
+    ("ip6tables-legacy", Some("ip6_tables_names")),
+];
+
+/// The rules of each firewall that is there.
+fn firewalls() -> impl Iterator<Item = (&'static str, String)> {
+    COMMANDS.into_iter().filter_map(|(command, names)| {
+        if let Some(names) = names {
+            let names = std::fs::read_to_string(format!("/proc/thread-self/net/{names}")).ok()?;
+            names.lines().find(|name| *name == "filter")?;
+        }
+        Some((command, output(command, &["-w", "2", "-S"])?))
+    })
+}
+
+/// An exception for our flows.
+#[derive(Debug)]
+pub(crate) struct Exception {
+    comment: String,
+}
+
+/// What all instances' names begin with.
+const PREFIX: &str = "berth-fast-";
+
+impl Exception {
+    pub(crate) fn new(comment: &str) -> Self {
+        Self { comment: comment.to_owned() }
+    }
+
+    /// Makes it so that our flows are forwarded. True if the rule was missing somewhere.
+    pub(crate) fn ensure(&self) -> bool {
+        let mut missing = false;
+        for (command, rules) in firewalls() {
+            let Some(chain) = chain(&rules) else { continue };
+            if self.is_first(&rules, chain) {
+                continue;
+            }
+            // It may be there behind a rule that drops.
+            if rules.lines().any(|line| self.is_own(line, chain)) {
+                drop(output(command, &self.rule("-D", chain)));
+            }
+            missing |= output(command, &self.rule("-I", chain)).is_some();
+        }
+        missing
+    }
+
+    /// Removes it, wherever it is.
+    pub(crate) fn remove(&self) {
+        for (command, rules) in firewalls() {
+            for chain in ["DOCKER-USER", "FORWARD"] {
+                for _ in rules.lines().filter(|line| self.is_own(line, chain)) {
+                    drop(output(command, &self.rule("-D", chain)));
+                }
+            }
+        }
+    }
+
+    /// Whether nothing stands before it in its chain but those of other instances.
+    fn is_first(&self, rules: &str, chain: &str) -> bool {
+        let start = format!("-A {chain} ");
+        let all = rules.lines().filter(|line| line.starts_with(&start));
+        let own = |line: &&str| self.is_own(line, chain);
+        all.take_while(|line| line.contains(PREFIX)).any(|line| own(&line))
+    }
+
+    fn is_own(&self, line: &str, chain: &str) -> bool {
+        line.starts_with(&format!("-A {chain} "))
+            && line.split_whitespace().any(|word| word.trim_matches('"') == self.comment)
+    }
+
+    fn rule<'a>(&'a self, verb: &'a str, chain: &'a str) -> Vec<&'a str> {
+        // FLOW_OURS of `rules`, as iptables writes it.
+        const MARK: &str = "0x1000000/0x1000000";
+        const _: () = assert!(FLOW_OURS == 0x0100_0000);
+        vec![
+            "-w",
+            "2",
+            verb,
+            chain,
+            "-m",
+            "connmark",
+            "--mark",
+            MARK,
+            "-m",
+            "comment",
+            "--comment",
+            &self.comment,
+            "-j",
+            "ACCEPT",
+        ]
+    }
+}
+
+/// Where the rule goes, if one is needed. Some versions of Docker put the chain that keeps networks apart before `DOCKER-USER` when
+/// they are restarted: then at the head of FORWARD.
+fn chain(rules: &str) -> Option<&'static str> {
+    let has = |line: &str| rules.lines().any(|other| other.trim() == line);
+    let mut forward = rules.lines().filter(|line| line.starts_with("-A FORWARD "));
+    let first = forward.find(|line| !line.contains(PREFIX)).map(str::trim);
+    if first == Some("-A FORWARD -j DOCKER-USER") {
+        return Some("DOCKER-USER");
+    }
+    (has("-N DOCKER-USER") || has("-P FORWARD DROP")).then_some("FORWARD")
+}
+
+/// What a command prints, if it is there and succeeds.
+fn output(command: &str, arguments: &[&str]) -> Option<String> {
+    let run = Command::new(command).args(arguments).stdin(Stdio::null()).output().ok()?;
+    run.status.success().then(|| String::from_utf8_lossy(&run.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rule_goes_where_docker_leaves_room_for_it() {
+        let docker =
+            "-P FORWARD DROP\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n-A FORWARD -j X\n";
+        assert_eq!(chain(docker), Some("DOCKER-USER"));
+        let restarted = "-N DOCKER-USER\n-A FORWARD -j X\n-A FORWARD -j DOCKER-USER\n";
+        assert_eq!(chain(restarted), Some("FORWARD"));
+        assert_eq!(chain("-P FORWARD DROP\n"), Some("FORWARD"));
+        assert_eq!(chain("-P FORWARD ACCEPT\n"), None);
+        let exception = Exception::new("berth-fast-a");
+        let line =
+            "-A DOCKER-USER -m connmark --mark 0x1 -m comment --comment berth-fast-a -j ACCEPT";
+        assert!(exception.is_own(line, "DOCKER-USER"));
+        assert!(!exception.is_own(line, "FORWARD"));
+        assert!(!Exception::new("berth-fast-ab").is_own(line, "DOCKER-USER"));
+        let behind = format!("-A DOCKER-USER -j DROP\n{line}");
+        assert!(exception.is_first(line, "DOCKER-USER"));
+        assert!(!exception.is_first(&behind, "DOCKER-USER"));
+        let after_another = format!("{}\n{line}", line.replace("fast-a", "fast-b"));
+        assert!(exception.is_first(&after_another, "DOCKER-USER"));
+        let quoted = line.replace("berth-fast-a", "\"berth-fast-a\"");
+        assert!(exception.is_own(&quoted, "DOCKER-USER"));
+    }
+}

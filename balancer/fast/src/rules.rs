@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The rules: what the kernel does with a service's packets. One table of nf_tables for each version of IP, with the instance's
+//! name in its own; nobody else's table is touched.
+//!
+//! | chain | hook, priority | does |
+//! |---|---|---|
+//! | `untracked` | output, -310 | probes of this process are not tracked |
+//! | `enter` | nat prerouting, -105 | to a service's address or a node port: `service` |
+//! | `local` | nat output, -105 | the same for clients on this host |
+//! | `service` | | a mark of ours: `answered`; else to userspace |
+//! | `answered` | | by the mark: destination, RST or port unreachable, or on to other rules |
+//! | `leave` | nat postrouting, 95 | masquerade where the mark asked for it; else the source stays, whatever others would do |
+//! | `forward`, `reply`, `send` | filter -10: forward, input, output | RST for flows that are ended; nothing for the host behind a service's address |
+//!
+//! Chains of kind nat see the first packet of a flow only, and that until it is confirmed: so a packet is queued if it is NEW and not
+//! CONFIRMED, without a rule that looks at all others. They come 5 before those of Docker (-100, 100).
+//!
+//! Marks of packets, from userspace to the second pass through the chain, where they are taken off again:
+//!
+//! ```text
+//! | 31..24: 0xbe | 23..22: 0 forward, 1 forward and masquerade, 2 refuse, 3 not ours | 19..0: the backend's slot |
+//! ```
+//!
+//! Marks of flows (conntrack), three bits of 32: [`FLOW_OURS`], [`FLOW_MASQUERADE`], [`FLOW_ENDED`].
+
+use crate::address::{Version, octets};
+use crate::nft::expression::{Expression as E, write};
+use crate::nft::{Batch, Element, Hook, Set};
+use berth_balancer_core::model::Protocol;
+use std::net::{IpAddr, SocketAddr};
+
+/// Marks flows that this balancer directed: other firewalls can accept them by it.
+pub const FLOW_OURS: u32 = 0x0100_0000;
+/// Marks flows whose source is the node's.
+pub const FLOW_MASQUERADE: u32 = 0x0200_0000;
+/// Marks flows that end with RST.
+pub const FLOW_ENDED: u32 = 0x0400_0000;
+
+const TAG: u32 = 0xbe00_0000;
+const TAG_MASK: u32 = 0xff00_0000;
+const KIND_MASK: u32 = 0x00c0_0000;
+const SLOT_MASK: u32 = 0x000f_ffff;
+
+/// The mark of packets that conntrack must not see.
+pub(crate) const PROBE: u32 = 0xbeff_fff0;
+
+/// A verdict's mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Forward { slot: u32, masquerade: bool },
+    Refuse,
+    NotOurs,
+}
+
+impl Mark {
+    pub(crate) const fn bits(self) -> u32 {
+        match self {
+            Self::Forward { slot, masquerade: false } => TAG | (slot & SLOT_MASK),
+            Self::Forward { slot, masquerade: true } => TAG | 1 << 22 | (slot & SLOT_MASK),
+            Self::Refuse => TAG | 2 << 22,
+            Self::NotOurs => TAG | 3 << 22,
+        }
+    }
+}
+
+const IPV4: u32 = 7;
+const IPV6: u32 = 8;
+const PROTOCOL: u32 = 12;
+const PORT: u32 = 13;
+const MARK: u32 = 19;
+
+const META_MARK: u32 = 3;
+const META_PROTOCOL: u32 = 16;
+const FLOW_MARK: u32 = 3;
+
+pub(crate) const ADDRESSES: &str = "addresses";
+pub(crate) const NODE_PORTS: &str = "node-ports";
+pub(crate) const BACKENDS: &str = "backends";
+
+const TCP: &[u8] = &[6];
+const UDP: &[u8] = &[17];
+
+/// How packets get to userspace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ToUser {
+    pub(crate) number: u16,
+    /// The kernel has a queue expression.
+    pub(crate) native: bool,
+}
+
+fn sets(version: Version) -> [Set; 3] {
+    let address = if version == Version::V4 { IPV4 } else { IPV6 };
+    [
+        Set {
+            name: ADDRESSES,
+            key_type: address,
+            key_length: version.bytes(),
+            value_type: 0,
+            value_length: 0,
+        },
+        Set {
+            name: NODE_PORTS,
+            key_type: PROTOCOL << 6 | PORT,
+            key_length: 8,
+            value_type: 0,
+            value_length: 0,
+        },
+        Set {
+            name: BACKENDS,
+            key_type: MARK,
+            key_length: 4,
+            value_type: address << 6 | PORT,
+            value_length: version.bytes() + 4,
+        },
+    ]
+}
+
+/// An element of the set of services' addresses.
+pub(crate) fn address(address: IpAddr) -> Element {
+    (octets(address), Vec::new())
+}
+
+/// An element of the set of node ports.
+pub(crate) fn node_port(protocol: Protocol, port: u16) -> Element {
+    let [high, low] = port.to_be_bytes();
+    let protocol = if protocol == Protocol::Tcp { TCP } else { UDP };
+    (vec![protocol[0], 0, 0, 0, high, low, 0, 0], Vec::new())
+}
+
+/// An element of the map of backends.
+pub(crate) fn backend(slot: u32, address: SocketAddr) -> Element {
+    let mut value = octets(address.ip());
+    value.extend(address.port().to_be_bytes());
+    value.extend([0, 0]);
+    (slot.to_ne_bytes().to_vec(), value)
+}
+
+/// The key of an element of the map of backends.
+pub(crate) fn backend_key(slot: u32) -> Element {
+    (slot.to_ne_bytes().to_vec(), Vec::new())
+}
+
+/// Chains, empty sets and rules of one version.
+pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser) {
+    const PREROUTING: u32 = 0;
+    const INPUT: u32 = 1;
+    const FORWARD: u32 = 2;
+    const OUTPUT: u32 = 3;
+    const POSTROUTING: u32 = 4;
+    let hook = |kind, number, priority| Some(Hook { kind, number, priority });
+    for set in &sets(version) {
+        batch.add_set(version, set);
+    }
+    for (name, hook) in [
+        ("service", None),
+        ("answered", None),
+        ("untracked", hook("filter", OUTPUT, -310)),
+        ("enter", hook("nat", PREROUTING, -105)),
+        ("local", hook("nat", OUTPUT, -105)),
+        ("leave", hook("nat", POSTROUTING, 95)),
+        ("forward", hook("filter", FORWARD, -10)),
+        ("reply", hook("filter", INPUT, -10)),
+        ("send", hook("filter", OUTPUT, -10)),
+    ] {
+        batch.add_chain(version, name, hook);
+    }
+    let mut rule = |chain: &str, all: &[E<'_>]| {
+        batch.add_rule(version, chain, |writer| write(writer, all));
+    };
+    let probe = PROBE.to_ne_bytes();
+    let is_probe = E::Equal { register: 0, value: &probe };
+    rule("untracked", &[E::Meta { key: META_MARK, to: 0 }, is_probe, E::NoTrack]);
+    enter(version, &mut rule);
+    service(to_user, &mut rule);
+    answered(version, &mut rule);
+    leave(version, &mut rule);
+    ended(version, &mut rule);
+}
+
+type Rule<'a> = dyn FnMut(&str, &[E<'_>]) + 'a;
+
+fn destination(version: Version) -> E<'static> {
+    E::Load { base: 1, offset: version.destination_offset(), length: version.bytes(), to: 0 }
+}
+
+fn enter(version: Version, rule: &mut Rule<'_>) {
+    for chain in ["enter", "local"] {
+        let known = E::Lookup { set: ADDRESSES, register: 0, to: None };
+        rule(chain, &[destination(version), known, E::Jump { chain: "service" }]);
+        rule(
+            chain,
+            &[
+                E::Meta { key: META_PROTOCOL, to: 0 },
+                E::Load { base: 2, offset: 2, length: 2, to: 1 },
+                E::Lookup { set: NODE_PORTS, register: 0, to: None },
+                E::DestinationKind { to: 4 },
+                E::Equal { register: 4, value: &2_u32.to_ne_bytes() },
+                E::Jump { chain: "service" },
+            ],
+        );
+    }
+}
+
+fn service(to_user: ToUser, rule: &mut Rule<'_>) {
+    let (tag, not_ours) = (TAG.to_ne_bytes(), Mark::NotOurs.bits().to_ne_bytes());
+    let mark = E::Meta { key: META_MARK, to: 0 };
+    let zero = E::Immediate { to: 0, value: 0 };
+    let is_not_ours = E::Equal { register: 0, value: &not_ours };
+    rule("service", &[mark.clone(), is_not_ours, zero, E::SetMark { from: 0 }, E::Accept]);
+    rule(
+        "service",
+        &[
+            mark,
+            E::Bits { register: 0, mask: TAG_MASK, xor: 0 },
+            E::Equal { register: 0, value: &tag },
+            E::Jump { chain: "answered" },
+        ],
+    );
+    let number = to_user.number;
+    let queue = if to_user.native { E::Queue { number } } else { E::QueueTarget { number } };
+    for protocol in [TCP, UDP] {
+        let same = E::Equal { register: 0, value: protocol };
+        rule("service", &[E::Meta { key: META_PROTOCOL, to: 0 }, same, queue.clone()]);
+    }
+}
+
+/// What a mark says is done. Nothing falls through to the host.
+fn answered(version: Version, rule: &mut Rule<'_>) {
+    let refuse = (2_u32 << 22).to_ne_bytes();
+    let kind = |value| {
+        [
+            E::Meta { key: META_MARK, to: 0 },
+            E::Bits { register: 0, mask: KIND_MASK, xor: 0 },
+            E::Equal { register: 0, value },
+        ]
+    };
+    let protocol = |value| [E::Meta { key: META_PROTOCOL, to: 1 }, E::Equal { register: 1, value }];
+    let reset = [&kind(&refuse)[..], &protocol(TCP), &[E::Reset]].concat();
+    rule("answered", &reset);
+    let unreachable = [&kind(&refuse)[..], &[E::Unreachable { version }]].concat();
+    rule("answered", &unreachable);
+    let kinds = [(0_u32.to_ne_bytes(), 0), ((1_u32 << 22).to_ne_bytes(), FLOW_MASQUERADE)];
+    for (value, masquerade) in &kinds {
+        let flow = FLOW_OURS | masquerade;
+        let forward = [
+            E::Meta { key: META_MARK, to: 1 },
+            E::Bits { register: 1, mask: SLOT_MASK, xor: 0 },
+            E::Lookup { set: BACKENDS, register: 1, to: Some(4) },
+            E::Flow { key: FLOW_MARK, to: 0 },
+            E::Bits { register: 0, mask: !(flow | FLOW_ENDED), xor: flow },
+            E::SetFlowMark { from: 0 },
+            E::Immediate { to: 0, value: 0 },
+            E::SetMark { from: 0 },
+            E::Destination { version, address: 4, port: 4 + version.bytes() / 4 },
+        ];
+        rule("answered", &[&kind(value)[..], &forward].concat());
+    }
+    // The backend is gone in between: TCP's SYN comes again, and a datagram may be lost.
+    rule("answered", &[E::Drop]);
+}
+
+fn leave(version: Version, rule: &mut Rule<'_>) {
+    let has = |bits: u32| {
+        [E::Flow { key: FLOW_MARK, to: 0 }, E::Bits { register: 0, mask: bits, xor: 0 }]
+    };
+    let ours = FLOW_OURS.to_ne_bytes();
+    let both = (FLOW_OURS | FLOW_MASQUERADE).to_ne_bytes();
+    let is = |value| [E::Equal { register: 0, value }];
+    let mask = FLOW_OURS | FLOW_MASQUERADE;
+    rule("leave", &[&has(mask)[..], &is(&both), &[E::Masquerade]].concat());
+    let source =
+        E::Load { base: 1, offset: version.source_offset(), length: version.bytes(), to: 4 };
+    let keep = [source, E::Source { version, address: 4 }];
+    rule("leave", &[&has(mask)[..], &is(&ours), &keep].concat());
+}
+
+fn ended(version: Version, rule: &mut Rule<'_>) {
+    let ended = FLOW_ENDED.to_ne_bytes();
+    let protocol = |value| [E::Meta { key: META_PROTOCOL, to: 1 }, E::Equal { register: 1, value }];
+    // The RST that a rule sends passes the rules itself.
+    let is_no_reset = [
+        E::Load { base: 2, offset: 13, length: 1, to: 2 },
+        E::Bits { register: 2, mask: u32::from_ne_bytes([4, 0, 0, 0]), xor: 0 },
+        E::Equal { register: 2, value: &[0; 4] },
+    ];
+    for chain in ["forward", "reply", "send"] {
+        let is_ended = [
+            E::Flow { key: FLOW_MARK, to: 0 },
+            E::Bits { register: 0, mask: FLOW_ENDED, xor: 0 },
+            E::Equal { register: 0, value: &ended },
+        ];
+        rule(chain, &[&is_ended[..], &protocol(TCP), &is_no_reset, &[E::Reset]].concat());
+    }
+    // Nothing of the host answers on a service's address, whatever listens on all of its addresses.
+    let known = [destination(version), E::Lookup { set: ADDRESSES, register: 0, to: None }];
+    rule("reply", &[&known[..], &protocol(TCP), &[E::Reset]].concat());
+    rule("reply", &[&known[..], &protocol(UDP), &[E::Unreachable { version }]].concat());
+}
