@@ -40,17 +40,24 @@ fn free() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn ask(stream: &mut TcpStream) -> String {
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(b"!").unwrap();
+fn try_ask(stream: &mut TcpStream) -> std::io::Result<String> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"!")?;
     let mut answer = [0; 64];
-    let count = stream.read(&mut answer).unwrap();
-    String::from_utf8_lossy(&answer[..count]).into_owned()
+    let count = stream.read(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer[..count]).into_owned())
 }
 
-/// What a new connection is answered; empty if there is none.
+/// What a connection that must live is answered.
+fn ask(stream: &mut TcpStream) -> String {
+    try_ask(stream).unwrap()
+}
+
+/// What a new connection is answered; empty if there is none, or if the data plane is killed under it.
 fn answer(port: u16) -> String {
-    TcpStream::connect(("127.0.0.1", port)).map(|mut stream| ask(&mut stream)).unwrap_or_default()
+    TcpStream::connect(("127.0.0.1", port))
+        .and_then(|mut stream| try_ask(&mut stream))
+        .unwrap_or_default()
 }
 
 fn until(what: &str, mut so: impl FnMut() -> bool) {
