@@ -46,7 +46,7 @@ async fn main() {
     let took = begun.elapsed();
     println!(
         "10,000 services of 10 endpoints: {took:.2?} as the client sees it, {:.2} s in the service, {} unserved",
-        answer.took_ns as f64 / 1e9,
+        std::time::Duration::from_nanos(answer.took_ns).as_secs_f64(),
         answer.unserved.len()
     );
     let (mut seen, mut effect) = (Vec::new(), Vec::new());

@@ -68,7 +68,7 @@ impl Narrow {
         self.catch_up(inputs.nodes, inputs.log);
         let Some(request) = self.reference.request(amounts) else { return false };
         self.words.resize(self.columns.len(), [0; BLOCK]);
-        let found = all_words(inputs.vector, &self.columns, &request, &mut self.words);
+        let found = all_words(inputs.vector, &self.columns, request, &mut self.words);
         self.highest = found.best >> MARKS;
         if found.maybe {
             self.judge(inputs);

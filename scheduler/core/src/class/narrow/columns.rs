@@ -184,7 +184,6 @@ pub(super) struct Found {
 
 /// The upper 16 bits of a product.
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half of 32 bits")]
 fn share(inverse: u16, amount: u16) -> u16 {
     ((u32::from(inverse) * u32::from(amount)) >> 16) as u16
 }
@@ -196,8 +195,8 @@ fn share(inverse: u16, amount: u16) -> u16 {
 /// `d = free - share` the true level, rounded down, lies in `d - 4 ..= d + 1`, and with `s = used + share` the true usage in
 /// `s ..= s + 5`, a difference of two of them 5 to either side, and 1 more since upstream rounds the balance as a double.
 #[inline(always)]
-fn words_of(c: &Columns, r: &Request, words: &mut [u16; BLOCK], sums: &mut Sums) {
-    for i in 0..BLOCK {
+fn words_of(c: &Columns, r: Request, words: &mut [u16; BLOCK], sums: &mut Sums) {
+    for (i, word) in words.iter_mut().enumerate() {
         let cpu = c.cpu_free[i].saturating_sub(share(c.cpu_inverse[i], r.cpu)) + 1;
         let memory = c.memory_free[i].saturating_sub(share(c.memory_inverse[i], r.memory)) + 1;
         let levels = (cpu / POINT + memory / POINT) >> 1;
@@ -213,12 +212,11 @@ fn words_of(c: &Columns, r: &Request, words: &mut [u16; BLOCK], sums: &mut Sums)
 
         let near = (cpu % POINT).min(memory % POINT) < 6 || balance % POINT < 12;
         let maybe = used > ALL_USED - 5;
-        let word = (levels + balanced + 1) << MARKS | u16::from(near) | u16::from(maybe) << 1;
-        let word = if used > ALL_USED + 1 { 0 } else { word };
-        words[i] = word;
-        sums.best[i] = sums.best[i].max(word);
-        sums.fitting[i] += u16::from(word != 0);
-        sums.marks[i] |= word;
+        let marked = (levels + balanced + 1) << MARKS | u16::from(near) | u16::from(maybe) << 1;
+        *word = if used > ALL_USED + 1 { 0 } else { marked };
+        sums.best[i] = sums.best[i].max(*word);
+        sums.fitting[i] += u16::from(*word != 0);
+        sums.marks[i] |= *word;
     }
 }
 
@@ -230,7 +228,7 @@ struct Sums {
 }
 
 #[inline(always)]
-fn words(columns: &[Columns], request: &Request, words: &mut [[u16; BLOCK]]) -> Found {
+fn words(columns: &[Columns], request: Request, words: &mut [[u16; BLOCK]]) -> Found {
     let mut sums = Sums { best: [0; BLOCK], fitting: [0; BLOCK], marks: [0; BLOCK] };
     for (columns, words) in columns.iter().zip(words) {
         words_of(columns, request, words, &mut sums);
@@ -243,14 +241,14 @@ fn words(columns: &[Columns], request: &Request, words: &mut [[u16; BLOCK]]) -> 
 }
 
 dispatch! {
-    fn words_fast(columns: &[Columns], request: &Request, all: &mut [[u16; BLOCK]]) -> Found = words;
+    fn words_fast(columns: &[Columns], request: Request, all: &mut [[u16; BLOCK]]) -> Found = words;
 }
 
 /// The words of all nodes.
 pub(super) fn all_words(
     vector: Vector,
     columns: &[Columns],
-    request: &Request,
+    request: Request,
     words: &mut [[u16; BLOCK]],
 ) -> Found {
     words_fast(vector, columns, request, words)

@@ -107,7 +107,7 @@ fn bounds_hold_and_are_exact_where_nothing_is_marked() {
             let Some(amounts) = shape.plain_amounts() else { continue };
             let Some(request) = reference.request(amounts) else { continue };
             let mut words = vec![[0; BLOCK]; columns.len()];
-            let found = all_words(Vector::BASELINE, &columns, &request, &mut words);
+            let found = all_words(Vector::BASELINE, &columns, request, &mut words);
             assert_eq!(found.best, *words.as_flattened().iter().max().expect("some"));
             for (slot, _) in nodes.iter() {
                 let (block, i) = split(slot);
