@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Active health checks: which endpoints are checked ([`Targets`]), who does it (`checker`), how (`probe`), and what was found
-//! ([`Found`], [`Verdicts`]).
+//! Active health checks: which endpoints are checked (`Targets`), who does it (`checker`), how (`probe`), and what was found
+//! (`Found`, `Verdicts`).
 
 mod checker;
 mod probe;

@@ -42,11 +42,9 @@ pub(super) struct Narrow {
     /// By place, of the present look: bound of the score plus one, and marks; 0 for nodes that are out.
     words: Vec<[u16; BLOCK]>,
     highest: u16,
-    /// Places to be computed exactly, as slots, and what came out.
-    unsure: Vec<Slot>,
+    /// Nodes that may be the best, and their exact lanes.
+    candidates: Vec<Slot>,
     exact: Vec<u32>,
-    /// Upper bounds of all totals.
-    totals: Vec<u32>,
 }
 
 /// What a class requests, if requests alone decide about single nodes, by the default profile's rules.
@@ -171,30 +169,51 @@ impl Narrow {
 
     /// The best total of all nodes, where the highest bounds belong to groups of low scores.
     fn best_of_all(&mut self, search: &Search<'_>) -> u64 {
-        let inputs = search.inputs;
-        let mut most = 0;
-        self.totals.clear();
-        for (slot, word) in self.slots.iter().zip(self.words.as_flattened()) {
-            let (bound, score) = (u32::from(word >> MARKS), search.score(*slot));
-            let total = if bound == 0 || score == 0 { 0 } else { bound + score };
-            self.totals.push(total);
-            most = most.max(total);
-        }
-        let mut best = 0;
-        while most > 0 && u64::from(most) >= best >> TIE_BITS {
-            self.unsure.clear();
-            let there = self.slots.iter().zip(&self.totals).filter(|(_, total)| **total == most);
-            self.unsure.extend(there.map(|(slot, _)| *slot));
-            self.exact.clear();
-            self.exact.resize(self.unsure.len(), 0);
-            let (unsure, exact) = (&self.unsure, &mut self.exact);
-            local::gather(inputs.vector, inputs.nodes, inputs.rules, inputs.shape, unsure, exact);
-            for (slot, lane) in unsure.iter().zip(exact) {
-                best = best.max(total(*lane, search.score(*slot)));
+        let (mut best, mut below) = (0, u32::MAX);
+        loop {
+            let most = self.find_most(below, search);
+            if most == 0 {
+                return best;
             }
-            most -= 1;
+            best = best.max(self.best_candidate(search));
+            if best >> TIE_BITS >= u64::from(most) {
+                return best;
+            }
+            // Some bounds were too high: nodes with lower ones may be as good.
+            below = most;
         }
-        best
+    }
+
+    /// The highest bound of a total that is below `below`, and its nodes in `candidates`.
+    fn find_most(&mut self, below: u32, search: &Search<'_>) -> u32 {
+        let words = self.words.as_flattened();
+        let mut most = 0;
+        self.candidates.clear();
+        for (slot, (place, _)) in (0..).zip(&self.places) {
+            let score = search.score(slot);
+            let word = words.get(*place as usize).copied().unwrap_or(0);
+            let total = u32::from(word >> MARKS) + score;
+            if score == 0 || word == 0 || total < most || total >= below {
+                continue;
+            }
+            if total > most {
+                most = total;
+                self.candidates.clear();
+            }
+            self.candidates.push(slot);
+        }
+        most
+    }
+
+    /// The best total of the candidates, computed exactly.
+    fn best_candidate(&mut self, search: &Search<'_>) -> u64 {
+        let inputs = search.inputs;
+        self.exact.clear();
+        self.exact.resize(self.candidates.len(), 0);
+        let (slots, exact) = (&self.candidates, &mut self.exact);
+        local::gather(inputs.vector, inputs.nodes, inputs.rules, inputs.shape, slots, exact);
+        let totals = slots.iter().zip(exact);
+        totals.map(|(slot, lane)| total(*lane, search.score(*slot))).max().unwrap_or(0)
     }
 
     /// Brings the columns up to the log's head.
