@@ -42,7 +42,8 @@ pub fn run(options: Options) -> Result<(), RunError> {
     while !process.is_stopped() && Instant::now() < bound {
         thread::sleep(Duration::from_millis(100));
         process.tick();
-        if process.connections() == 0 {
+        // Those before it hear of changes through it.
+        if process.connections() == 0 && !process.is_handing() && process.is_last() {
             break;
         }
     }

@@ -33,7 +33,10 @@ fn family(address: &SocketAddr) -> AddressFamily {
 /// One of a group of sockets at `address`, among which the kernel spreads connections or flows.
 fn shared(address: &SocketAddr, kind: SocketType) -> Result<OwnedFd, Errno> {
     let socket = net::socket_with(family(address), kind, FLAGS, None)?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
+    // Datagrams need no address in reuse, and with it any other user could take the port, too.
+    if kind == SocketType::STREAM {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+    }
     sockopt::set_socket_reuseport(&socket, true)?;
     if address.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
@@ -46,6 +49,9 @@ fn shared(address: &SocketAddr, kind: SocketType) -> Result<OwnedFd, Errno> {
 pub(crate) fn listen(address: &SocketAddr) -> Result<OwnedFd, Errno> {
     let socket = shared(address, SocketType::STREAM)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
+    // Clients that vanished without a word are noticed, so that they do not fill the place of others for ever.
+    sockopt::set_socket_keepalive(&socket, true)?;
+    sockopt::set_tcp_keepidle(&socket, Duration::from_secs(300))?;
     net::listen(&socket, BACKLOG)?;
     Ok(socket)
 }

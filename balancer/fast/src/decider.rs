@@ -19,8 +19,8 @@ use std::sync::Arc;
 const PACKETS: usize = 128;
 /// Bytes of one queued packet with its attributes: its first 128 and some 100.
 const PACKET_BYTES: usize = 512;
-/// Events of one round, so that a flood of them does not keep packets waiting.
-const EVENTS: usize = 1_024;
+/// Events of one round: all that the socket holds, for a packet must not pass the end of the flow that had its port before.
+const EVENTS: usize = 65_536;
 /// Time between two ticks, in nanoseconds.
 const TICK: u64 = 50_000_000;
 /// Time between two looks at routes and interfaces.

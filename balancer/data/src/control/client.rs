@@ -54,6 +54,9 @@ impl ClientError {
     }
 }
 
+/// How long the process may take to take or give a message.
+const PATIENCE: Duration = Duration::from_mins(1);
+
 /// A connection to a data plane.
 #[derive(Debug)]
 pub struct Client {
@@ -69,7 +72,8 @@ impl Client {
     /// Nobody listens there, or it is not a data plane of this version.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
         let mut stream = UnixStream::connect(path).map_err(ClientError::Socket)?;
-        stream.set_read_timeout(Some(Duration::from_mins(1))).map_err(ClientError::Socket)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(ClientError::Socket)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(ClientError::Socket)?;
         let hello = Hello { magic: MAGIC, version: VERSION };
         write_frame(&mut stream, &encode(&hello)).map_err(ClientError::Socket)?;
         let reply = read_frame(&mut stream).map_err(ClientError::Socket)?;
@@ -80,6 +84,15 @@ impl Client {
         let reply = read_frame(&mut stream).map_err(ClientError::Socket)?;
         let greeting = decode(&reply).map_err(ClientError::Malformed)?;
         Ok(Self { stream, greeting })
+    }
+
+    /// From now on the process may take so long to take or give a message.
+    ///
+    /// # Errors
+    /// The socket's.
+    pub(crate) fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))?;
+        self.stream.set_write_timeout(Some(patience))
     }
 
     /// Who answers.

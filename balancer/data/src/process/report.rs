@@ -140,6 +140,13 @@ impl Process {
     }
 }
 
+impl Process {
+    /// Whether no process that this one replaced is left.
+    pub(super) fn is_last(&self) -> bool {
+        predecessors(&mut self.state()).is_empty()
+    }
+}
+
 /// Asks processes that were replaced how they fare. One that does not answer has ended.
 fn predecessors(state: &mut State) -> Vec<Predecessor> {
     let mut told = Vec::new();

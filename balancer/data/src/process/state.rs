@@ -29,8 +29,19 @@ pub(crate) struct Process {
     pub(super) started_ns: u64,
     stopped: AtomicBool,
     retired: AtomicBool,
+    /// Flows are being given to a successor.
+    handing: AtomicBool,
     /// Readable when one of the two became true.
     wake: OwnedFd,
+}
+
+/// A successor is being given something, as long as this is there.
+pub(super) struct Handing<'a>(&'a AtomicBool);
+
+impl Drop for Handing<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
 }
 
 /// A worker, seen from outside.
@@ -97,6 +108,7 @@ impl Process {
             started_ns: sys::now(),
             stopped: AtomicBool::new(false),
             retired: AtomicBool::new(false),
+            handing: AtomicBool::new(false),
             wake: eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
                 .map_err(|error| RunError::Start { what: "a descriptor", source: error.into() })?,
         }))
@@ -129,6 +141,17 @@ impl Process {
     }
 
     /// Says that a successor serves.
+    pub(super) fn hands(&self) -> Handing<'_> {
+        self.handing.store(true, Ordering::Release);
+        Handing(&self.handing)
+    }
+
+    /// Whether a successor is still being given something.
+    pub(super) fn is_handing(&self) -> bool {
+        self.handing.load(Ordering::Acquire)
+    }
+
+    /// A successor serves.
     pub(super) fn set_retired(&self) {
         self.retired.store(true, Ordering::Release);
         self.rouse();

@@ -28,6 +28,10 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
+use std::time::Duration;
+
+/// How long a process that was replaced may take to answer.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The process that serves at the path, if there is one and it is to be taken over.
 pub(super) fn find(options: &Options) -> Result<Option<Client>, RunError> {
@@ -36,10 +40,15 @@ pub(super) fn find(options: &Options) -> Result<Option<Client>, RunError> {
         Ok(client) => {
             Err(RunError::Serves { path: options.control.clone(), pid: client.greeting().pid })
         }
-        // Nobody listens there.
-        Err(ClientError::Socket(_)) => Ok(None),
+        Err(ClientError::Socket(error)) if is_nobody(&error) => Ok(None),
         Err(other) => Err(RunError::TakeOver(other)),
     }
+}
+
+/// Whether connecting failed because nobody listens there. Whatever else fails, somebody may: one that is slow, or short of
+/// descriptors, still serves, and a second one beside it would share its listeners.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// Takes over, and gives the listener of the control path.
@@ -50,11 +59,20 @@ pub(super) fn take_over(
 ) -> Result<UnixListener, RunError> {
     let config = client.config().map_err(RunError::TakeOver)?.1;
     let sockets = receive(&mut client, &Request::HandOver).map_err(RunError::TakeOver)?;
-    process.begin(config, sockets);
+    process.begin(config, sockets)?;
     let listener = server::bind(path)?;
-    let flows = receive(&mut client, &Request::Retire).map_err(RunError::TakeOver)?;
-    process.import(flows);
-    process.state().predecessors.insert(0, client);
+    // From here on the other one may have let go: what it fails to give is lost, and all else is served here.
+    match receive(&mut client, &Request::Retire) {
+        Ok(flows) => {
+            process.import(flows);
+            // It is told each change while the state is locked: one that hangs must not hang this one.
+            let impatient = client.set_patience(PATIENCE);
+            if impatient.is_ok() {
+                process.state().predecessors.insert(0, client);
+            }
+        }
+        Err(error) => eprintln!("berth: flows of the process before are lost: {error}"),
+    }
     Ok(listener)
 }
 
@@ -94,6 +112,7 @@ impl Process {
 
     /// The successor serves: takes nothing new any more, and gives UDP flows away.
     pub(crate) fn retire(&self, stream: &UnixStream) -> io::Result<()> {
+        let _handing = self.hands();
         let mut state = self.state();
         self.set_retired();
         state.unserved.clear();
@@ -109,12 +128,17 @@ impl Process {
     }
 
     /// Begins with the table and the listeners of another process.
-    fn begin(&self, config: Config, sockets: Vec<(Handed, OwnedFd)>) {
+    ///
+    /// # Errors
+    /// This version does not take the other's configuration. Nothing has happened then, and the other one goes on.
+    fn begin(&self, config: Config, sockets: Vec<(Handed, OwnedFd)>) -> Result<(), RunError> {
         let mut state = self.state();
         let now = sys::now();
-        // It was judged by the process that had it; an older or newer judgement that differs leaves an empty table, and the
-        // control plane is told so by the revision.
-        let _ = state.compiler.replace(config, now);
+        if let Err(problems) = state.compiler.replace(config, now) {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let why = format!("its configuration is refused here: {}", problems.join("; "));
+            return Err(RunError::TakeOver(ClientError::Failed(why)));
+        }
         let table = state.compiler.table().clone();
         let mut open: BTreeMap<Place, Vec<Option<OwnedFd>>> = BTreeMap::new();
         for (handed, socket) in sockets {
@@ -135,6 +159,7 @@ impl Process {
         let places = super::listeners::candidates(&berth_balancer_core::Table::default(), &table);
         let fresh = self.open(&mut state, &table, places, now);
         self.hand_out(&mut state, table, fresh);
+        Ok(())
     }
 
     /// Takes UDP flows over.

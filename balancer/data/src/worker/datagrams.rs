@@ -369,7 +369,14 @@ impl Worker {
     /// Ends the flows of endpoints that are gone, and those to places that another service has.
     pub(super) fn end_flows(&mut self, old: &Table, diff: &Diff) {
         let mut gone: Vec<Id> = Vec::new();
-        for (_, backend) in &diff.backends_removed {
+        let unfit = diff.backends_changed.iter().filter(|(frontend, backend)| {
+            let frontend = self.table.frontend(*frontend);
+            let changed =
+                frontend.and_then(|f| Some(&f.backends[f.position(*backend, 0)? as usize]));
+            changed.is_some_and(|backend| !(backend.is_serving() && backend.is_healthy()))
+        });
+        // A client that never stops would stay with an endpoint that does not answer any more.
+        for (_, backend) in diff.backends_removed.iter().chain(unfit) {
             self.udp.table.remove_backend(*backend, |_, flow| gone.push(flow.value));
         }
         let moved = diff.served_moved.iter().filter(|moved| moved.protocol == Protocol::Udp);
@@ -432,6 +439,8 @@ impl Worker {
             if let Some(guest) = link.guest.take() {
                 self.shared.sources(key.source().ip()).leave(guest);
             }
+            // The socket lives on in the successor, and so would the registration here.
+            let _ = rustix::event::epoll::delete(&self.epoll, &link.socket);
             flows.push((handed, link.socket));
         }
         self.counters.own.flows.set(u64::from(self.udp.links.len()));
@@ -445,26 +454,12 @@ impl Worker {
             let Some(flow) = handed.flow else { continue };
             let Some(service) = self.place(&(Protocol::Udp, place)) else { continue };
             let Some(found) = self.table.lookup(Protocol::Udp, place) else { continue };
-            let (frontend, via) = (found.frontend.clone(), found.via);
+            let frontend = found.frontend.clone();
             let named = frontend.backends.iter().zip(0..).find(|(backend, _)| {
                 *backend.name() == flow.endpoint && backend.address == flow.address
             });
-            let Some((backend, position)) = named else { continue };
-            let prefer = Some(berth_balancer_core::Prefer { backend: backend.id, position });
-            let request = Request {
-                via,
-                inside: false,
-                source: flow.source,
-                now: self.now,
-                prefer,
-                tried: &[],
-            };
-            let Ok(ticket) = self.core.open(&frontend, &request) else { continue };
-            if ticket.address != flow.address {
-                // It may take no more flows: this one begins anew.
-                self.core.on_close(ticket);
-                continue;
-            }
+            let Some((_, position)) = named else { continue };
+            let ticket = self.core.resume(&frontend, position, self.now);
             let key = FlowKey::new(flow.source, place);
             let timeouts = frontend.settings.timeouts;
             if self.link(service, key, (ticket, socket, None), &timeouts).is_some() && flow.replied

@@ -15,7 +15,9 @@ use std::sync::Arc;
 
 /// Time after which a flow of which nothing was heard is looked up: the endpoint had its chance, and the first packet was sent
 /// again at least once.
-const UNHEARD_NS: u64 = 3_000_000_000;
+pub(super) const UNHEARD_NS: u64 = 3_000_000_000;
+/// Flows that are waited for in this way at most: in a flood the oldest are given up, and end by what the kernel says of them.
+const UNHEARD_MAX: usize = 1 << 16;
 
 /// Hook of packets that this host sends.
 const OUTPUT: u8 = 3;
@@ -213,6 +215,9 @@ impl Engine {
             epoch: self.epoch,
         };
         self.book(packet.protocol, key, backend, held);
+        if self.unheard.len() >= UNHEARD_MAX {
+            self.unheard.pop_front();
+        }
         self.unheard.push_back((now + UNHEARD_NS, packet.protocol, key));
         Ok(way)
     }

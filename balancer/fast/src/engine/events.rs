@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the kernel's table says of flows: by events, and after some were lost by a reading of the whole.
 
+use super::decide::UNHEARD_NS;
 use super::{Engine, Held};
 use crate::conntrack::{Entry, Tuple, tcp};
 use crate::rules::{FLOW_MASQUERADE, FLOW_OURS};
@@ -21,6 +22,10 @@ impl Engine {
     /// Takes an entry's event at `now` (nanoseconds).
     pub(crate) fn on_entry(&mut self, entry: &Entry, now: u64) {
         if entry.mark & FLOW_OURS == 0 {
+            return;
+        }
+        if entry.gone && entry.tcp_state == Some(tcp::TIME_WAIT) {
+            // Its end was told when it came into that state, and by now another flow may have its port.
             return;
         }
         let (protocol, key) = (entry.original.protocol, key(&entry.original));
@@ -143,16 +148,19 @@ impl Engine {
     /// Looks up flows of which nothing was heard: their packet may have been dropped behind the verdict, or the endpoint is
     /// silent. The next first packet chooses anew.
     pub(crate) fn look_up_unheard(&mut self, now: u64) {
-        for _ in 0..LOOKUPS {
+        let mut lookups = 0;
+        while lookups < LOOKUPS {
             let Some((due, protocol, key)) = self.unheard.front().copied() else { return };
             if due > now {
                 return;
             }
             self.unheard.pop_front();
             let Some(flow) = self.flow_table(protocol).packet(&key, now) else { continue };
-            if flow.value.connected || flow.value.since + 1 > due {
+            // A younger flow from the same port has an entry of its own.
+            if flow.value.connected || flow.value.since + UNHEARD_NS > due {
                 continue;
             }
+            lookups += 1;
             let original = Tuple { protocol, source: key.source(), destination: key.destination() };
             match self.outside.conntrack.get(&original) {
                 Ok(entry) => self.on_silence(&entry, now),

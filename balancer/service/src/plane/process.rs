@@ -233,6 +233,10 @@ impl DataPlane for Process {
                 let why = format!("{error}; end it, or replace it with `--take-over`");
                 return Err(PlaneError::Gone(why));
             }
+            Err(ClientError::Socket(error)) if !is_nobody(&error) => {
+                // One that is slow still serves; another one beside it would share its listeners.
+                return Err(PlaneError::Gone(format!("it is there and does not answer: {error}")));
+            }
             Err(_) => {}
         }
         let first = self.told.is_none();
@@ -256,6 +260,11 @@ impl DataPlane for Process {
             }
         }
     }
+}
+
+/// Whether connecting failed because nobody listens there.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
 }
 
 /// The lock beside a socket.

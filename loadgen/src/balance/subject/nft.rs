@@ -107,13 +107,13 @@ mod tests {
             id: 4,
             protocol: Protocol::Datagram,
             front: "10.9.9.9:7001".parse().unwrap(),
-            endpoints: vec![endpoint(0), endpoint(1)],
+            endpoints: vec![endpoint(0), endpoint(2)],
         };
         let text = rules(&[service]);
         assert!(text.contains("10.9.9.9 . udp . 7001 : goto service-4,"), "{text}");
-        let draw = "numgen random mod 2 vmap { 0 : goto endpoint-4-0, 1 : goto endpoint-4-1 }";
+        let draw = "numgen random mod 2 vmap { 0 : goto endpoint-4-0, 1 : goto endpoint-4-2 }";
         assert!(text.contains(draw), "{text}");
-        assert!(text.contains("meta l4proto udp dnat to 10.0.0.1:9001"), "{text}");
+        assert!(text.contains("meta l4proto udp dnat to 10.0.0.1:9002"), "{text}");
         assert!(text.contains("vmap @services\n"), "{text}");
     }
 }

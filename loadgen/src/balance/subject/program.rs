@@ -38,10 +38,11 @@ pub fn scope(services: &[Service]) -> Scope {
         service.endpoints.iter().map(endpoint).collect()
     };
     let of = |service: &Service| {
-        let draw = |e: &crate::balance::backend::Endpoint| {
-            format!("{} : goto endpoint-{}-{}", e.index, service.id, e.index)
+        // What is drawn is a place among those that are there, whatever their numbers.
+        let draw = |(at, e): (usize, &crate::balance::backend::Endpoint)| {
+            format!("{at} : goto endpoint-{}-{}", service.id, e.index)
         };
-        let draw: Vec<String> = service.endpoints.iter().map(draw).collect();
+        let draw: Vec<String> = service.endpoints.iter().enumerate().map(draw).collect();
         Scope::default()
             .with("id", service.id)
             .with("front", service.front)
