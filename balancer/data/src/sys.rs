@@ -51,7 +51,7 @@ pub(crate) fn listen(address: &SocketAddr) -> Result<OwnedFd, Errno> {
     sockopt::set_tcp_nodelay(&socket, true)?;
     // Clients that vanished without a word are noticed, so that they do not fill the place of others for ever.
     sockopt::set_socket_keepalive(&socket, true)?;
-    sockopt::set_tcp_keepidle(&socket, Duration::from_secs(300))?;
+    sockopt::set_tcp_keepidle(&socket, Duration::from_mins(5))?;
     net::listen(&socket, BACKLOG)?;
     Ok(socket)
 }
