@@ -8,6 +8,8 @@
 //! Marked nodes that are visited are computed exactly. So the answer is that of the exact kernel, always.
 
 mod columns;
+#[cfg(test)]
+mod tests;
 
 use super::Inputs;
 use crate::decide::Evaluated;
