@@ -114,13 +114,18 @@ fn with_nodes(sig: &Sig) -> impl Iterator<Item = u32> {
     groups.filter(|(_, group)| group.nodes > 0).map(|(group, _)| group)
 }
 
+/// Whether few groups have nodes.
+pub(super) fn has_few_groups(sig: &Sig) -> bool {
+    with_nodes(sig).take(SIEVED_MAX + 1).count() <= SIEVED_MAX
+}
+
 impl Lanes {
     /// Finds what a decision needs in one pass, and keeps nothing else.
     pub(super) fn scan(&mut self, inputs: Inputs<'_>, room: &mut Room) {
-        if self.images.is_empty() && self.look(inputs, room) {
+        if self.is_narrow(inputs) && self.look(inputs, room) {
             return;
         }
-        let sieved = with_nodes(inputs.sig).take(SIEVED_MAX + 1).count() <= SIEVED_MAX;
+        let sieved = has_few_groups(inputs.sig);
         self.reset(if sieved { Held::Best } else { Held::Outs });
         let blocks = inputs.nodes.slots() / BLOCK;
         let threads = inputs.parallel.filter(|_| blocks >= SHARED_MIN);
