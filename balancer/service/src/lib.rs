@@ -35,5 +35,6 @@ pub mod source;
 pub mod state;
 pub mod wanted;
 
+pub use berth_proto_serve::{TlsError, TlsFiles};
 pub use problem::{PROBLEMS_MAX, Problem, Problems};
-pub use server::{Builder, Server, StartError, TlsFiles};
+pub use server::{Builder, Server, StartError};

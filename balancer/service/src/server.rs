@@ -1,12 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The service: puts the control plane, its sources, the checker, gRPC and the admin port together.
 
-mod accept;
-mod tls;
-
-pub use tls::TlsFiles;
-
-use crate::admin::Pages;
+use crate::admin::Admin;
 use crate::choose::Available;
 use crate::control::{self, Control};
 use crate::grpc::Calls;
@@ -15,10 +10,12 @@ use crate::observe::Observer;
 use crate::plane::{DataPlane, PlaneError};
 use crate::source::Source;
 use crate::wanted::Owner;
+use berth_proto::DESCRIPTORS;
+use berth_proto::balancer::balancer_server::BalancerServer;
+use berth_proto_serve::{Acceptor, Bounds, Serving, TlsError, TlsFiles, pages};
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -26,6 +23,16 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle as Task;
 
+/// Bytes of one message: 100,000 endpoints with all there is to say about them have some 10 MB.
+const MESSAGE: usize = 64 << 20;
+/// Bounds of its connections: clients of a control channel are few.
+const BOUNDS: Bounds = Bounds {
+    connections: 256,
+    calls: 64,
+    stream_window: 1 << 20,
+    connection_window: 2 << 20,
+    send_buffer: 1 << 20,
+};
 /// How long a stop waits for clients.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -43,13 +50,8 @@ pub enum StartError {
         source: io::Error,
     },
     /// The identity cannot be used.
-    #[error("{}: {message}", path.display())]
-    Tls {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        message: String,
-    },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The data plane is not there and cannot be started.
     #[error("the data plane does not run: {0}")]
     DataPlane(String),
@@ -111,10 +113,7 @@ impl Builder {
     /// # Errors
     /// What is in the way. Nothing runs then but a data plane that ran before.
     pub async fn start(self) -> Result<Server, StartError> {
-        let acceptor = match &self.tls {
-            None => accept::Acceptor::Plain,
-            Some(files) => accept::Acceptor::Tls(tls::acceptor(files)?),
-        };
+        let acceptor = Acceptor::new(self.tls.as_ref())?;
         let listener = listen(self.listen).await?;
         let admin = listen(self.admin).await?;
         let with_file = self.sources.iter().any(|source| source.owner() == Owner::File);
@@ -151,13 +150,14 @@ impl Builder {
         if let Some((listener, local)) = listener {
             address = Some(local);
             let calls = Calls::new(control.clone(), self.observer.clone(), stopping.clone());
-            let serving = accept::Serving::new(calls, acceptor, stopping.clone());
+            let balancer = BalancerServer::new(calls).max_decoding_message_size(MESSAGE);
+            let serving = Serving::new(balancer, DESCRIPTORS, acceptor, BOUNDS, stopping.clone());
             tasks.push(tokio::spawn(serving.serve(listener)));
         }
         if let Some((listener, local)) = admin {
             admin_address = Some(local);
-            let pages = Pages::new(control.clone(), self.observer, counts, stopping);
-            tasks.push(tokio::spawn(pages.serve(listener)));
+            let admin = Admin::new(control.clone(), self.observer, counts, stopping.clone());
+            tasks.push(tokio::spawn(pages::serve(admin, listener, stopping)));
         }
         let thread = Some(thread);
         Ok(Server { address, admin_address, control, stop, tasks, thread })
@@ -172,11 +172,6 @@ async fn listen(
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let local = listener.local_addr().map_err(fail)?;
     Ok(Some((listener, local)))
-}
-
-/// Waits until the service stops, or is gone.
-pub(crate) async fn stopped(stopping: &mut watch::Receiver<bool>) {
-    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 /// A service that runs.

@@ -23,5 +23,6 @@ pub mod fuzz;
 pub mod sequencer;
 mod server;
 
+pub use berth_proto_serve::{TlsError, TlsFiles};
 pub use berth_scheduler_core::Backoff;
-pub use server::{Builder, Limits, Recovered, Server, StartError, TlsFiles};
+pub use server::{Builder, Limits, Recovered, Server, StartError};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The shell around the sequencer: sockets, threads, the disk.
 
-mod accept;
 mod calls;
 mod clock;
 mod cut;
@@ -16,11 +15,12 @@ mod round;
 mod run;
 mod status;
 mod stream;
-mod tls;
 mod watch;
 
 use crate::sequencer::{Options, Sequencer};
-use accept::Acceptor;
+use berth_proto::DESCRIPTORS;
+use berth_proto::hot::scheduler_server::SchedulerServer;
+use berth_proto_serve::{Acceptor, Bounds, Serving, TlsError, TlsFiles, pages};
 use berth_scheduler_journal::disk::Disk;
 use berth_scheduler_journal::store::SnapshotStore;
 use berth_scheduler_model::profile::Profile;
@@ -39,16 +39,15 @@ use tokio::net::TcpListener;
 use tokio::sync::watch as signal;
 use tokio::task::JoinHandle as Task;
 
-/// Files of the server's identity.
-#[derive(Debug, Clone)]
-pub struct TlsFiles {
-    /// Certificate chain, PEM.
-    pub certificate: PathBuf,
-    /// Its private key, PEM.
-    pub key: PathBuf,
-    /// Certificates (PEM) that clients' certificates have to be signed by; with them, a client without one is turned away.
-    pub client_ca: Option<PathBuf>,
-}
+/// Bounds of its connections. Windows: the product of 256 pods a message and 350 bytes a pod is 90 KB; some dozens of them keep a
+/// fast network busy.
+const BOUNDS: Bounds = Bounds {
+    connections: 4_096,
+    calls: 4_096,
+    stream_window: 4 << 20,
+    connection_window: 16 << 20,
+    send_buffer: 1 << 20,
+};
 
 /// Bounds of the service. What is beyond is answered as overload.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +82,7 @@ impl Default for Limits {
             // Twice the deepest pipeline that gains anything on a fast network.
             stream_messages: 2_048,
             stream_unread_bytes: 8 << 20,
-            connections: 4_096,
+            connections: BOUNDS.connections,
             unread: Duration::from_secs(30),
             // The last 150,000 placements.
             history_bytes: 16 << 20,
@@ -115,13 +114,8 @@ pub enum StartError {
         source: berth_scheduler_journal::OpenError,
     },
     /// The identity cannot be used.
-    #[error("{}: {message}", path.display())]
-    Tls {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        message: String,
-    },
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// A thread cannot be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -257,10 +251,7 @@ impl Builder {
 
     /// Recovers what the data directory holds, and starts to serve.
     pub async fn start(self) -> Result<Server, StartError> {
-        let acceptor = match &self.tls {
-            None => Acceptor::Plain,
-            Some(files) => Acceptor::Tls(tls::acceptor(files)?),
-        };
+        let acceptor = Acceptor::new(self.tls.as_ref())?;
         let listener = listen(self.listen).await?;
         let metrics_listener = match self.metrics {
             None => None,
@@ -295,8 +286,9 @@ impl Builder {
         let seen = Arc::clone(&shared);
         let calls = Calls::new(inbox.clone(), history, limits, stopping.clone(), seen);
         let cutter = calls.cutter();
-        let server = accept::Serving::new(calls, acceptor, limits, stopping.clone());
-        let health = server.health();
+        let scheduler = SchedulerServer::new(calls).max_decoding_message_size(limits.message_bytes);
+        let bounds = Bounds { connections: limits.connections, ..BOUNDS };
+        let server = Serving::new(scheduler, DESCRIPTORS, acceptor, bounds, stopping.clone());
         let mut tasks = vec![
             tokio::spawn(server.serve(listener)),
             tokio::spawn(cutter.run(limits.unread, stopping.clone())),
@@ -304,8 +296,8 @@ impl Builder {
         let mut metrics_address = None;
         if let (Some(listener), Some(address)) = (metrics_listener, self.metrics) {
             metrics_address = Some(local(&listener, address)?);
-            let pages = http::Pages::new(inbox.clone(), shared, stopping);
-            tasks.push(tokio::spawn(pages.serve(listener)));
+            let machine = http::Machine::new(inbox.clone(), shared, stopping.clone());
+            tasks.push(tokio::spawn(pages::serve(machine, listener, stopping)));
         }
         Ok(Server {
             address,
@@ -315,15 +307,9 @@ impl Builder {
             stop,
             tasks,
             thread: Some(thread),
-            health,
             limits,
         })
     }
-}
-
-/// Waits until the service stops, or is gone.
-async fn stopped(stopping: &mut signal::Receiver<bool>) {
-    drop(stopping.wait_for(|stop| *stop).await);
 }
 
 impl Data {
@@ -352,7 +338,6 @@ pub struct Server {
     stop: signal::Sender<bool>,
     tasks: Vec<Task<()>>,
     thread: Option<JoinHandle<()>>,
-    health: accept::Health,
     limits: Limits,
 }
 
@@ -393,7 +378,6 @@ impl Server {
 
     /// Stops: says so to health checks, takes nothing new, answers what was taken, and closes the journal.
     pub async fn stop(mut self) {
-        self.health.stopping().await;
         // Nobody listens if everything has ended already.
         let _ = self.stop.send(true);
         for task in self.tasks.drain(..) {

@@ -101,7 +101,7 @@ async fn files_that_are_no_identity_are_named() {
     let mut files = files(folder.path(), &Authority::new(), None);
     fs::write(&files.key, "not a key").unwrap();
     let error = Server::builder().tls(files.clone()).start().await.unwrap_err();
-    assert!(matches!(&error, StartError::Tls { path, .. } if *path == files.key), "{error}");
+    assert!(matches!(&error, StartError::Tls(wrong) if wrong.path == files.key), "{error}");
     files.certificate = folder.path().join("absent");
     let error = Server::builder().tls(files).start().await.unwrap_err().to_string();
     assert!(error.contains("absent"), "{error}");

@@ -4,6 +4,7 @@
 use super::{read, write};
 use crate::observe::Observer;
 use berth_proto::balancer as pb;
+use berth_proto_serve::stopped;
 use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
@@ -40,12 +41,12 @@ pub(super) fn begin(
             let last = answer.is_err();
             tokio::select! {
                 biased;
-                () = crate::server::stopped(&mut stopping) => return,
+                () = stopped(&mut stopping) => return,
                 sent = sender.send(answer) => if sent.is_err() || last { return },
             }
             tokio::select! {
                 biased;
-                () = crate::server::stopped(&mut stopping) => return,
+                () = stopped(&mut stopping) => return,
                 () = sender.closed() => return,
                 () = tokio::time::sleep(interval) => {}
             }

@@ -6,6 +6,7 @@ use crate::control::Control;
 use crate::state::Entry;
 use berth_balancer_core::model::{HealthCheck, Name, Protocol};
 use berth_balancer_core::{Due, Health, Turned, flow_hash};
+use berth_proto_serve::stopped;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::net::SocketAddr;
@@ -78,7 +79,7 @@ impl Checker {
             let wait = self.wait();
             tokio::select! {
                 biased;
-                () = crate::server::stopped(&mut stopping) => return,
+                () = stopped(&mut stopping) => return,
                 target = targets.recv() => match target {
                     Some(target) => self.set(target),
                     None => return,

@@ -13,6 +13,7 @@ use crate::config;
 use crate::control::{Control, FileStatus, NotTaken};
 use crate::problem::Problems;
 use crate::wanted::{Owner, Update};
+use berth_proto_serve::stopped;
 use std::fs;
 use std::io;
 use std::io::Read;
@@ -80,7 +81,7 @@ impl File {
         loop {
             tokio::select! {
                 biased;
-                () = crate::server::stopped(&mut stopping) => return,
+                () = stopped(&mut stopping) => return,
                 () = tokio::time::sleep(wait) => {}
             }
             wait = LOOK;

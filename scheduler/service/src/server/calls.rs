@@ -2,7 +2,7 @@
 //! The calls of the contract, each as far as it can be dealt with before the sequencer: bounds, reading, converting.
 
 use super::Limits;
-use super::cut::{Cutter, Readable, Switch};
+use super::cut::{Cutter, Readable};
 use super::gauge::Gauge;
 use super::history::History;
 use super::inbox::{Core, Inbox, Work};
@@ -15,15 +15,14 @@ use berth_proto::hot::scheduler_server::Scheduler;
 use berth_proto::raw;
 use berth_proto::raw::request::{ENTRIES_MAX, Parts};
 use berth_proto::v1;
+use berth_proto_serve::{Switch, oversized};
 use berth_scheduler_model::limits::NODES_MAX;
-use http::{HeaderValue, Response as HttpResponse};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::watch as signal;
 use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::body::Body;
-use tonic::{Code, Request, Response, Status, Streaming};
+use tonic::{Request, Response, Status, Streaming};
 
 /// Pods in one SyncPods.
 const PODS_MAX: usize = 4_000_000;
@@ -96,28 +95,6 @@ fn at_most(field: &str, found: usize, max: usize) -> Result<(), Status> {
         return Err(status::invalid(&Violation::new(field, message)));
     }
     Ok(())
-}
-
-/// tonic calls a message above the limit out of range; gRPC's own word is that a resource is exhausted.
-pub(super) fn oversized(status: Status) -> Status {
-    if status.code() == Code::OutOfRange {
-        Status::resource_exhausted(status.message())
-    } else {
-        status
-    }
-}
-
-/// The same for the answer to a call whose message was above the limit.
-pub(super) fn oversized_response(mut response: HttpResponse<Body>) -> HttpResponse<Body> {
-    let headers = response.headers_mut();
-    let too_large = headers.get("grpc-status").is_some_and(|code| code == "11")
-        && headers
-            .get("grpc-message")
-            .is_some_and(|text| text.as_bytes().windows(9).any(|part| part == b"too%20lar"));
-    if too_large {
-        headers.insert("grpc-status", HeaderValue::from_static("8"));
-    }
-    response
 }
 
 /// When the client stops waiting.

@@ -1,114 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Cutting connections of clients that do not read.
-//!
-//! A stream whose client reads nothing is blocked by flow control: nothing polls it, so it cannot end itself. Each connection
-//! has a switch therefore, and a task looks now and then for streams that have had answers ready for too long.
+//! Cutting connections of clients that do not read: a task looks now and then for streams that have had answers ready for too
+//! long.
 
-use std::io;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use berth_proto_serve::stopped;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch as signal;
-
-/// The switch of one connection.
-#[derive(Debug, Default)]
-pub(super) struct Switch {
-    cut: AtomicBool,
-    reader: Mutex<Option<Waker>>,
-}
-
-impl Switch {
-    /// Cuts the connection.
-    pub(super) fn cut(&self) {
-        self.cut.store(true, Ordering::Release);
-        let waker = self.reader.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn check(&self) -> io::Result<()> {
-        if self.cut.load(Ordering::Acquire) {
-            return Err(io::Error::new(
-                io::ErrorKind::ConnectionAborted,
-                "the client reads nothing",
-            ));
-        }
-        Ok(())
-    }
-
-    fn watch(&self, waker: &Waker) {
-        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *reader {
-            Some(known) if known.will_wake(waker) => {}
-            other => *other = Some(waker.clone()),
-        }
-    }
-}
-
-/// A connection that can be cut.
-#[derive(Debug)]
-pub(super) struct Cuttable<S> {
-    inner: S,
-    switch: Arc<Switch>,
-}
-
-impl<S> Cuttable<S> {
-    pub(super) fn new(inner: S, switch: Arc<Switch>) -> Self {
-        Self { inner, switch }
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Cuttable<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.switch.check()?;
-        let read = Pin::new(&mut self.inner).poll_read(context, buffer);
-        if read.is_pending() {
-            self.switch.watch(context.waker());
-            self.switch.check()?;
-        }
-        read
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Cuttable<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.switch.check()?;
-        Pin::new(&mut self.inner).poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        self.switch.check()?;
-        Pin::new(&mut self.inner).poll_write_vectored(context, bytes)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.inner.is_write_vectored()
-    }
-}
 
 /// Something that may be left unread.
 pub(super) trait Readable: std::fmt::Debug + Send + Sync {
@@ -134,7 +31,7 @@ impl Cutter {
         loop {
             tokio::select! {
                 biased;
-                () = super::stopped(&mut stopping) => return,
+                () = stopped(&mut stopping) => return,
                 _ = interval.tick() => {}
             }
             let mut late = Vec::new();

@@ -4,7 +4,7 @@
 //! The task reads a message only while fewer than a window of them are unanswered, and it runs only while the client takes what
 //! is sent: so a client that does not read is not read either.
 
-use super::cut::{Readable, Switch};
+use super::cut::Readable;
 use super::gauge::Open;
 use super::inbox::{Inbox, Work};
 use super::status;
@@ -12,6 +12,7 @@ use berth_proto::raw::request::Parts;
 use berth_proto::raw::result::ResponseWriter;
 use berth_proto::raw::{StreamRequest, StreamResponse};
 use berth_proto::v1;
+use berth_proto_serve::{Switch, oversized, stopped};
 use bytes::Bytes;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -159,7 +160,7 @@ impl Duplex {
             state,
             inbox,
             window: limits.stream_messages,
-            stopping: Box::pin(async move { super::stopped(&mut stopping).await }),
+            stopping: Box::pin(async move { stopped(&mut stopping).await }),
             stopped: false,
             ended: false,
             _open: open,
@@ -177,7 +178,7 @@ impl Duplex {
                     self.inbound = None;
                     self.stream = None;
                 }
-                Poll::Ready(Some(Err(status))) => return Err(super::calls::oversized(status)),
+                Poll::Ready(Some(Err(status))) => return Err(oversized(status)),
                 Poll::Ready(Some(Ok(message))) => {
                     let stream = Arc::clone(stream);
                     self.take(message, stream)?;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Watch: the history, as messages, for one client.
 
-use super::cut::{Readable, Switch};
+use super::cut::Readable;
 use super::history::History;
 use super::status;
 use crate::sequencer::record::{Placed, PodKey, Reader, Record, Why};
 use berth_proto::v1;
 use berth_proto::v1::list_again::Reason;
+use berth_proto_serve::{Switch, stopped};
 use bytes::Bytes;
 use prost::Message;
 use std::ops::RangeInclusive;
@@ -90,7 +91,7 @@ pub(super) async fn run(
         }
         tokio::select! {
             biased;
-            () = super::stopped(&mut stopping) => {
+            () = stopped(&mut stopping) => {
                 let status = status::not_accepted(&status::stopping());
                 deliver(&send, &unread, Err(status)).await;
                 return;

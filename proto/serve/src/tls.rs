@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The server's identity, and which clients it lets in.
 
-use super::StartError;
+use crate::Acceptor;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
@@ -22,8 +22,30 @@ pub struct TlsFiles {
     pub client_ca: Option<PathBuf>,
 }
 
-/// Reads the files.
-pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, StartError> {
+/// Why an identity cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {message}", path.display())]
+pub struct TlsError {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub message: String,
+}
+
+impl Acceptor {
+    /// Reads the files of the server's identity; without one, connections are plain.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or does not hold what it should.
+    pub fn new(files: Option<&TlsFiles>) -> Result<Self, TlsError> {
+        match files {
+            None => Ok(Self::Plain),
+            Some(files) => tls(files).map(Self::Tls),
+        }
+    }
+}
+
+fn tls(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
     let provider = Arc::new(ring::default_provider());
     let chain = certificates(&files.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&files.key)
@@ -51,7 +73,7 @@ pub(super) fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, StartError> {
     Ok(TlsAcceptor::from(Arc::new(config)))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError> {
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     let chain: Vec<_> = read.map_err(|error| fail(path, &error.to_string()))?;
     if chain.is_empty() {
@@ -60,6 +82,6 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, StartError>
     Ok(chain)
 }
 
-fn fail(path: &Path, message: &str) -> StartError {
-    StartError::Tls { path: path.to_owned(), message: message.to_owned() }
+fn fail(path: &Path, message: &str) -> TlsError {
+    TlsError { path: path.to_owned(), message: message.to_owned() }
 }
