@@ -255,11 +255,12 @@ impl Lanes {
         let usual = self.usual_gap;
         self.usual_gap = if usual == u64::MAX { gap } else { (usual * 3 + gap) / 4 };
         let wanted = wanted(inputs, whole);
+        let narrow = wanted == Held::Tops && self.is_narrow(inputs);
         let useless = wanted == Held::Tops && (inputs.listed == 0 || self.tops.pauses());
-        if self.can_mend(inputs, wanted) && !useless {
+        if self.can_mend(inputs, wanted, narrow) && !useless {
             self.mend_held(inputs);
-        } else if !whole && (useless || !self.is_frequent(inputs)) {
-            self.scan(inputs, room);
+        } else if !whole && (useless || !self.is_frequent(inputs, narrow)) {
+            self.scan(inputs, narrow, room);
         } else if wanted == Held::Lanes {
             self.rebuild(inputs);
         } else {
@@ -270,7 +271,9 @@ impl Lanes {
 
     /// Brings the lanes up to the log's head ahead of a decision, if mending is the way.
     pub(crate) fn mend_ahead(&mut self, inputs: Inputs<'_>) {
-        if !self.can_mend(inputs, wanted(inputs, false)) {
+        let wanted = wanted(inputs, false);
+        let narrow = wanted == Held::Tops && self.is_narrow(inputs);
+        if !self.can_mend(inputs, wanted, narrow) {
             return;
         }
         self.mend_held(inputs);
@@ -291,8 +294,8 @@ impl Lanes {
     }
 
     /// To mend a node takes as long as to scan a few, or many in 16 bits. What will be mended again is worth more than that.
-    fn is_frequent(&self, inputs: Inputs<'_>) -> bool {
-        let share = if self.is_narrow(inputs) { NARROW_SHARE } else { 8 };
+    fn is_frequent(&self, inputs: Inputs<'_>, narrow: bool) -> bool {
+        let share = if narrow { NARROW_SHARE } else { 8 };
         self.usual_gap <= (inputs.nodes.slots() as u64 / share).max(64)
     }
 
@@ -307,11 +310,13 @@ impl Lanes {
     }
 
     /// Whether what is wanted is held, and the nodes that changed are known, and few.
-    fn can_mend(&self, inputs: Inputs<'_>, wanted: Held) -> bool {
-        let share = match wanted {
-            _ if self.is_frequent(inputs) => 2,
-            Held::Tops if self.is_narrow(inputs) => NARROW_SHARE,
-            _ => 12,
+    fn can_mend(&self, inputs: Inputs<'_>, wanted: Held, narrow: bool) -> bool {
+        let share = if self.is_frequent(inputs, narrow) {
+            2
+        } else if narrow {
+            NARROW_SHARE
+        } else {
+            12
         };
         let few = (inputs.nodes.slots() as u64 / share).max(64);
         self.held == wanted

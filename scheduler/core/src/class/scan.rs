@@ -120,9 +120,10 @@ pub(super) fn has_few_groups(sig: &Sig) -> bool {
 }
 
 impl Lanes {
-    /// Finds what a decision needs in one pass, and keeps nothing else.
-    pub(super) fn scan(&mut self, inputs: Inputs<'_>, room: &mut Room) {
-        if self.is_narrow(inputs) && self.look(inputs, room) {
+    /// Finds what a decision needs in one pass, and keeps nothing else. `narrow`: all nodes can be looked at in 16
+    /// bits.
+    pub(super) fn scan(&mut self, inputs: Inputs<'_>, narrow: bool, room: &mut Room) {
+        if narrow && self.look(inputs, room) {
             return;
         }
         let sieved = has_few_groups(inputs.sig);
