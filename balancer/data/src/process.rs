@@ -5,11 +5,13 @@
 //! `state` has a change's way, `listeners` which sockets there must be, `report` what is told of it all, `succession` how one
 //! process takes over from another. Nothing here is on the way of a connection, and no worker ever waits for it.
 
+mod fast;
 mod listeners;
 mod report;
 mod state;
 mod succession;
 
+pub(crate) use fast::own_addresses;
 pub(crate) use state::Process;
 
 use crate::control::server;
@@ -48,5 +50,9 @@ pub fn run(options: Options) -> Result<(), RunError> {
         }
     }
     process.stop();
+    // Where a successor serves, rules and routes are its.
+    if !process.is_retired() {
+        process.state().fast.stop();
+    }
     Ok(())
 }

@@ -40,8 +40,19 @@ pub struct Stats {
     pub workers: Vec<WorkerStats>,
     /// Each port of each service.
     pub ports: Vec<PortStats>,
+    /// What the fast path counts; empty if no service is on it.
+    pub fast: Vec<FastCount>,
     /// Processes before this one that still have connections, latest first.
     pub predecessors: Vec<Predecessor>,
+}
+
+/// One of the fast path's counters, as `berth_balancer_fast::Stats` has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FastCount {
+    /// Name: `opened`, `queue_full`.
+    pub name: String,
+    /// Value. `tcp_flows` and `udp_flows` go up and down, the others up.
+    pub value: u64,
 }
 
 /// A process that was replaced and still has connections.
@@ -89,6 +100,8 @@ pub struct PortStats {
     pub port: Name,
     /// Protocol.
     pub protocol: Protocol,
+    /// Whether the fast path has it. Its loopback addresses are served by listeners all the same.
+    pub is_fast: bool,
     /// Connections, or UDP flows, now.
     pub active: u64,
     /// Connections, or UDP flows, that were let in.
@@ -183,7 +196,8 @@ pub struct Draining {
 }
 
 record!(Histogram { buckets, sum_ns });
-record!(Stats { revision, pid, uptime_ns, is_retired, workers, ports, predecessors });
+record!(Stats { revision, pid, uptime_ns, is_retired, workers, ports, fast, predecessors });
+record!(FastCount { name, value });
 record!(Predecessor { pid, connections });
 record!(WorkerStats {
     connections,
@@ -202,6 +216,7 @@ record!(PortStats {
     service,
     port,
     protocol,
+    is_fast,
     active,
     accepted,
     refused,

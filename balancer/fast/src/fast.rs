@@ -12,7 +12,7 @@ use crate::decider::{self, Command, Decider, Handle};
 use crate::end::Probes;
 use crate::engine::{Engine, Outside, Sizes, Takes};
 use crate::fits::fits;
-use crate::kernel::{ApplyError, Kernel};
+use crate::kernel::{ApplyError, Conflicts, Kernel};
 use crate::neighbours::Exception;
 use crate::netlink::{Family, Socket};
 use crate::notes::Notes;
@@ -24,6 +24,7 @@ use berth_balancer_core::Table;
 use berth_balancer_core::model::Cidr;
 use berth_balancer_core::table::{BackendId, Diff, Frontend};
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -50,6 +51,8 @@ pub struct Options {
     pub state: PathBuf,
     /// Bytes for events that wait; `None` for the usual.
     pub event_bytes: Option<usize>,
+    /// What becomes of a table some of whose addresses are somebody else's.
+    pub conflicts: Conflicts,
 }
 
 impl Default for Options {
@@ -62,6 +65,7 @@ impl Default for Options {
             queue_max: 8_192,
             state: PathBuf::from("/run/berth"),
             event_bytes: None,
+            conflicts: Conflicts::Refuse,
         }
     }
 }
@@ -97,6 +101,7 @@ pub struct Fast {
     shared: Arc<Shared>,
     handle: Handle,
     threads: Vec<JoinHandle<()>>,
+    conflicts: Conflicts,
 }
 
 #[derive(Debug)]
@@ -151,7 +156,7 @@ impl Fast {
             Kernel::open(&name, metric(&options.instance), to_user, options.takes)
                 .map_err(kernel("the rules"))?;
         let mut engine = engine;
-        begin(&mut kernel_side, &mut engine, table)?;
+        begin(&mut kernel_side, &mut engine, table, options.conflicts)?;
         let exception = Exception::new(&name);
         exception.ensure();
         let state = State {
@@ -173,7 +178,8 @@ impl Fast {
             .name("fast-watch".into())
             .spawn(move || watch(&watched))
             .map_err(kernel("a thread"))?;
-        Ok(Self { shared, handle, threads: vec![deciding, watching] })
+        let threads = vec![deciding, watching];
+        Ok(Self { shared, handle, threads, conflicts: options.conflicts })
     }
 
     /// Takes a new table: when this returns, every decision is made by it, and flows of UDP to endpoints that are gone have ended.
@@ -183,12 +189,31 @@ impl Fast {
     pub fn apply(&self, table: &Table) -> Result<(), ApplyError> {
         let mut state = self.shared.lock();
         let diff = Diff::between(&state.table, table);
-        let (prepared, removals) = state.kernel.prepare(table, &diff)?;
+        let (prepared, removals) = state.kernel.prepare(table, &diff, self.conflicts)?;
         let next = table.clone();
         let adopt = move |engine: &mut Engine, now| engine.adopt(next, prepared, now);
         self.handle.call(adopt).ok_or(ApplyError::Stopped)?;
         state.table = table.clone();
         state.kernel.finish(&removals)
+    }
+
+    /// Addresses that are wanted and somebody else's.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<Conflict> {
+        self.shared.lock().kernel.left_out()
+    }
+
+    /// Looks again whether addresses that were left out are free, and takes them. True if there were some.
+    ///
+    /// # Errors
+    /// The kernel refused; they stay left out.
+    pub fn retry(&self) -> Result<bool, ApplyError> {
+        let mut state = self.shared.lock();
+        let table = state.table.clone();
+        let Some(prepared) = state.kernel.retry(&table)? else { return Ok(false) };
+        let adopt = move |engine: &mut Engine, now| engine.adopt(table, prepared, now);
+        self.handle.call(adopt).ok_or(ApplyError::Stopped)?;
+        Ok(true)
     }
 
     /// What was counted.
@@ -252,11 +277,16 @@ impl Drop for Fast {
 }
 
 /// The first table. What was made of it is removed if it fails half way and there was nothing before.
-fn begin(side: &mut Kernel, engine: &mut Engine, table: &Table) -> Result<(), ApplyError> {
+fn begin(
+    side: &mut Kernel,
+    engine: &mut Engine,
+    table: &Table,
+    conflicts: Conflicts,
+) -> Result<(), ApplyError> {
     let earlier = side.is_installed()?;
     let diff = Diff::between(&Table::default(), table);
     let now = decider::now();
-    let begun = side.begin(table, &diff).and_then(|prepared| {
+    let begun = side.begin(table, &diff, conflicts).and_then(|prepared| {
         engine.adopt(table.clone(), prepared, now);
         // Flows of an earlier run are in the books before the first packet is decided on.
         drop(engine.resync(now));
@@ -295,6 +325,15 @@ pub fn conflicts(options: &Options, ranges: &[Cidr]) -> io::Result<Vec<Conflict>
     let host = Host::read(&mut Routes::open()?)?;
     let metric = metric(&options.instance);
     Ok(ranges.iter().filter_map(|range| host.conflict(*range, metric)).collect())
+}
+
+/// Addresses that interfaces of this host have.
+///
+/// # Errors
+/// The kernel did not tell them.
+pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let addresses = Routes::open()?.addresses()?;
+    Ok(addresses.iter().map(|own| own.destination).collect())
 }
 
 /// The clock of all times here: nanoseconds of the monotonic clock.

@@ -12,7 +12,12 @@ use berth_balancer_service::wanted::{Common, Draft, EndpointUpdate, Origin, Owne
 use std::net::Ipv4Addr;
 
 fn available() -> Available {
-    Available { fast: Ok(()), proxy_keep: Ok(()), replies: Replies::ThroughNode }
+    Available {
+        fast: Ok(()),
+        proxy_keep: Ok(()),
+        replies: Replies::ThroughNode,
+        ..Available::default()
+    }
 }
 
 fn address(base: u32, number: u32) -> std::net::IpAddr {

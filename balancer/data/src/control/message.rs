@@ -5,7 +5,7 @@ use super::wire::{choice, record};
 use crate::stats::{Draining, FlowInfo, Stats};
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{Config, Name, Protocol};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// First message of each side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +27,10 @@ pub struct Greeting {
     pub revision: u64,
     /// Workers.
     pub workers: u32,
+    /// Why no service can be on the fast path; empty if it can.
+    pub fast_missing: String,
+    /// Addresses of the host's interfaces.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What becomes of a change some of whose addresses cannot be served.
@@ -156,7 +160,7 @@ pub(crate) struct HandedFlow {
 }
 
 record!(Hello { magic, version });
-record!(Greeting { pid, version, revision, workers });
+record!(Greeting { pid, version, revision, workers, fast_missing, addresses });
 record!(Unserved { service, port, protocol, address, reason });
 record!(Applied { revision, took_ns, unserved });
 record!(Problem { change, path, text });

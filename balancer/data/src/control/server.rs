@@ -84,11 +84,17 @@ fn converse(process: &Process, mut stream: UnixStream) -> io::Result<()> {
     if hello.magic != MAGIC || hello.version != VERSION {
         return Ok(());
     }
+    let (revision, fast_missing) = {
+        let state = process.state();
+        (state.revision(), state.fast.missing().unwrap_or_default().to_owned())
+    };
     let greeting = Greeting {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        revision: process.state().revision(),
+        revision,
         workers: process.workers(),
+        fast_missing,
+        addresses: crate::process::own_addresses(),
     };
     write_frame(&mut stream, &encode(&greeting))?;
     loop {

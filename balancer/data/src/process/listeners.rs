@@ -4,6 +4,7 @@
 //! A place is listened at if it has a service, and the service an endpoint that may serve by that way. Without one there is no
 //! listener, and the kernel refuses for us: connecting itself fails.
 
+use super::fast::Lane;
 use crate::control::Unserved;
 use crate::sys;
 use crate::worker::Place;
@@ -85,8 +86,9 @@ fn add(table: &Table, frontend: &Frontend, places: &mut Vec<Place>) {
 }
 
 /// Whether a place is to be listened at.
-pub(crate) fn is_wanted(table: &Table, (protocol, address): &Place) -> bool {
-    table.lookup(*protocol, *address).is_some_and(|found| {
+pub(crate) fn is_wanted(table: &Table, lane: &Lane, (protocol, address): &Place) -> bool {
+    let found = table.lookup(*protocol, *address);
+    found.filter(|found| !lane.is_taken(found.frontend, *address)).is_some_and(|found| {
         // Clients on this node may reach what others may not.
         let serves = |inside| !found.frontend.pool(found.via, inside).members().is_empty();
         serves(false) || serves(true)

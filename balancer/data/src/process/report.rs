@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the process tells of itself.
 
+use super::fast::Lane;
 use super::state::{Process, State};
 use crate::control::{FlowFilter, Reply, Request};
 use crate::limits::FLOWS_LISTED_MAX;
 use crate::stats::{
-    Draining, EndpointStats, FlowInfo, Histogram, PortStats, Predecessor, REFUSALS, Stats,
-    WorkerStats,
+    Draining, EndpointStats, FastCount, FlowInfo, Histogram, PortStats, Predecessor, REFUSALS,
+    Stats, WorkerStats,
 };
 use crate::sys;
 use crate::worker::Command;
@@ -32,9 +33,11 @@ impl Process {
         let mut state = self.state();
         let predecessors = predecessors(&mut state);
         let table = state.table.clone();
-        drop(state);
         let mut ports = Vec::new();
-        table.each(|frontend| ports.push(self.port(frontend)));
+        table.each(|frontend| ports.push(self.port(frontend, &state.fast)));
+        let counts = state.fast.running().map(|fast| fast.stats().named()).unwrap_or_default();
+        drop(state);
+        let fast = counts.into_iter().map(|(name, value)| FastCount { name: name.into(), value });
         Stats {
             revision: table.version(),
             pid: std::process::id(),
@@ -42,15 +45,17 @@ impl Process {
             is_retired: self.is_retired(),
             workers: self.workers.iter().map(|hand| worker(&hand.counters.own)).collect(),
             ports,
+            fast: fast.collect(),
             predecessors,
         }
     }
 
-    fn port(&self, frontend: &Frontend) -> PortStats {
+    fn port(&self, frontend: &Frontend, lane: &Lane) -> PortStats {
         let mut port = PortStats {
             service: frontend.service.clone(),
             port: frontend.port.clone(),
             protocol: frontend.protocol,
+            is_fast: lane.has(frontend),
             active: 0,
             accepted: 0,
             refused: vec![0; REFUSALS.len()],

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wanted, what is open, and who works.
 
+use super::fast::{Lane, new_ones};
 use super::listeners::{Fresh, candidates, is_wanted};
 use crate::control::{Applied, Client, Problem, Reply, Request, Unservable, Unserved};
 use crate::counters::Counters;
@@ -60,6 +61,7 @@ pub(crate) struct State {
     /// Listeners, one for each worker.
     pub(super) open: BTreeMap<Place, Vec<Arc<OwnedFd>>>,
     pub(super) unserved: BTreeMap<Place, Unserved>,
+    pub(crate) fast: Lane,
     /// Processes that were replaced and still have connections, latest first.
     pub(super) predecessors: Vec<Client>,
     tried_ns: u64,
@@ -102,7 +104,7 @@ impl Process {
             hands.push(Hand { mailbox: Mailbox { sender, bell }, counters });
         }
         Ok(Arc::new(Self {
-            state: Mutex::default(),
+            state: Mutex::new(State { fast: Lane::new(options), ..State::default() }),
             workers: hands,
             threads: Mutex::new(threads),
             started_ns: sys::now(),
@@ -189,10 +191,12 @@ impl Process {
     pub(crate) fn tick(&self) {
         let mut state = self.state();
         let now = sys::now();
-        if !state.unserved.is_empty() && now.saturating_sub(state.tried_ns) >= RETRY_NS {
+        let lacks = !state.unserved.is_empty() || !state.fast.left_out().is_empty();
+        if lacks && now.saturating_sub(state.tried_ns) >= RETRY_NS {
             state.tried_ns = now;
-            let places: Vec<Place> = state.unserved.keys().copied().collect();
             let table = state.table.clone();
+            state.fast.retry(&table);
+            let places: Vec<Place> = state.unserved.keys().copied().collect();
             let fresh = self.open(&mut state, &table, places, now);
             if fresh.changes() {
                 self.hand_out(&mut state, table, fresh);
@@ -261,12 +265,15 @@ impl Process {
                 problems.extend(new.map(|(_, unserved)| refusal(unserved)));
             }
             if problems.is_empty() {
+                problems.extend(state.direct(&table, unservable));
+            }
+            if problems.is_empty() {
                 self.hand_out(state, table, fresh);
                 state.forward(forward);
                 return Reply::Applied(Applied {
                     revision: state.table.version(),
                     took_ns: sys::now().saturating_sub(began),
-                    unserved: state.unserved.values().cloned().collect(),
+                    unserved: state.unserved(),
                 });
             }
             for place in fresh.opened() {
@@ -290,7 +297,7 @@ impl Process {
     ) -> Fresh {
         let mut fresh = Fresh::default();
         for place in places {
-            let wanted = is_wanted(table, &place) && !self.is_retired();
+            let wanted = is_wanted(table, &state.fast, &place) && !self.is_retired();
             match (wanted, state.open.contains_key(&place)) {
                 (true, false) => match super::listeners::listen(&place, self.workers.len()) {
                     Ok(sockets) => {
@@ -337,6 +344,29 @@ impl Process {
 }
 
 impl State {
+    /// All places that are wanted and not served.
+    fn unserved(&self) -> Vec<Unserved> {
+        self.unserved.values().chain(self.fast.left_out()).cloned().collect()
+    }
+
+    /// Has the fast path take a table; says what keeps it from that.
+    fn direct(&mut self, table: &Table, unservable: Unservable) -> Vec<Problem> {
+        let before = self.fast.left_out().to_vec();
+        if let Err(problem) = self.fast.apply(table) {
+            return vec![problem];
+        }
+        if unservable == Unservable::LeaveOut {
+            return Vec::new();
+        }
+        let new = new_ones(&before, self.fast.left_out());
+        if !new.is_empty() {
+            // It was taken before, so it is taken again.
+            let running = self.table.clone();
+            let _ = self.fast.apply(&running);
+        }
+        new.iter().map(refusal).collect()
+    }
+
     /// Tells processes that were replaced. One that does not answer has ended.
     fn forward(&mut self, request: Option<Request>) {
         if let Some(request) = request {

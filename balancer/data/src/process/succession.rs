@@ -116,6 +116,7 @@ impl Process {
         let mut state = self.state();
         self.set_retired();
         state.unserved.clear();
+        state.fast.leave();
         state.open.clear();
         let (reply, all) = mpsc::channel();
         for hand in &self.workers {
@@ -149,6 +150,10 @@ impl Process {
             }
             of[worker] = Some(socket);
         }
+        state
+            .fast
+            .apply(&table)
+            .map_err(|problem| RunError::TakeOver(ClientError::Failed(problem.to_string())))?;
         let mut fresh = super::listeners::Fresh::default();
         for (place, of) in open {
             let sockets: Vec<Arc<OwnedFd>> = of.into_iter().flatten().map(Arc::new).collect();

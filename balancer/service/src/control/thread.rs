@@ -25,7 +25,6 @@ const NAMES_MAX: usize = 1_000;
 /// Starts the thread. `known` is what the data plane had been told before; its services go to `heir`.
 pub(crate) fn start(
     plane: Box<dyn DataPlane>,
-    available: Available,
     known: Known,
     heir: Owner,
     targets: Targets,
@@ -35,8 +34,8 @@ pub(crate) fn start(
     let control = Control::new(sender, Arc::clone(&shared));
     let mut running = Running {
         state: State::with_heir(heir),
+        available: plane.available(),
         plane,
-        available,
         verdicts: Verdicts::default(),
         targets,
         shared,
@@ -243,21 +242,7 @@ impl Running {
                     self.shared.change(|moment| moment.trouble = None);
                 }
             }
-            Ok(true) => match self.plane.replace(self.state.config()) {
-                Ok(applied) => {
-                    tracing::warn!(
-                        revision = applied.revision,
-                        "the data plane began anew, and serves again"
-                    );
-                    self.shared.applied(&applied);
-                    self.retold();
-                }
-                Err(PlaneError::Refused(problems)) => {
-                    tracing::error!(%problems, "the data plane began anew, and refuses what is wanted");
-                    self.shared.change(|moment| moment.trouble = Some(problems.to_string()));
-                }
-                Err(PlaneError::Gone(why)) => self.shared.change(|m| m.trouble = Some(why)),
-            },
+            Ok(true) => self.tell_anew(),
             Err(PlaneError::Refused(problems)) => {
                 self.shared.change(|moment| moment.trouble = Some(problems.to_string()));
             }
@@ -266,6 +251,41 @@ impl Running {
                     tracing::error!(why, "the data plane cannot be reached");
                 }
                 self.shared.change(|moment| moment.trouble = Some(why));
+            }
+        }
+    }
+
+    /// Tells a data plane that began from nothing everything.
+    fn tell_anew(&mut self) {
+        self.reconsider();
+        match self.plane.replace(self.state.config()) {
+            Ok(applied) => {
+                tracing::warn!(
+                    revision = applied.revision,
+                    "the data plane began anew, and serves again"
+                );
+                self.shared.applied(&applied);
+                self.retold();
+            }
+            Err(PlaneError::Refused(problems)) => {
+                tracing::error!(%problems, "the data plane began anew, and refuses what is wanted");
+                self.shared.change(|moment| moment.trouble = Some(problems.to_string()));
+            }
+            Err(PlaneError::Gone(why)) => self.shared.change(|m| m.trouble = Some(why)),
+        }
+    }
+
+    /// Decides paths and source addresses anew if the data plane can do other things than the one before.
+    fn reconsider(&mut self) {
+        let available = self.plane.available();
+        if available == self.available {
+            return;
+        }
+        self.available = available;
+        match self.state.plan_available(&self.available) {
+            Ok(plan) => self.state.commit(plan),
+            Err(problems) => {
+                tracing::error!(%problems, "the data plane that began anew cannot do what services ask for");
             }
         }
     }

@@ -7,7 +7,7 @@ use super::{Entry, State};
 use crate::choose::{Available, choose};
 use crate::problem::Problems;
 use crate::wanted::{Common, EndpointUpdate, Origin, Owner, Update, Wish};
-use berth_balancer_core::model::{Endpoint, Name};
+use berth_balancer_core::model::{Endpoint, Name, Service};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -320,7 +320,8 @@ impl State {
             } else if self.given.of(name).is_some() {
                 given.push((name.clone(), None));
             }
-            match choose(&service.settings, available) {
+            let addresses = addresses(&service);
+            match choose(&service.settings, &addresses, available) {
                 Ok(taken) => {
                     (service.settings.path, service.settings.source) = (taken.path, taken.source);
                     let (owner, wish) = (touched.owner, touched.wish.clone());
@@ -333,6 +334,12 @@ impl State {
         }
         (entries, given)
     }
+}
+
+/// All addresses of a service.
+fn addresses(service: &Service) -> Vec<IpAddr> {
+    let lists = [&service.cluster_ips, &service.external_ips, &service.load_balancer_ips];
+    lists.into_iter().flatten().map(IpAddr::to_canonical).collect()
 }
 
 fn no_address(common: &Common) -> String {

@@ -56,6 +56,14 @@ pub(crate) struct BalancerArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) workers: u32,
 
+    /// Serve everything on the proxy path: rules and routes of the host stay as they are
+    #[arg(long)]
+    pub(crate) no_fast: bool,
+
+    /// Names what is made on the host: letters, digits and `-`, another name for each balancer on it [default: by --control]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+
     /// Leave the data plane running when this ends: the next start adopts it, and no connection is lost
     #[arg(long)]
     pub(crate) keep_data: bool,
@@ -92,6 +100,14 @@ pub(crate) struct DataArgs {
     /// Worker threads; 0 is one for each core
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) workers: u32,
+
+    /// Serve everything on the proxy path
+    #[arg(long)]
+    pub(crate) no_fast: bool,
+
+    /// Names what is made on the host [default: by --control]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
 
     /// Take the sockets of the process over that serves there now: an upgrade that resets nobody
     #[arg(long)]
