@@ -69,6 +69,12 @@ impl Drains {
         self.all.iter().map(|(backend, draining)| (*backend, draining.connections))
     }
 
+    /// Whether a backend drains or is overdue.
+    #[must_use]
+    pub fn has(&self, backend: BackendId) -> bool {
+        self.all.contains_key(&backend)
+    }
+
     /// Whether nothing drains.
     #[must_use]
     pub fn is_empty(&self) -> bool {

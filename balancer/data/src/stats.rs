@@ -25,6 +25,17 @@ pub struct Histogram {
     pub sum_ns: u64,
 }
 
+impl Histogram {
+    /// Adds what was counted elsewhere by the same bounds.
+    pub(crate) fn add(&mut self, buckets: &[u64], sum_ns: u64) {
+        self.buckets.resize(self.buckets.len().max(buckets.len()), 0);
+        for (sum, count) in self.buckets.iter_mut().zip(buckets) {
+            *sum += count;
+        }
+        self.sum_ns += sum_ns;
+    }
+}
+
 /// Everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -161,10 +172,13 @@ pub struct EndpointStats {
     pub is_healthy: bool,
 }
 
+/// In [`FlowInfo::worker`]: none; the kernel forwards it.
+pub const FAST: u32 = u32::MAX;
+
 /// One connection or UDP flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowInfo {
-    /// Worker that has it.
+    /// Worker that has it, or [`FAST`].
     pub worker: u32,
     /// Protocol.
     pub protocol: Protocol,

@@ -2,22 +2,26 @@
 //! The fast path alone, told by lines on standard input: to try it in a network namespace, to test it and to measure it.
 //!
 //! ```text
-//! service NAME tcp|udp ADDRESS:PORT [node-port=N] [drain-ms=N] [source=auto|keep|masquerade] [algorithm=rr|p2c|lc] ENDPOINT ...
+//! service NAME tcp|udp ADDRESS:PORT [node-port=N] [drain-ms=N] [source=auto|keep|masquerade] [algorithm=rr|p2c|lc]
+//!     [ranges=CIDR,...] [per-source=N] [rate-per-source=N] [outer] ENDPOINT ...      `outer`: a load balancer's address
 //! fill SERVICES ENDPOINTS   that many services, at 10.96.0.0 and on
 //! node ADDRESS ...          addresses on which node ports are served
 //! remove NAME               a service is gone
 //! apply                     the table is made so; prints the time that it took
 //! stats, seen NAME, resync  what is counted, flows per endpoint, the kernel's table read anew
+//! ports, draining, flows    what is told of services, endpoints and flows
+//! retire, overtaken         another process takes over; which one did without this one's being told
 //! stop, leave               ends; `leave` leaves the rules
 //! ```
 #![expect(clippy::print_stdout, reason = "it answers on standard output")]
 
 use anyhow::{Context, Result, bail};
 use berth_balancer_core::model::{
-    Algorithm, Config, Endpoint, EndpointPort, EndpointSet, Name, Protocol, Service, ServicePort,
-    Settings, SourceAddress,
+    Algorithm, Config, Endpoint, EndpointPort, EndpointSet, Name, Protocol, Rate, Service,
+    ServicePort, Settings, SourceAddress,
 };
 use berth_balancer_core::{Change, Compiler};
+use berth_balancer_fast::report::FlowQuery;
 use berth_balancer_fast::{Fast, Options, clean, now, probe};
 use std::io::BufRead;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -30,6 +34,8 @@ fn main() -> Result<()> {
         match argument.as_str() {
             "--instance" => options.instance = value()?,
             "--state" => options.state = value()?.into(),
+            "--flows" => options.flows_max = value()?.parse()?,
+            "--queue" => options.queue_max = value()?.parse()?,
             "--event-bytes" => options.event_bytes = Some(value()?.parse()?),
             "--probe" => {
                 let found = probe();
@@ -93,6 +99,17 @@ impl Session {
             ["stats"] => Ok(format!("{:?}", self.fast()?.stats())),
             ["resync"] => Ok(format!("resync {}", self.fast()?.resync())),
             ["seen", name] => self.seen(name),
+            ["ports"] => Ok(format!("{:?}", self.fast()?.ports())),
+            ["draining"] => Ok(format!("{:?}", self.fast()?.draining())),
+            ["flows"] => {
+                let query = FlowQuery { most: 1_000, ..FlowQuery::default() };
+                Ok(format!("{:?}", self.fast()?.flows(&query)))
+            }
+            ["retire"] => {
+                self.fast()?.retire();
+                Ok(String::from("ok"))
+            }
+            ["overtaken"] => Ok(format!("{:?}", self.fast()?.overtaken_by())),
             other => bail!("not understood: {}", other.join(" ")),
         }
     }
@@ -136,7 +153,7 @@ impl Session {
         let protocol = if *protocol == "udp" { Protocol::Udp } else { Protocol::Tcp };
         let address: SocketAddr = address.parse()?;
         let mut settings = Settings { drain_ns: self.drain_ms * 1_000_000, ..Settings::default() };
-        let (mut node_port, mut endpoints) = (None, Vec::new());
+        let (mut node_port, mut endpoints, mut outer) = (None, Vec::new(), false);
         for word in rest {
             match word.split_once('=') {
                 Some(("node-port", port)) => node_port = Some(port.parse()?),
@@ -147,6 +164,18 @@ impl Session {
                 Some(("algorithm", "rr")) => settings.algorithm = Algorithm::RoundRobin,
                 Some(("algorithm", "lc")) => settings.algorithm = Algorithm::LeastConnections,
                 Some(("algorithm", "p2c")) => settings.algorithm = Algorithm::PowerOfTwo,
+                Some(("ranges", all)) => {
+                    settings.source_ranges =
+                        all.split(',').map(str::parse).collect::<Result<_, _>>()?;
+                }
+                Some(("per-source", most)) => {
+                    settings.limits.connections_per_source_max = Some(most.parse()?);
+                }
+                Some(("rate-per-source", rate)) => {
+                    let per_second = rate.parse()?;
+                    settings.limits.rate_per_source = Some(Rate { per_second, burst: per_second });
+                }
+                None if *word == "outer" => outer = true,
                 Some((other, _)) => bail!("no such setting: {other}"),
                 None => endpoints.push(endpoint(word.parse()?)),
             }
@@ -154,9 +183,9 @@ impl Session {
         let port = ServicePort { name: Name::from(""), protocol, port: address.port(), node_port };
         let service = Service {
             name: Name::from(*name),
-            cluster_ips: vec![address.ip()],
+            cluster_ips: Vec::from_iter((!outer).then_some(address.ip())),
             external_ips: Vec::new(),
-            load_balancer_ips: Vec::new(),
+            load_balancer_ips: Vec::from_iter(outer.then_some(address.ip())),
             ports: vec![port],
             settings,
         };

@@ -2,6 +2,7 @@
 //! The kernel's table of flows (conntrack) by netlink: events, dumps, entries ended.
 
 use crate::address::{from_octets, octets};
+use crate::filter;
 use crate::netlink::{self, Family, Message, Socket, Writer, attribute, be16, be32, flag};
 use crate::rules::{FLOW_ENDED, FLOW_OURS};
 use berth_balancer_core::model::Protocol;
@@ -12,7 +13,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 const SUBSYSTEM: u16 = 1 << 8;
 const NEW: u16 = SUBSYSTEM;
 const GET: u16 = SUBSYSTEM | 1;
-const DELETE: u16 = SUBSYSTEM | 2;
+pub(crate) const DELETE: u16 = SUBSYSTEM | 2;
 
 /// Groups whose events are heard: changes and ends. Beginnings are known from the verdict.
 const GROUPS: u32 = 1 << 1 | 1 << 2;
@@ -48,6 +49,8 @@ pub(crate) struct Entry {
     pub(crate) tcp_state: Option<u8>,
     /// It is gone.
     pub(crate) gone: bool,
+    /// Bytes from the client and to it, of an entry that is gone, if the kernel counts them.
+    pub(crate) bytes: Option<(u64, u64)>,
 }
 
 impl Entry {
@@ -64,6 +67,7 @@ fn read(message: Message<'_>) -> Option<Entry> {
     }
     let (mut original, mut reply) = (None, None);
     let (mut mark, mut status, mut tcp_state) = (0, 0, None);
+    let (mut bytes_in, mut bytes_out) = (None, None);
     for (kind, value) in netlink::attributes(message.body.get(4..)?) {
         match kind {
             1 => original = tuple(value),
@@ -74,12 +78,19 @@ fn read(message: Message<'_>) -> Option<Entry> {
                 tcp_state = tcp.and_then(|tcp| attribute(tcp, 1)?.first().copied());
             }
             8 => mark = be32(value)?,
+            9 => bytes_in = attribute(value, 2).and_then(be64),
+            10 => bytes_out = attribute(value, 2).and_then(be64),
             _ => (),
         }
     }
+    let bytes = bytes_in.zip(bytes_out);
     let replied = status & 2 != 0;
     let gone = message.kind == DELETE;
-    Some(Entry { original: original?, reply: reply?, mark, replied, tcp_state, gone })
+    Some(Entry { original: original?, reply: reply?, mark, replied, tcp_state, gone, bytes })
+}
+
+fn be64(bytes: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes.get(..8)?.try_into().ok()?))
 }
 
 fn tuple(bytes: &[u8]) -> Option<Tuple> {
@@ -122,6 +133,8 @@ impl Events {
     pub(crate) fn open(receive: Option<usize>) -> io::Result<Self> {
         let socket = Socket::open(Family::Netfilter, GROUPS)?;
         socket.set_buffers(receive.unwrap_or(RECEIVE), 1 << 16)?;
+        // Without it there is more to read, and all goes on.
+        drop(filter::attach(&socket));
         Ok(Self { socket })
     }
 
@@ -231,6 +244,36 @@ pub fn flush_all() -> io::Result<()> {
     socket.transact(writer.bytes(), (sequence, sequence), |_| ())
 }
 
+/// An event as the kernel would send it: of an established flow of ours, with this tuple in both directions.
+pub(crate) fn written(tuple: &Tuple) -> Vec<u8> {
+    written_event(tuple, false, 3, 0xe)
+}
+
+pub(crate) fn written_event(tuple: &Tuple, gone: bool, state: u8, status: u32) -> Vec<u8> {
+    let mut writer = Writer::default();
+    writer.begin(if gone { DELETE } else { NEW }, 0, 0);
+    writer.put(&[2, 0, 0, 0]);
+    write_tuple(&mut writer, tuple);
+    let reply = writer.bytes().len();
+    write_tuple(&mut writer, tuple);
+    writer.u32(3, status);
+    let info = writer.open(4);
+    let tcp = writer.open(1);
+    writer.attribute(1, &[state]);
+    writer.close(tcp);
+    writer.close(info);
+    writer.u32(8, FLOW_OURS);
+    for kind in [9, 10] {
+        let counters = writer.open(kind);
+        writer.attribute(2, &1_000_u64.to_be_bytes());
+        writer.close(counters);
+    }
+    writer.end();
+    let mut bytes = writer.bytes().to_vec();
+    bytes[reply + 2] = 2; // the reply's tuple
+    bytes
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,23 +284,7 @@ mod tests {
             source: "10.0.0.2:40000".parse().unwrap(),
             destination: "10.96.0.1:80".parse().unwrap(),
         };
-        let mut writer = Writer::default();
-        writer.begin(if gone { DELETE } else { NEW }, 0, 0);
-        writer.put(&[2, 0, 0, 0]);
-        write_tuple(&mut writer, &tuple);
-        let reply = writer.len();
-        write_tuple(&mut writer, &tuple);
-        writer.u32(3, 0xe);
-        let info = writer.open(4);
-        let tcp = writer.open(1);
-        writer.attribute(1, &[state]);
-        writer.close(tcp);
-        writer.close(info);
-        writer.u32(8, FLOW_OURS);
-        writer.end();
-        let mut bytes = writer.bytes().to_vec();
-        bytes[reply + 2] = 2; // the reply's tuple
-        bytes
+        written_event(&tuple, gone, state, 0xe)
     }
 
     #[test]
@@ -267,7 +294,7 @@ mod tests {
         assert_eq!(entry.original.destination, "10.96.0.1:80".parse().unwrap());
         assert_eq!(entry.original, entry.reply);
         assert!(entry.replied && entry.is_closed() && !entry.gone);
-        assert_eq!(entry.mark, FLOW_OURS);
+        assert_eq!((entry.mark, entry.bytes), (FLOW_OURS, Some((1_000, 1_000))));
         assert!(entries(&event(true, 3)).next().unwrap().gone);
         for length in 0..bytes.len() {
             assert_eq!(entries(&bytes[..length]).count(), 0);

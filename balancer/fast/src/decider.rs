@@ -26,6 +26,40 @@ const TICK: u64 = 50_000_000;
 /// Time between two looks at routes and interfaces.
 const REFRESH: u64 = 500_000_000;
 
+/// Events that come closer to each other than this, in nanoseconds, are held,
+const CLOSE: u64 = 1_000_000;
+/// for so long, or until a packet comes.
+const HOLD: u64 = 500_000;
+
+/// What there is to do.
+#[derive(Debug, Clone, Copy)]
+struct Woken {
+    packets: bool,
+    commands: bool,
+    events: bool,
+}
+
+/// Whether events wake this thread. Where they are rare they do, and the time to an endpoint's answer is exact; where there are many,
+/// they wait for the next packet: to wake for each costs more than to read it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Pace {
+    holds: bool,
+    /// When events were the only reason last.
+    last: u64,
+}
+
+impl Pace {
+    fn woke(&mut self, woken: &Woken, any: bool, now: u64) {
+        if self.holds {
+            // It goes on as long as there are some each time.
+            self.holds = any || woken.packets;
+        } else if woken.events && !woken.packets {
+            self.holds = now.saturating_sub(self.last) < CLOSE;
+            self.last = now;
+        }
+    }
+}
+
 /// What is done with the engine at a time.
 type Work = Box<dyn FnOnce(&mut Engine, u64) + Send>;
 
@@ -74,8 +108,6 @@ pub(crate) struct Decider {
     /// Datagrams of one round, each in its place.
     packets: Vec<u8>,
     buffer: Vec<u8>,
-    /// Events were lost.
-    overflow: bool,
 }
 
 /// Commands that wait: callers wait for theirs, so there are as many as threads that call.
@@ -101,7 +133,6 @@ impl Decider {
             wake,
             packets: vec![0; PACKETS * PACKET_BYTES],
             buffer: vec![0; DATAGRAM],
-            overflow: false,
         };
         Ok((handle, decider))
     }
@@ -109,20 +140,23 @@ impl Decider {
     /// Decides until it is told to stop.
     pub(crate) fn run(mut self) {
         let (mut ticked, mut refreshed) = (0, 0);
+        let mut pace = Pace::default();
+        let mut packets = Vec::with_capacity(PACKETS);
         loop {
-            self.wait();
-            let packets = self.read_packets();
-            self.take_events();
+            let woken = self.wait(pace.holds);
+            packets.clear();
+            if woken.packets {
+                self.read_packets(&mut packets);
+            }
+            let events = self.take_events();
             let time = now();
+            pace.woke(&woken, events, time);
             self.decide(&packets, time);
-            if !self.obey(time) {
+            if woken.commands && !self.obey(time) {
                 return;
             }
             if time.saturating_sub(ticked) >= TICK {
                 ticked = time;
-                if std::mem::take(&mut self.overflow) && self.engine.resync(time).is_err() {
-                    self.overflow = true;
-                }
                 self.engine.tick(time);
             }
             if time.saturating_sub(refreshed) >= REFRESH {
@@ -132,19 +166,23 @@ impl Decider {
         }
     }
 
-    fn wait(&self) {
+    /// Waits for something to do, and says what there is. `hold`: events alone are no reason.
+    fn wait(&self, hold: bool) -> Woken {
+        let events = if hold { PollFlags::empty() } else { PollFlags::IN };
         let mut all = [
             PollFd::new(&self.queue, PollFlags::IN),
-            PollFd::new(&self.events, PollFlags::IN),
             PollFd::new(&self.wake, PollFlags::IN),
+            PollFd::new(&self.events, events),
         ];
-        let tick = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK).unwrap_or(0) };
-        let _ = poll(&mut all, Some(&tick));
+        let time = if hold { HOLD } else { TICK };
+        let time = Timespec { tv_sec: 0, tv_nsec: i64::try_from(time).unwrap_or(0) };
+        let _ = poll(&mut all, Some(&time));
+        let [packets, commands, events] = all.map(|one| !one.revents().is_empty());
+        Woken { packets, commands, events }
     }
 
     /// Reads the packets that are there: the length of each, in the order of their places.
-    fn read_packets(&mut self) -> Vec<usize> {
-        let mut lengths = Vec::with_capacity(PACKETS);
+    fn read_packets(&mut self, lengths: &mut Vec<usize>) {
         for place in self.packets.chunks_mut(PACKET_BYTES) {
             match self.queue.receive(place) {
                 Ok(Some(datagram)) => lengths.push(datagram.len()),
@@ -153,26 +191,27 @@ impl Decider {
                 Ok(None) => break,
             }
         }
-        lengths
     }
 
-    fn take_events(&mut self) {
+    /// Takes the events that are there. False if there was none.
+    fn take_events(&mut self) -> bool {
         let mut time = 0;
         for _ in 0..EVENTS {
-            match self.events.receive(&mut self.buffer) {
+            let received = self.events.receive(&mut self.buffer);
+            if !matches!(received, Ok(None)) && time == 0 {
+                time = now();
+            }
+            match received {
                 Ok(Some(datagram)) => {
-                    time = if time == 0 { now() } else { time };
                     for entry in conntrack::entries(datagram) {
                         self.engine.on_entry(&entry, time);
                     }
                 }
-                Ok(None) => return,
-                Err(_) => {
-                    self.overflow = true;
-                    self.engine.on_overflow();
-                }
+                Ok(None) => break,
+                Err(_) => self.engine.on_overflow(time),
             }
         }
+        time != 0
     }
 
     fn decide(&mut self, lengths: &[usize], time: u64) {
@@ -196,5 +235,30 @@ impl Decider {
             }
         }
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_wake_while_they_are_rare_and_are_held_while_they_are_many() {
+        let by = |packets, events| Woken { packets, events, commands: false };
+        let mut pace = Pace::default();
+        let mut time = 10 * CLOSE;
+        for _ in 0..10 {
+            time += CLOSE;
+            pace.woke(&by(false, true), true, time);
+            assert!(!pace.holds);
+        }
+        time += CLOSE / 2;
+        pace.woke(&by(false, true), true, time);
+        assert!(pace.holds);
+        pace.woke(&by(true, false), false, time);
+        pace.woke(&by(false, false), true, time + HOLD);
+        assert!(pace.holds, "there are still some");
+        pace.woke(&by(false, false), false, time + 2 * HOLD);
+        assert!(!pace.holds);
     }
 }

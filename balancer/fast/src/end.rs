@@ -53,7 +53,7 @@ impl Probes {
 }
 
 /// A SYN without options, with its IP header.
-fn syn(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
+pub(crate) fn syn(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
     const TCP: u8 = 6;
     const LENGTH: u16 = 20;
     let mut tcp = Vec::with_capacity(20);

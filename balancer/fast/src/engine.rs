@@ -10,24 +10,32 @@
 //! | the entry is closed, or gone | the books are closed: a success if it was connected, else a failure |
 //! | events were lost | `resync`: the kernel's table is read, and books and table are equal again |
 //!
-//! `decide` has the choices, `events` the entries, `drain` the flows of endpoints that are gone.
+//! `decide` has the choices, `events` the entries, `resync` the readings of the whole table, `drain` the flows of endpoints that are
+//! gone.
 
 mod decide;
 mod drain;
 mod events;
+mod resync;
+mod tally;
 
 pub(crate) use drain::Prepared;
+use resync::Resyncs;
+
+use tally::{Leavers, Tallies};
 
 use crate::conntrack::{Conntrack, Tuple};
 use crate::counters::Counters;
 use crate::end::Probes;
 use crate::notes::Notes;
+use crate::owner::Turn;
 use crate::ways::Ways;
 use berth_balancer_core::model::{Protocol, Timeouts};
-use berth_balancer_core::table::{BackendId, Frontend};
+use berth_balancer_core::table::{BackendId, Frontend, FrontendId};
 use berth_balancer_core::{
     Affinity, Flow, FlowKey, FlowTable, Guest, Sources, Table, Ticket, Worker,
 };
+use decide::UNHEARD_MAX;
 use hashbrown::HashSet;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -104,11 +112,24 @@ pub(crate) struct Engine {
     unheard: VecDeque<(u64, Protocol, FlowKey)>,
     /// TCP flows whose endpoint is in no table, by the time at which they end.
     orphans: BTreeMap<u64, Vec<Tuple>>,
+    /// The same, by who they are.
+    orphaned: HashSet<FlowKey, foldhash::fast::RandomState>,
+    /// Flows in each table.
+    flows_max: u32,
+    /// The kernel may have flows for which the books had no room.
+    unbooked: bool,
     /// Addresses that an earlier run had taken.
     former: Vec<IpAddr>,
     /// Backends as the kernel's map has them.
     slots: Vec<Option<(BackendId, SocketAddr)>>,
     epoch: u32,
+    /// Whose verdicts they are.
+    turn: Turn,
+    /// Another process has the flows: nothing of the kernel's is changed.
+    resting: bool,
+    resyncs: Resyncs,
+    tallies: Tallies,
+    leavers: Leavers,
     counters: Arc<Counters>,
 }
 
@@ -128,11 +149,30 @@ impl Engine {
             addresses: HashSet::with_hasher(foldhash::fast::FixedState::default()),
             unheard: VecDeque::new(),
             orphans: BTreeMap::new(),
+            orphaned: HashSet::default(),
+            flows_max,
+            unbooked: false,
             former: Vec::new(),
             slots: Vec::new(),
             epoch: 0,
+            turn: Turn::default(),
+            resting: false,
+            resyncs: Resyncs::default(),
+            tallies: Tallies::default(),
+            leavers: Leavers::default(),
             counters,
         }
+    }
+
+    /// From now on this process owns the rules, and verdicts are of this turn.
+    pub(crate) fn serve(&mut self, turn: Turn) {
+        self.turn = turn;
+        self.resting = false;
+    }
+
+    /// Another process owns the rules, or is about to.
+    pub(crate) fn rest(&mut self) {
+        self.resting = true;
     }
 
     /// Flows of TCP and UDP that are booked.
@@ -162,9 +202,21 @@ impl Engine {
         let now = held.since;
         let times =
             Timeouts { udp_unreplied_ns: NO_END, udp_replied_ns: NO_END, ..Timeouts::default() };
-        if let Some((_, flow)) = self.flow_table(protocol).insert(key, backend, held, &times, now) {
+        if let Some((gone, flow)) =
+            self.flow_table(protocol).insert(key, backend, held, &times, now)
+        {
+            // One that had to go for it goes on in the kernel.
+            self.unbooked |= gone != key;
             self.close(flow.value, true, now);
         }
+    }
+
+    /// Has a flow looked up at `due` if nothing was heard of it by then.
+    fn wait_for_word(&mut self, due: u64, protocol: Protocol, key: FlowKey) {
+        if self.unheard.len() >= UNHEARD_MAX {
+            self.unheard.pop_front();
+        }
+        self.unheard.push_back((due, protocol, key));
     }
 
     /// Closes a flow's books. `fair`: whatever it was that ended it, it is not held against the endpoint.
@@ -173,12 +225,22 @@ impl Engine {
             self.sources.leave(guest);
         }
         let Some(ticket) = held.ticket else { return };
+        let (frontend, backend) = (ticket.frontend, ticket.backend);
+        self.tallies.endpoint(backend).end();
         if held.connected || fair {
             self.worker.on_close(ticket);
-        } else {
-            self.counters.failed.add(1);
-            self.worker.on_failed(&self.table, ticket, now);
+            return;
         }
+        self.counters.failed.add(1);
+        let before = self.ejection(frontend, backend, now);
+        self.worker.on_failed(&self.table, ticket, now);
+        let ejected = self.ejection(frontend, backend, now) > before;
+        self.tallies.endpoint(backend).fail(ejected);
+    }
+
+    fn ejection(&self, frontend: FrontendId, backend: BackendId, now: u64) -> Option<u64> {
+        let frontend = self.table.frontend(frontend)?;
+        Some(self.worker.seen(frontend, backend, now).ejected_until_ns)
     }
 
     /// Remembers where a flow went whose entry was lost.

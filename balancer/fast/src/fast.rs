@@ -5,6 +5,8 @@
 //! removed of rules and routes. Tables are applied by the caller's thread: the kernel's elements first, then the decider, then
 //! what is to be taken out.
 
+mod watch;
+
 use crate::conflict::{Conflict, Host};
 use crate::conntrack::{Conntrack, Events};
 use crate::counters::{Counters, Stats};
@@ -12,13 +14,12 @@ use crate::decider::{self, Command, Decider, Handle};
 use crate::end::Probes;
 use crate::engine::{Engine, Outside, Sizes, Takes};
 use crate::fits::fits;
-use crate::kernel::{ApplyError, Conflicts, Kernel};
+use crate::kernel::{ApplyError, Conflicts, Kernel, Standing};
 use crate::neighbours::Exception;
-use crate::netlink::{Family, Socket};
 use crate::notes::Notes;
 use crate::queue::{self, Queue};
+use crate::report::{DrainReport, FlowQuery, FlowReport, PortReport};
 use crate::route::Routes;
-use crate::rules::ToUser;
 use crate::ways::Ways;
 use berth_balancer_core::Table;
 use berth_balancer_core::model::Cidr;
@@ -26,12 +27,13 @@ use berth_balancer_core::table::{BackendId, Diff, Frontend};
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-/// How often rules and routes are looked at; they are back within five times that.
-const WATCH: Duration = Duration::from_millis(500);
+/// How long packets that wait are sent on to a successor before a process leaves.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// First of the numbers among which a free queue is sought, and how many.
 const QUEUES: (u16, u16) = (47_616, 256);
@@ -110,6 +112,9 @@ struct Shared {
     exception: Exception,
     counters: Arc<Counters>,
     queue: u16,
+    stopped: AtomicBool,
+    /// A successor takes over, or has.
+    retired: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -119,7 +124,8 @@ struct State {
     /// Where the notes are.
     notes: PathBuf,
     instance: String,
-    stopped: bool,
+    /// The process that took over without this one having been told, and its queue.
+    overtaken_by: Option<(u32, u16)>,
 }
 
 impl Shared {
@@ -131,6 +137,9 @@ impl Shared {
 impl Fast {
     /// Starts with a first table. What an earlier run of the same instance left is taken over: its flows go on, its rules are
     /// replaced in one step.
+    ///
+    /// A process of the same instance that still runs is overtaken: no first packet is lost, if it then does [`Self::leave`]. From
+    /// that step on it changes nothing of the host, whether it was told to [`Self::retire`] or not.
     ///
     /// # Errors
     /// What is missing. Nothing is left behind then but what was there before.
@@ -151,10 +160,8 @@ impl Fast {
         let sizes = Sizes { flows_max: options.flows_max, seed, takes: options.takes };
         let engine = Engine::new(sizes, outside, counters.clone());
         let name = table_name(&options.instance);
-        let to_user = ToUser { number, native: true };
-        let mut kernel_side =
-            Kernel::open(&name, metric(&options.instance), to_user, options.takes)
-                .map_err(kernel("the rules"))?;
+        let mut kernel_side = Kernel::open(&name, metric(&options.instance), number, options.takes)
+            .map_err(kernel("the rules"))?;
         let mut engine = engine;
         begin(&mut kernel_side, &mut engine, table, options.conflicts)?;
         let exception = Exception::new(&name);
@@ -164,29 +171,39 @@ impl Fast {
             table: table.clone(),
             notes: options.state.clone(),
             instance: options.instance.clone(),
-            stopped: false,
+            overtaken_by: None,
         };
-        let kernel_side = Mutex::new(state);
-        let shared = Arc::new(Shared { kernel: kernel_side, exception, counters, queue: number });
+        let shared = Arc::new(Shared {
+            kernel: Mutex::new(state),
+            exception,
+            counters,
+            queue: number,
+            stopped: AtomicBool::new(false),
+            retired: AtomicBool::new(false),
+        });
         let (handle, decider) = Decider::new(engine, queue, events).map_err(kernel("a thread"))?;
         let deciding = std::thread::Builder::new()
             .name("fast-decider".into())
             .spawn(move || decider.run())
             .map_err(kernel("a thread"))?;
-        let watched = shared.clone();
+        let (watched, decider) = (shared.clone(), handle.clone());
         let watching = std::thread::Builder::new()
             .name("fast-watch".into())
-            .spawn(move || watch(&watched))
+            .spawn(move || watch::watch(&watched, &decider))
             .map_err(kernel("a thread"))?;
         let threads = vec![deciding, watching];
         Ok(Self { shared, handle, threads, conflicts: options.conflicts })
     }
 
     /// Takes a new table: when this returns, every decision is made by it, and flows of UDP to endpoints that are gone have ended.
+    /// After [`Self::retire`] nothing is done: the successor's table counts.
     ///
     /// # Errors
     /// Why not; the running table stays.
     pub fn apply(&self, table: &Table) -> Result<(), ApplyError> {
+        if self.shared.retired.load(Ordering::Acquire) {
+            return Ok(());
+        }
         let mut state = self.shared.lock();
         let diff = Diff::between(&state.table, table);
         let (prepared, removals) = state.kernel.prepare(table, &diff, self.conflicts)?;
@@ -219,8 +236,9 @@ impl Fast {
     /// What was counted.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        let (full, lost) = queue::dropped(self.shared.queue);
-        self.shared.counters.queue_full.set(full + lost);
+        if let Some(state) = queue::state(self.shared.queue) {
+            self.shared.counters.queue_full.set(state.dropped);
+        }
         self.shared.counters.read()
     }
 
@@ -234,24 +252,84 @@ impl Fast {
         })
     }
 
+    /// All ports that the fast path serves, with their endpoints. Empty when it has stopped.
+    #[must_use]
+    pub fn ports(&self) -> Vec<PortReport> {
+        let Some(snapshot) = self.handle.call(|engine, now| engine.snapshot(now)) else {
+            return Vec::new();
+        };
+        let (table, takes) = {
+            let state = self.shared.lock();
+            (state.table.clone(), state.kernel.takes())
+        };
+        snapshot.ports(&table, takes)
+    }
+
+    /// Flows that are booked, in no order. Looks at all of them: a millisecond for some tens of thousands, in which no packet is decided
+    /// on.
+    #[must_use]
+    pub fn flows(&self, query: &FlowQuery) -> Vec<FlowReport> {
+        let query = query.clone();
+        self.handle.call(move |engine, now| engine.list(&query, now)).unwrap_or_default()
+    }
+
+    /// Endpoints that left the table and still have connections.
+    #[must_use]
+    pub fn draining(&self) -> Vec<DrainReport> {
+        self.handle.call(|engine, _| engine.draining()).unwrap_or_default()
+    }
+
     /// Reads the kernel's table of flows anew, as after lost events.
     #[must_use]
     pub fn resync(&self) -> bool {
         self.handle.call(|engine, now| engine.resync(now).is_ok()).unwrap_or(false)
     }
 
-    /// Ends this process' part and leaves rules and flows as they are: another one starts in its place.
+    /// A successor takes over: from here on this process changes nothing of rules, routes and flows. It still decides on packets that
+    /// come to it, until the successor's rules are there, and then sends those that wait on to the successor. Call [`Self::leave`]
+    /// when the successor has started.
+    pub fn retire(&self) {
+        self.shared.retired.store(true, Ordering::Release);
+        // Whatever the watcher or another caller was doing is done when the lock is free.
+        drop(self.shared.lock());
+        self.handle.send(Command::Do(Box::new(|engine, _| engine.rest())));
+    }
+
+    /// The process of the same instance that has taken over though this one was not told to [`Self::retire`]. Found out within half a
+    /// second, and by [`Self::apply`]. Should that process die without having stopped, this one serves again.
+    #[must_use]
+    pub fn overtaken_by(&self) -> Option<u32> {
+        self.shared.lock().overtaken_by.map(|(pid, _)| pid)
+    }
+
+    /// Ends this process' part and leaves rules and flows as they are: another one starts in its place. If one has, packets that
+    /// still wait here are sent on to it first; that takes at most a second.
     pub fn leave(mut self) {
+        self.retire();
+        let standing = self.shared.lock().kernel.standing();
+        if matches!(standing, Ok(Standing::Overtaken(_))) {
+            let begun = Instant::now();
+            let mut idle = 0;
+            // A packet that passed the old rules a moment ago may be about to come.
+            while idle < 3 && begun.elapsed() < DRAIN {
+                let waiting = queue::state(self.shared.queue).map_or(0, |state| state.waiting);
+                idle = if waiting == 0 { idle + 1 } else { 0 };
+                std::thread::sleep(DRAIN / 100);
+            }
+        }
         self.end_threads();
     }
 
-    /// Stops, and removes every rule and route and what else was changed on the host.
+    /// Stops, and removes every rule and route and what else was changed on the host, unless a successor has it now.
     ///
     /// # Errors
     /// What could not be removed.
     pub fn stop(mut self) -> Result<(), ApplyError> {
         self.end_threads();
         let mut state = self.shared.lock();
+        if matches!(state.kernel.standing(), Ok(Standing::Overtaken(_))) {
+            return Ok(());
+        }
         self.shared.exception.remove();
         let mut notes = Notes::read(&state.notes, &state.instance);
         for port in notes.ports() {
@@ -262,7 +340,7 @@ impl Fast {
     }
 
     fn end_threads(&mut self) {
-        self.shared.lock().stopped = true;
+        self.shared.stopped.store(true, Ordering::Release);
         self.handle.send(Command::Stop);
         for thread in self.threads.drain(..) {
             drop(thread.join());
@@ -287,9 +365,13 @@ fn begin(
     let diff = Diff::between(&Table::default(), table);
     let now = decider::now();
     let begun = side.begin(table, &diff, conflicts).and_then(|prepared| {
+        engine.serve(side.turn());
         engine.adopt(table.clone(), prepared, now);
         // Flows of an earlier run are in the books before the first packet is decided on.
         drop(engine.resync(now));
+        if earlier {
+            engine.resync_soon(now);
+        }
         side.clean_stale_routes()
     });
     if begun.is_err() && !earlier {
@@ -305,8 +387,7 @@ fn begin(
 pub fn clean(options: &Options) -> Result<(), StartError> {
     check_name(&options.instance)?;
     let name = table_name(&options.instance);
-    let to_user = ToUser { number: 0, native: true };
-    let mut side = Kernel::open(&name, metric(&options.instance), to_user, options.takes)
+    let mut side = Kernel::open(&name, metric(&options.instance), 0, options.takes)
         .map_err(kernel("the rules"))?;
     Exception::new(&name).remove();
     let mut notes = Notes::read(&options.state, &options.instance);
@@ -365,39 +446,4 @@ fn seed() -> u64 {
     let mut bytes = [0; 8];
     let _ = rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty());
     u64::from_ne_bytes(bytes)
-}
-
-/// Puts back what others removed, until the end.
-fn watch(shared: &Shared) {
-    const GROUPS: u32 = 0x40 | 0x400 | 0x1;
-    let changes = Socket::open(Family::Route, GROUPS).ok();
-    let mut buffer = vec![0; crate::netlink::DATAGRAM];
-    let (mut generation, mut round) = (None, 0_u32);
-    loop {
-        std::thread::sleep(WATCH);
-        let mut state = shared.lock();
-        if state.stopped {
-            return;
-        }
-        round = round.wrapping_add(1);
-        let found = state.kernel.generation().ok();
-        // Legacy tables have no generation: they are looked at every two seconds.
-        let mut repaired = false;
-        if found != generation || round.is_multiple_of(4) {
-            repaired |= state.kernel.repair_rules().unwrap_or(false);
-            repaired |= shared.exception.ensure();
-            generation = state.kernel.generation().ok();
-        }
-        let mut changed = false;
-        while let Some(changes) = &changes
-            && !matches!(changes.try_receive(&mut buffer), Ok(None))
-        {
-            changed = true;
-        }
-        if changed {
-            repaired |= state.kernel.repair_routes().unwrap_or(false);
-        }
-        drop(state);
-        shared.counters.repaired.add(u64::from(repaired));
-    }
 }

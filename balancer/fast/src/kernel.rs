@@ -3,16 +3,26 @@
 //!
 //! A change of one endpoint is one element of one map. An element of a backend that is gone stays until its slot is used again:
 //! connections that drain find their endpoint by it when their entry was lost.
+//!
+//! `change` has what is different, `own` that it is changed only as long as the rules are this process's.
+
+mod change;
+mod own;
+
+pub(crate) use change::Removals;
+pub(crate) use own::Standing;
 
 use crate::address::{Version, from_octets};
 use crate::conflict::{self, Conflict};
 use crate::engine::{Prepared, Takes};
 use crate::nft::{Element, Found, Nft};
+use crate::owner::Owner;
 use crate::route::{Local, ROUTE_PROTOCOL, Routes};
-use crate::rules::{self, ToUser};
+use crate::rules;
 use berth_balancer_core::Table;
 use berth_balancer_core::model::Protocol;
-use berth_balancer_core::table::{BackendId, Diff, Frontend, Served};
+use berth_balancer_core::table::{BackendId, Diff};
+use change::{Change, Taken, count, elements, outer, taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -36,6 +46,12 @@ pub enum ApplyError {
     /// The kernel refused a change of routes, or did not tell them.
     #[error("cannot change the routes of services' addresses")]
     Routes(#[source] io::Error),
+    /// Another process of the same instance began later, and the rules are its own now.
+    #[error("process {pid} has taken this instance over")]
+    Overtaken {
+        /// Its number.
+        pid: u32,
+    },
     /// The thread that decides is gone.
     #[error("the fast path has stopped")]
     Stopped,
@@ -51,20 +67,6 @@ pub enum Conflicts {
     LeaveOut,
 }
 
-/// What of a frontend the kernel knows.
-#[derive(Debug, Default)]
-struct Taken {
-    addresses: Vec<IpAddr>,
-    ports: Vec<(Protocol, u16)>,
-}
-
-/// Elements to take out when the new table is in use.
-#[derive(Debug, Default)]
-pub(crate) struct Removals {
-    addresses: Vec<IpAddr>,
-    ports: Vec<(Protocol, u16)>,
-}
-
 /// The kernel's side of a table.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -72,7 +74,12 @@ pub(crate) struct Kernel {
     routes: Routes,
     table: String,
     metric: u32,
-    to_user: ToUser,
+    /// As whom this process writes rules.
+    owner: Owner,
+    /// The kernel has a queue expression; found out when rules are first made.
+    native: Option<bool>,
+    /// The generation of the host's rules at which this instance's were looked at, and were this process's.
+    verified: Option<u32>,
     takes: Takes,
     taken: BTreeMap<u32, Taken>,
     /// With how many frontends have them.
@@ -86,18 +93,15 @@ pub(crate) struct Kernel {
 }
 
 impl Kernel {
-    pub(crate) fn open(
-        table: &str,
-        metric: u32,
-        to_user: ToUser,
-        takes: Takes,
-    ) -> io::Result<Self> {
+    pub(crate) fn open(table: &str, metric: u32, queue: u16, takes: Takes) -> io::Result<Self> {
         Ok(Self {
             nft: Nft::open(table)?,
             routes: Routes::open()?,
             table: table.to_owned(),
             metric,
-            to_user,
+            owner: Owner::after(None, queue, 0),
+            native: None,
+            verified: None,
             takes,
             taken: BTreeMap::new(),
             addresses: BTreeMap::new(),
@@ -109,34 +113,8 @@ impl Kernel {
         })
     }
 
-    /// Rules and elements anew, in one transaction: there is no moment without.
-    pub(crate) fn install(&mut self) -> Result<(), ApplyError> {
-        self.install_with(self.to_user).or_else(|_| {
-            // Most kernels of distributions have a queue expression; the others have the target of xtables.
-            self.to_user.native = !self.to_user.native;
-            self.install_with(self.to_user)
-        })?;
-        let found = |nft: &mut Nft, version| nft.find(version).ok().flatten();
-        self.installed = Version::BOTH.map(|version| found(&mut self.nft, version));
-        Ok(())
-    }
-
-    fn install_with(&mut self, to_user: ToUser) -> Result<(), ApplyError> {
-        let addresses = self.served();
-        let ports: Vec<(Protocol, u16)> = self.ports.keys().copied().collect();
-        let backends: Vec<(BackendId, SocketAddr)> = self.backends.values().copied().collect();
-        let mut batch = self.nft.batch();
-        for version in Version::BOTH {
-            if self.find(version)?.is_some() {
-                batch.delete_table(version);
-            }
-            batch.add_table(version);
-            rules::install(&mut batch, version, to_user);
-            for (set, elements) in elements(version, &addresses, &ports, &backends) {
-                batch.add_elements(version, set, &elements);
-            }
-        }
-        self.nft.commit(batch).map_err(|source| self.rules(source))
+    pub(crate) fn takes(&self) -> Takes {
+        self.takes
     }
 
     /// Whether rules of this instance are there, from an earlier run too.
@@ -233,7 +211,7 @@ impl Kernel {
         let former = self.former()?;
         self.note(table, diff, &change);
         self.left_out = left_out;
-        self.install()?;
+        self.take()?;
         let locals = self.locals(&added.addresses);
         self.routes.add(self.metric, &locals).map_err(ApplyError::Routes)?;
         Ok(Prepared {
@@ -300,19 +278,21 @@ impl Kernel {
             .iter()
             .filter_map(|(id, _)| self.backends.get(&id.slot).map(|(_, old)| (id.slot, *old)))
             .collect();
-        let mut batch = self.nft.batch();
-        for version in Version::BOTH {
-            let old: Vec<Element> = replaced
-                .iter()
-                .filter(|(_, address)| Version::of(address.ip()) == version)
-                .map(|(slot, _)| rules::backend_key(*slot))
-                .collect();
-            batch.delete_elements(version, rules::BACKENDS, &old);
-            for (set, elements) in elements(version, &added.addresses, &added.ports, backends) {
-                batch.add_elements(version, set, &elements);
+        let turn = self.owner.turn;
+        self.change(|batch| {
+            for version in Version::BOTH {
+                let old: Vec<Element> = replaced
+                    .iter()
+                    .filter(|(_, address)| Version::of(address.ip()) == version)
+                    .map(|(slot, _)| rules::backend_key(*slot))
+                    .collect();
+                batch.delete_elements(version, rules::backends(turn), &old);
+                let Removals { addresses, ports } = added;
+                for (set, elements) in elements(version, turn, addresses, ports, backends) {
+                    batch.add_elements(version, set, &elements);
+                }
             }
-        }
-        self.nft.commit(batch).map_err(|source| self.rules(source))?;
+        })?;
         let locals = self.locals(&added.addresses);
         self.routes.add(self.metric, &locals).map_err(ApplyError::Routes)
     }
@@ -340,13 +320,15 @@ impl Kernel {
 
     /// Takes out what the table in use has no more.
     pub(crate) fn finish(&mut self, removals: &Removals) -> Result<(), ApplyError> {
-        let mut batch = self.nft.batch();
-        for version in Version::BOTH {
-            for (set, keys) in elements(version, &removals.addresses, &removals.ports, &[]) {
-                batch.delete_elements(version, set, &keys);
+        let turn = self.owner.turn;
+        self.change(|batch| {
+            for version in Version::BOTH {
+                let Removals { addresses, ports } = removals;
+                for (set, keys) in elements(version, turn, addresses, ports, &[]) {
+                    batch.delete_elements(version, set, &keys);
+                }
             }
-        }
-        self.nft.commit(batch).map_err(|source| self.rules(source))?;
+        })?;
         let locals = self.locals(&removals.addresses);
         self.routes.delete(self.metric, &locals).map_err(ApplyError::Routes)
     }
@@ -358,25 +340,9 @@ impl Kernel {
         addresses.iter().map(|at| Local { address: *at, source: source(at) }).collect()
     }
 
-    /// Counts up with every change of any rule of the host's.
-    pub(crate) fn generation(&mut self) -> io::Result<u32> {
-        self.nft.generation()
-    }
-
-    /// Puts rules back that others removed. True if some were missing.
-    pub(crate) fn repair_rules(&mut self) -> Result<bool, ApplyError> {
-        for (at, version) in Version::BOTH.into_iter().enumerate() {
-            let found = self.find(version)?;
-            if found.is_none() || found != self.installed[at] {
-                self.install()?;
-                return Ok(true);
-            }
-        }
-        Ok(false)
-    }
-
-    /// Puts routes back that others removed. True if some were missing.
+    /// Puts routes back that others removed, and removes those that nobody wants. True if some were missing.
     pub(crate) fn repair_routes(&mut self) -> Result<bool, ApplyError> {
+        self.clean_stale_routes()?;
         let there = self.own_routes().map_err(ApplyError::Routes)?;
         let gone: Vec<IpAddr> =
             self.served().into_iter().filter(|at| there.binary_search(at).is_err()).collect();
@@ -433,127 +399,5 @@ impl Kernel {
             Some(link) => self.routes.set_hairpin(link.index, on),
             None => Ok(()), // its container is gone, and the port with it
         }
-    }
-}
-
-type Elements = [(&'static str, Vec<Element>); 3];
-
-/// Elements of one version.
-fn elements(
-    version: Version,
-    addresses: &[IpAddr],
-    ports: &[(Protocol, u16)],
-    backends: &[(BackendId, SocketAddr)],
-) -> Elements {
-    let same = |address: &IpAddr| Version::of(*address) == version;
-    [
-        (
-            rules::ADDRESSES,
-            addresses.iter().filter(|at| same(at)).map(|at| rules::address(*at)).collect(),
-        ),
-        (rules::NODE_PORTS, ports.iter().map(|(of, port)| rules::node_port(*of, *port)).collect()),
-        (
-            rules::BACKENDS,
-            backends
-                .iter()
-                .filter(|(_, address)| same(&address.ip()))
-                .map(|(id, address)| rules::backend(id.slot, *address))
-                .collect(),
-        ),
-    ]
-}
-
-fn count<K: Ord>(all: &mut BTreeMap<K, u32>, key: K, more: i32) {
-    let now = all.get(&key).copied().unwrap_or(0).saturating_add_signed(more);
-    if now == 0 {
-        all.remove(&key);
-    } else {
-        all.insert(key, now);
-    }
-}
-
-/// Addresses of a frontend that come from outside.
-fn outside(frontend: &Frontend) -> impl Iterator<Item = IpAddr> {
-    frontend.served.iter().filter_map(|served| match *served {
-        Served::At { address, via } if via.is_external() => Some(address.ip().to_canonical()),
-        _ => None,
-    })
-}
-
-/// Of some addresses those that come from outside.
-fn outer(table: &Table, of: impl Fn(IpAddr) -> bool) -> BTreeSet<IpAddr> {
-    let mut all = BTreeSet::new();
-    table.each(|frontend| all.extend(outside(frontend).filter(|address| of(*address))));
-    all
-}
-
-fn taken(frontend: &Frontend) -> Taken {
-    let mut taken = Taken::default();
-    for served in &frontend.served {
-        match *served {
-            Served::At { address, .. } => taken.addresses.push(address.ip().to_canonical()),
-            Served::NodePort(port) => taken.ports.push((frontend.protocol, port)),
-        }
-    }
-    taken
-}
-
-/// What is different, counted per place.
-#[derive(Debug, Default)]
-struct Change {
-    addresses: BTreeMap<IpAddr, i32>,
-    ports: BTreeMap<(Protocol, u16), i32>,
-    backends: Vec<(BackendId, SocketAddr)>,
-    /// Addresses from outside: they may lie in a network of the host's.
-    outer: BTreeSet<IpAddr>,
-}
-
-impl Change {
-    fn forget(&mut self, taken: Option<&Taken>) {
-        for address in taken.iter().flat_map(|taken| &taken.addresses) {
-            *self.addresses.entry(*address).or_default() -= 1;
-        }
-        for port in taken.iter().flat_map(|taken| &taken.ports) {
-            *self.ports.entry(*port).or_default() -= 1;
-        }
-    }
-
-    fn take(&mut self, frontend: &Frontend) {
-        let taken = taken(frontend);
-        self.outer.extend(outside(frontend));
-        for address in taken.addresses {
-            *self.addresses.entry(address).or_default() += 1;
-        }
-        for port in taken.ports {
-            *self.ports.entry(port).or_default() += 1;
-        }
-        let backends = frontend.backends.iter();
-        self.backends.extend(backends.map(|backend| (backend.id, backend.address)));
-    }
-
-    /// Places that nobody had, and that nobody has any more.
-    fn places(
-        &self,
-        addresses: &BTreeMap<IpAddr, u32>,
-        ports: &BTreeMap<(Protocol, u16), u32>,
-    ) -> (Removals, Removals) {
-        let (mut added, mut removed) = (Removals::default(), Removals::default());
-        for (address, more) in &self.addresses {
-            let before = addresses.get(address).copied().unwrap_or(0);
-            match (before, before.saturating_add_signed(*more)) {
-                (0, 1..) => added.addresses.push(*address),
-                (1.., 0) => removed.addresses.push(*address),
-                _ => (),
-            }
-        }
-        for (port, more) in &self.ports {
-            let before = ports.get(port).copied().unwrap_or(0);
-            match (before, before.saturating_add_signed(*more)) {
-                (0, 1..) => added.ports.push(*port),
-                (1.., 0) => removed.ports.push(*port),
-                _ => (),
-            }
-        }
-        (added, removed)
     }
 }

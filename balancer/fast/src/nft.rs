@@ -18,6 +18,7 @@ const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
 const GET_RULE: u16 = SUBSYSTEM | 7;
+const DELETE_RULE: u16 = SUBSYSTEM | 8;
 const NEW_SET: u16 = SUBSYSTEM | 9;
 const NEW_ELEMENT: u16 = SUBSYSTEM | 0xc;
 const GET_ELEMENT: u16 = SUBSYSTEM | 0xd;
@@ -31,6 +32,9 @@ const ELEMENTS: usize = 800;
 
 /// Room for a batch: 200,000 elements.
 const SEND: usize = 32 << 20;
+
+/// The kernel's error for a batch that came too late (`ERESTART`).
+pub(crate) const RESTART: i32 = 85;
 
 /// A base chain's place.
 #[derive(Debug, Clone, Copy)]
@@ -136,6 +140,46 @@ impl Batch {
         });
     }
 
+    /// A rule with a comment, as `nft list` shows it.
+    pub(crate) fn add_noted_rule(
+        &mut self,
+        version: Version,
+        chain: &str,
+        comment: &str,
+        fill: impl FnOnce(&mut Writer),
+    ) {
+        let table = self.table.clone();
+        self.put(version, NEW_RULE, flag::CREATE | flag::APPEND, |writer| {
+            writer.text(1, &table);
+            writer.text(2, chain);
+            let nest = writer.open(4);
+            fill(writer);
+            writer.close(nest);
+            // libnftnl's form: kind 0 is a comment; its length, and a final zero.
+            let length = u8::try_from(comment.len() + 1).unwrap_or(0);
+            writer.attribute(7, &[&[0, length], comment.as_bytes(), &[0]].concat());
+        });
+    }
+
+    /// All rules of the table; chains and sets stay.
+    pub(crate) fn delete_rules(&mut self, version: Version) {
+        let table = self.table.clone();
+        self.put(version, DELETE_RULE, 0, |writer| writer.text(1, &table));
+    }
+
+    /// All elements of a set.
+    pub(crate) fn empty_set(&mut self, version: Version, set: &str) {
+        let table = self.table.clone();
+        self.put(version, DELETE_ELEMENT, 0, |writer| {
+            writer.text(1, &table);
+            writer.text(2, set);
+        });
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.sequence == self.first
+    }
+
     pub(crate) fn add_elements(&mut self, version: Version, set: &str, elements: &[Element]) {
         self.elements(version, (NEW_ELEMENT, flag::CREATE), set, elements);
     }
@@ -195,6 +239,17 @@ impl Nft {
         Ok(Self { socket, table: table.to_owned() })
     }
 
+    /// A batch that the kernel refuses with [`RESTART`] if any rule of the host's has changed since `generation`.
+    pub(crate) fn batch_at(&mut self, generation: u32) -> Batch {
+        let mut batch = self.batch();
+        batch.writer.clear();
+        batch.writer.begin(BATCH_BEGIN, 0, batch.first);
+        batch.writer.put(&[0, 0, 0, 10]);
+        batch.writer.u32(1, generation);
+        batch.writer.end();
+        batch
+    }
+
     pub(crate) fn batch(&mut self) -> Batch {
         // A batch uses sequences of its own range, so that late answers to one that failed are told from those to the next.
         let first = self.socket.next_sequence();
@@ -207,7 +262,7 @@ impl Nft {
 
     /// Makes all of a batch so, or nothing.
     pub(crate) fn commit(&mut self, mut batch: Batch) -> io::Result<()> {
-        if batch.sequence == batch.first {
+        if batch.is_empty() {
             return Ok(());
         }
         // The last operation is answered; others are only where they fail.
@@ -244,6 +299,20 @@ impl Nft {
             },
         )?;
         Ok(Some(found))
+    }
+
+    /// The first comment on a rule of the table.
+    pub(crate) fn note(&mut self, version: Version) -> io::Result<Option<String>> {
+        let (table, mut note) = (self.table.clone(), None);
+        let fill = |writer: &mut Writer| writer.text(1, &table);
+        self.ask(version, (GET_RULE, flag::DUMP), fill, |message| {
+            let body = message.body.get(4..).unwrap_or_default();
+            if let Some([0, length, rest @ ..]) = attribute(body, 7) {
+                let text = rest.get(..usize::from(*length).saturating_sub(1)).unwrap_or_default();
+                note.get_or_insert_with(|| String::from_utf8_lossy(text).into_owned());
+            }
+        })?;
+        Ok(note)
     }
 
     /// Keys of a set's elements.

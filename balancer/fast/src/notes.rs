@@ -19,8 +19,7 @@ impl Notes {
     pub(crate) fn read(directory: &Path, instance: &str) -> Self {
         let path = directory.join(format!("fast-{instance}"));
         let text = fs::read_to_string(&path).unwrap_or_default();
-        let ports = text.lines().filter_map(|line| line.strip_prefix("hairpin "));
-        Self { ports: ports.map(str::to_owned).collect(), path }
+        Self { ports: ports(&text).collect(), path }
     }
 
     pub(crate) fn ports(&self) -> &[String] {
@@ -28,6 +27,9 @@ impl Notes {
     }
 
     pub(crate) fn add(&mut self, port: String) -> io::Result<()> {
+        // A process that takes over may have noted some too.
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        self.ports.extend(ports(&text));
         self.ports.push(port);
         self.ports.sort_unstable();
         self.ports.dedup();
@@ -44,4 +46,8 @@ impl Notes {
         self.ports.clear();
         drop(fs::remove_file(&self.path));
     }
+}
+
+fn ports(text: &str) -> impl Iterator<Item = String> + '_ {
+    text.lines().filter_map(|line| line.strip_prefix("hairpin ")).map(str::to_owned)
 }

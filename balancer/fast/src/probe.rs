@@ -5,6 +5,7 @@ use crate::address::Version;
 use crate::conntrack::{Conntrack, Events};
 use crate::end::Probes;
 use crate::nft::Nft;
+use crate::owner::Owner;
 use crate::queue::Queue;
 use crate::rules::{self, ToUser};
 use std::fmt;
@@ -99,12 +100,25 @@ pub fn probe() -> Available {
 /// Makes the rules in a table of their own that is removed at once; nothing is in its sets, so that no packet is touched.
 fn try_rules(number: u16) -> io::Result<()> {
     let mut nft = Nft::open(&format!("berth-probe-{}", std::process::id()))?;
+    let native = has_queue(number)?;
+    let owner = Owner::after(None, number, 0);
+    let mut batch = nft.batch();
+    batch.add_table(Version::V4);
+    rules::install(&mut batch, Version::V4, ToUser { number, native }, &owner);
+    batch.delete_table(Version::V4);
+    nft.commit(batch)
+}
+
+/// Whether the kernel has a queue expression; most kernels of distributions do, the others have the target of xtables.
+///
+/// # Errors
+/// It has neither.
+pub(crate) fn has_queue(number: u16) -> io::Result<bool> {
+    let mut nft = Nft::open(&format!("berth-queue-{}", std::process::id()))?;
     let mut attempt = |native| {
         let mut batch = nft.batch();
-        batch.add_table(Version::V4);
-        rules::install(&mut batch, Version::V4, ToUser { number, native });
-        batch.delete_table(Version::V4);
-        nft.commit(batch)
+        rules::try_queue(&mut batch, ToUser { number, native });
+        nft.commit(batch).map(|()| native)
     };
     attempt(true).or_else(|_| attempt(false))
 }

@@ -159,24 +159,43 @@ pub(crate) fn packets(datagram: &[u8]) -> impl Iterator<Item = Queued<'_>> {
     })
 }
 
-/// Packets that the kernel dropped because a queue was full, and because its reader was too slow.
-pub(crate) fn dropped(number: u16) -> (u64, u64) {
+/// What the kernel tells of a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct State {
+    /// Packets that wait for a verdict.
+    pub(crate) waiting: u64,
+    /// Packets that the kernel dropped because the queue was full, or its reader too slow.
+    pub(crate) dropped: u64,
+}
+
+/// The state of a queue of this network namespace; none if nobody reads it.
+pub(crate) fn state(number: u16) -> Option<State> {
+    let path = "/proc/thread-self/net/netfilter/nfnetlink_queue";
+    read_state(&std::fs::read_to_string(path).unwrap_or_default(), number)
+}
+
+pub(crate) fn read_state(text: &str, number: u16) -> Option<State> {
     // Columns: number, port id, waiting, copy mode, copy range, dropped, dropped by the socket, last id (nfnetlink_queue.c).
-    let text = std::fs::read_to_string("/proc/thread-self/net/netfilter/nfnetlink_queue")
-        .unwrap_or_default();
-    for line in text.lines() {
-        let fields: Vec<u64> = line.split_whitespace().filter_map(|f| f.parse().ok()).collect();
-        if fields.first() == Some(&u64::from(number)) {
-            let at = |place: usize| fields.get(place).copied().unwrap_or(0);
-            return (at(5), at(6));
-        }
-    }
-    (0, 0)
+    let of = |line: &str| -> Vec<u64> {
+        line.split_whitespace().filter_map(|field| field.parse().ok()).collect()
+    };
+    let fields = text.lines().map(of).find(|f| f.first() == Some(&u64::from(number)))?;
+    let at = |place: usize| fields.get(place).copied().unwrap_or(0);
+    Some(State { waiting: at(2), dropped: at(5) + at(6) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_state_of_a_queue_is_found_by_its_number() {
+        let text = "    1  111     5 2   128     1     2        9  1\n47616  222     0 2   128     3     4       10  1\n";
+        assert_eq!(read_state(text, 1), Some(State { waiting: 5, dropped: 3 }));
+        assert_eq!(read_state(text, 47_616), Some(State { waiting: 0, dropped: 7 }));
+        assert_eq!(read_state(text, 2), None);
+        assert_eq!(read_state("", 1), None);
+    }
 
     #[test]
     fn packets_are_read_and_what_is_cut_short_is_passed_over() {

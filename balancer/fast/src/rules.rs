@@ -10,7 +10,8 @@
 //! | `service` | | a mark of ours: `answered`; else to userspace |
 //! | `answered` | | by the mark: destination, RST or port unreachable, or on to other rules |
 //! | `leave` | nat postrouting, 95 | masquerade where the mark asked for it; else the source stays, whatever others would do |
-//! | `forward`, `reply`, `send` | filter -10: forward, input, output | RST for flows that are ended; nothing for the host behind a service's address |
+//! | `forward`, `reply`, `send` | filter -10: forward, input, output | RST for flows that are ended; a service's address on input: `host` |
+//! | `host` | | what conntrack calls invalid is dropped; all else is refused: nothing of the host answers there |
 //!
 //! Chains of kind nat see the first packet of a flow only, and that until it is confirmed: so a packet is queued if it is NEW and not
 //! CONFIRMED, without a rule that looks at all others. They come 5 before those of Docker (-100, 100).
@@ -18,14 +19,18 @@
 //! Marks of packets, from userspace to the second pass through the chain, where they are taken off again:
 //!
 //! ```text
-//! | 31..24: 0xbe | 23..22: 0 forward, 1 forward and masquerade, 2 refuse, 3 not ours | 19..0: the backend's slot |
+//! | 31..24: 0xbe | 23..22: 0 forward, 1 forward and masquerade, 2 refuse, 3 not ours | 21..20: turn | 19..0: the backend's slot |
 //! ```
+//!
+//! The turn is the owner's, see `owner`: a verdict of the owner before is not obeyed, and its packet waits for the new one. There are
+//! two maps of backends, which owners fill in turn, for the same reason.
 //!
 //! Marks of flows (conntrack), three bits of 32: [`FLOW_OURS`], [`FLOW_MASQUERADE`], [`FLOW_ENDED`].
 
 use crate::address::{Version, octets};
 use crate::nft::expression::{Expression as E, write};
 use crate::nft::{Batch, Element, Hook, Set};
+use crate::owner::{Owner, Turn};
 use berth_balancer_core::model::Protocol;
 use std::net::{IpAddr, SocketAddr};
 
@@ -39,6 +44,7 @@ pub const FLOW_ENDED: u32 = 0x0400_0000;
 const TAG: u32 = 0xbe00_0000;
 const TAG_MASK: u32 = 0xff00_0000;
 const KIND_MASK: u32 = 0x00c0_0000;
+const TURN_MASK: u32 = 0x0030_0000;
 const SLOT_MASK: u32 = 0x000f_ffff;
 
 /// The mark of packets that conntrack must not see.
@@ -53,14 +59,19 @@ pub(crate) enum Mark {
 }
 
 impl Mark {
-    pub(crate) const fn bits(self) -> u32 {
+    pub(crate) const fn bits(self, turn: Turn) -> u32 {
+        let tag = tag(turn);
         match self {
-            Self::Forward { slot, masquerade: false } => TAG | (slot & SLOT_MASK),
-            Self::Forward { slot, masquerade: true } => TAG | 1 << 22 | (slot & SLOT_MASK),
-            Self::Refuse => TAG | 2 << 22,
-            Self::NotOurs => TAG | 3 << 22,
+            Self::Forward { slot, masquerade: false } => tag | (slot & SLOT_MASK),
+            Self::Forward { slot, masquerade: true } => tag | 1 << 22 | (slot & SLOT_MASK),
+            Self::Refuse => tag | 2 << 22,
+            Self::NotOurs => tag | 3 << 22,
         }
     }
+}
+
+const fn tag(turn: Turn) -> u32 {
+    TAG | turn.bits() << 20
 }
 
 const IPV4: u32 = 7;
@@ -71,11 +82,19 @@ const MARK: u32 = 19;
 
 const META_MARK: u32 = 3;
 const META_PROTOCOL: u32 = 16;
+const FLOW_STATE: u32 = 0;
 const FLOW_MARK: u32 = 3;
+/// A state of flows: the packet belongs to none.
+const INVALID: u32 = 1;
 
 pub(crate) const ADDRESSES: &str = "addresses";
 pub(crate) const NODE_PORTS: &str = "node-ports";
-pub(crate) const BACKENDS: &str = "backends";
+const BACKENDS: [&str; 2] = ["backends-even", "backends-odd"];
+
+/// The map of backends that an owner fills.
+pub(crate) const fn backends(turn: Turn) -> &'static str {
+    BACKENDS[turn.is_odd() as usize]
+}
 
 const TCP: &[u8] = &[6];
 const UDP: &[u8] = &[17];
@@ -88,8 +107,34 @@ pub(crate) struct ToUser {
     pub(crate) native: bool,
 }
 
-fn sets(version: Version) -> [Set; 3] {
+impl ToUser {
+    fn expression(self) -> E<'static> {
+        let number = self.number;
+        if self.native { E::Queue { number } } else { E::QueueTarget { number } }
+    }
+}
+
+/// A chain that nothing comes to, with the way to userspace: whether the kernel has it.
+pub(crate) fn try_queue(batch: &mut Batch, to_user: ToUser) {
+    batch.add_table(Version::V4);
+    batch.add_chain(Version::V4, "queue", None);
+    batch.add_rule(Version::V4, "queue", |writer| {
+        let protocol =
+            [E::Meta { key: META_PROTOCOL, to: 0 }, E::Equal { register: 0, value: UDP }];
+        write(writer, &[&protocol[..], &[to_user.expression()]].concat());
+    });
+    batch.delete_table(Version::V4);
+}
+
+fn sets(version: Version) -> [Set; 4] {
     let address = if version == Version::V4 { IPV4 } else { IPV6 };
+    let backends = |name| Set {
+        name,
+        key_type: MARK,
+        key_length: 4,
+        value_type: address << 6 | PORT,
+        value_length: version.bytes() + 4,
+    };
     [
         Set {
             name: ADDRESSES,
@@ -105,13 +150,8 @@ fn sets(version: Version) -> [Set; 3] {
             value_type: 0,
             value_length: 0,
         },
-        Set {
-            name: BACKENDS,
-            key_type: MARK,
-            key_length: 4,
-            value_type: address << 6 | PORT,
-            value_length: version.bytes() + 4,
-        },
+        backends(BACKENDS[0]),
+        backends(BACKENDS[1]),
     ]
 }
 
@@ -140,8 +180,16 @@ pub(crate) fn backend_key(slot: u32) -> Element {
     (slot.to_ne_bytes().to_vec(), Vec::new())
 }
 
-/// Chains, empty sets and rules of one version.
-pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser) {
+/// Takes out what an earlier owner had, but for its map of backends: packets may be under way with its verdicts.
+pub(crate) fn replace(batch: &mut Batch, version: Version, owner: &Owner) {
+    batch.delete_rules(version);
+    for set in [ADDRESSES, NODE_PORTS, backends(owner.turn)] {
+        batch.empty_set(version, set);
+    }
+}
+
+/// Chains, empty sets and rules of one version; chains and sets that are there stay.
+pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser, owner: &Owner) {
     const PREROUTING: u32 = 0;
     const INPUT: u32 = 1;
     const FORWARD: u32 = 2;
@@ -154,6 +202,7 @@ pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser) {
     for (name, hook) in [
         ("service", None),
         ("answered", None),
+        ("host", None),
         ("untracked", hook("filter", OUTPUT, -310)),
         ("enter", hook("nat", PREROUTING, -105)),
         ("local", hook("nat", OUTPUT, -105)),
@@ -164,15 +213,18 @@ pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser) {
     ] {
         batch.add_chain(version, name, hook);
     }
+    let probe = PROBE.to_ne_bytes();
+    let is_probe = E::Equal { register: 0, value: &probe };
+    let untracked = [E::Meta { key: META_MARK, to: 0 }, is_probe, E::NoTrack];
+    batch.add_noted_rule(version, "untracked", &owner.to_string(), |writer| {
+        write(writer, &untracked);
+    });
     let mut rule = |chain: &str, all: &[E<'_>]| {
         batch.add_rule(version, chain, |writer| write(writer, all));
     };
-    let probe = PROBE.to_ne_bytes();
-    let is_probe = E::Equal { register: 0, value: &probe };
-    rule("untracked", &[E::Meta { key: META_MARK, to: 0 }, is_probe, E::NoTrack]);
     enter(version, &mut rule);
-    service(to_user, &mut rule);
-    answered(version, &mut rule);
+    service(to_user, owner.turn, &mut rule);
+    answered(version, owner.turn, &mut rule);
     leave(version, &mut rule);
     ended(version, &mut rule);
 }
@@ -201,8 +253,8 @@ fn enter(version: Version, rule: &mut Rule<'_>) {
     }
 }
 
-fn service(to_user: ToUser, rule: &mut Rule<'_>) {
-    let (tag, not_ours) = (TAG.to_ne_bytes(), Mark::NotOurs.bits().to_ne_bytes());
+fn service(to_user: ToUser, turn: Turn, rule: &mut Rule<'_>) {
+    let (tag, not_ours) = (tag(turn).to_ne_bytes(), Mark::NotOurs.bits(turn).to_ne_bytes());
     let mark = E::Meta { key: META_MARK, to: 0 };
     let zero = E::Immediate { to: 0, value: 0 };
     let is_not_ours = E::Equal { register: 0, value: &not_ours };
@@ -211,13 +263,12 @@ fn service(to_user: ToUser, rule: &mut Rule<'_>) {
         "service",
         &[
             mark,
-            E::Bits { register: 0, mask: TAG_MASK, xor: 0 },
+            E::Bits { register: 0, mask: TAG_MASK | TURN_MASK, xor: 0 },
             E::Equal { register: 0, value: &tag },
             E::Jump { chain: "answered" },
         ],
     );
-    let number = to_user.number;
-    let queue = if to_user.native { E::Queue { number } } else { E::QueueTarget { number } };
+    let queue = to_user.expression();
     for protocol in [TCP, UDP] {
         let same = E::Equal { register: 0, value: protocol };
         rule("service", &[E::Meta { key: META_PROTOCOL, to: 0 }, same, queue.clone()]);
@@ -225,7 +276,7 @@ fn service(to_user: ToUser, rule: &mut Rule<'_>) {
 }
 
 /// What a mark says is done. Nothing falls through to the host.
-fn answered(version: Version, rule: &mut Rule<'_>) {
+fn answered(version: Version, turn: Turn, rule: &mut Rule<'_>) {
     let refuse = (2_u32 << 22).to_ne_bytes();
     let kind = |value| {
         [
@@ -245,7 +296,7 @@ fn answered(version: Version, rule: &mut Rule<'_>) {
         let forward = [
             E::Meta { key: META_MARK, to: 1 },
             E::Bits { register: 1, mask: SLOT_MASK, xor: 0 },
-            E::Lookup { set: BACKENDS, register: 1, to: Some(4) },
+            E::Lookup { set: backends(turn), register: 1, to: Some(4) },
             E::Flow { key: FLOW_MARK, to: 0 },
             E::Bits { register: 0, mask: !(flow | FLOW_ENDED), xor: flow },
             E::SetFlowMark { from: 0 },
@@ -293,6 +344,21 @@ fn ended(version: Version, rule: &mut Rule<'_>) {
     }
     // Nothing of the host answers on a service's address, whatever listens on all of its addresses.
     let known = [destination(version), E::Lookup { set: ADDRESSES, register: 0, to: None }];
-    rule("reply", &[&known[..], &protocol(TCP), &[E::Reset]].concat());
-    rule("reply", &[&known[..], &protocol(UDP), &[E::Unreachable { version }]].concat());
+    rule("reply", &[&known[..], &[E::Jump { chain: "host" }]].concat());
+    // What conntrack calls invalid (out of its window, a wrong checksum) is not translated, and so comes here. An RST would end a
+    // connection that is well; at the end of one it says that there is nothing left.
+    let is_invalid = [
+        E::Flow { key: FLOW_STATE, to: 0 },
+        E::Bits { register: 0, mask: INVALID, xor: 0 },
+        E::Equal { register: 0, value: &INVALID.to_ne_bytes() },
+    ];
+    let goes_on = [
+        E::Load { base: 2, offset: 13, length: 1, to: 2 },
+        E::Bits { register: 2, mask: u32::from_ne_bytes([5, 0, 0, 0]), xor: 0 },
+        E::Equal { register: 2, value: &[0; 4] },
+    ];
+    rule("host", &[&is_invalid[..], &protocol(TCP), &goes_on, &[E::Drop]].concat());
+    rule("host", &[&is_invalid[..], &protocol(UDP), &[E::Drop]].concat());
+    rule("host", &[&protocol(TCP)[..], &[E::Reset]].concat());
+    rule("host", &[&protocol(UDP)[..], &[E::Unreachable { version }]].concat());
 }

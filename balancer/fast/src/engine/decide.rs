@@ -3,6 +3,7 @@
 
 use super::{Engine, Held, Outside};
 use crate::address::Version;
+use crate::owner::Turn;
 use crate::packet::{Kind, Packet, parse};
 use crate::queue::{Queued, Verdict};
 use crate::rules::Mark;
@@ -17,7 +18,7 @@ use std::sync::Arc;
 /// again at least once.
 pub(super) const UNHEARD_NS: u64 = 3_000_000_000;
 /// Flows that are waited for in this way at most: in a flood the oldest are given up, and end by what the kernel says of them.
-const UNHEARD_MAX: usize = 1 << 16;
+pub(super) const UNHEARD_MAX: usize = 1 << 16;
 
 /// Hook of packets that this host sends.
 const OUTPUT: u8 = 3;
@@ -62,7 +63,7 @@ impl Engine {
             masquerade: flow.value.masquerade,
         };
         if stays && self.is_served(packet, way) {
-            return Some(forward(way));
+            return Some(forward(way, self.turn));
         }
         // A new connection from the same port: the end of the old one was not heard of.
         if let Some((_, flow)) = self.flow_table(packet.protocol).take(&key) {
@@ -95,10 +96,10 @@ impl Engine {
         let Some(way) = known.or_else(lost).filter(|way| self.has_slot(way)) else {
             if !self.is_ours(packet.destination) {
                 self.counters.passed.add(1);
-                return Verdict::Repeat(Mark::NotOurs.bits());
+                return Verdict::Repeat(Mark::NotOurs.bits(self.turn));
             }
             self.counters.strayed.add(1);
-            return Verdict::Repeat(Mark::Refuse.bits());
+            return Verdict::Repeat(Mark::Refuse.bits(self.turn));
         };
         self.counters.resumed.add(1);
         if known.is_none() {
@@ -113,7 +114,7 @@ impl Engine {
             };
             self.book(Protocol::Tcp, key, way.backend, held);
         }
-        forward(way)
+        forward(way, self.turn)
     }
 
     /// Books a connection at the endpoint that it had, if the table has it.
@@ -149,18 +150,24 @@ impl Engine {
         let Some(found) = found.filter(|found| !is_near && takes(found.frontend)) else {
             return if self.addresses.contains(&packet.destination.ip()) {
                 self.counters.refused.add(1);
-                Verdict::Repeat(Mark::Refuse.bits())
+                Verdict::Repeat(Mark::Refuse.bits(self.turn))
             } else {
                 self.counters.passed.add(1);
-                Verdict::Repeat(Mark::NotOurs.bits())
+                Verdict::Repeat(Mark::NotOurs.bits(self.turn))
             };
         };
+        let id = found.frontend.id;
         match self.choose(queued, packet, found, now) {
             Ok(way) => {
                 self.counters.opened.add(1);
-                forward(way)
+                self.tallies.port(id).accept();
+                self.tallies.endpoint(way.backend).open();
+                forward(way, self.turn)
             }
-            Err(refusal) => self.refuse(refusal),
+            Err(refusal) => {
+                self.tallies.port(id).refuse(refusal);
+                self.refuse(refusal)
+            }
         }
     }
 
@@ -217,10 +224,7 @@ impl Engine {
             epoch: self.epoch,
         };
         self.book(packet.protocol, key, backend, held);
-        if self.unheard.len() >= UNHEARD_MAX {
-            self.unheard.pop_front();
-        }
-        self.unheard.push_back((now + UNHEARD_NS, packet.protocol, key));
+        self.wait_for_word(now + UNHEARD_NS, packet.protocol, key);
         Ok(way)
     }
 
@@ -232,7 +236,7 @@ impl Engine {
             | Refusal::EndpointsFull
             | Refusal::ServiceFull => {
                 self.counters.refused.add(1);
-                Verdict::Repeat(Mark::Refuse.bits())
+                Verdict::Repeat(Mark::Refuse.bits(self.turn))
             }
             _ => {
                 self.counters.dropped.add(1);
@@ -242,7 +246,7 @@ impl Engine {
     }
 }
 
-fn forward(way: Way) -> Verdict {
+fn forward(way: Way, turn: Turn) -> Verdict {
     let mark = Mark::Forward { slot: way.backend.slot, masquerade: way.masquerade };
-    Verdict::Repeat(mark.bits())
+    Verdict::Repeat(mark.bits(turn))
 }

@@ -31,6 +31,17 @@ impl Engine {
         }
         let old = std::mem::replace(&mut self.table, table);
         let diff = self.worker.adopt(&old, &self.table, now);
+        drop(self.draining()); // forgets those that are through
+        for (frontend, backend) in &diff.backends_removed {
+            if let Some(frontend) = old.frontend(*frontend)
+                && self.worker.drains().has(*backend)
+            {
+                self.leavers.add(frontend, *backend);
+            }
+        }
+        if !diff.backends_removed.is_empty() {
+            self.on_backends_removed(now);
+        }
         for (frontend, backend) in &diff.backends_removed {
             let protocol = old.frontend(*frontend).map(|frontend| frontend.protocol);
             if protocol == Some(Protocol::Udp) {
@@ -67,6 +78,9 @@ impl Engine {
         }
         while let Some(first) = self.orphans.first_entry().filter(|first| *first.key() <= now) {
             let tuples = first.remove();
+            for tuple in &tuples {
+                self.orphaned.remove(&FlowKey::new(tuple.source, tuple.destination));
+            }
             self.end_tcp(&tuples);
         }
     }
@@ -86,8 +100,11 @@ impl Engine {
 
     /// Work that waits for no packet: call it some times a second.
     pub(crate) fn tick(&mut self, now: u64) {
-        self.end_overdue(now);
-        self.look_up_unheard(now);
+        if !self.resting {
+            self.resync_if_due(now);
+            self.end_overdue(now);
+            self.look_up_unheard(now);
+        }
         self.affinity.sweep(now, 1_024);
         self.lost.sweep(now, 1_024, |_, _| ());
         let (tcp, udp) = self.flows();

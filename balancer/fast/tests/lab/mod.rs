@@ -173,6 +173,18 @@ pub(crate) fn ask(socket: &UdpSocket) -> std::io::Result<(String, String)> {
     Ok((words.next().unwrap_or_default(), words.next().unwrap_or_default()))
 }
 
+/// How a connection that says nothing more ends.
+pub(crate) fn end(stream: &mut TcpStream) -> std::io::ErrorKind {
+    stream.set_read_timeout(Some(HANG)).unwrap();
+    loop {
+        let error = stream.read(&mut [0; 8]).unwrap_err();
+        // A read with a time is not begun again by itself after a signal.
+        if error.kind() != std::io::ErrorKind::Interrupted {
+            return error.kind();
+        }
+    }
+}
+
 impl Drop for Space {
     fn drop(&mut self) {
         if self.own {
@@ -320,6 +332,25 @@ impl Daemon {
         drop(writeln!(self.input.as_mut().unwrap(), "stop"));
         self.input = None;
         assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Ends its part and leaves the rest.
+    pub(crate) fn leave(mut self) {
+        drop(writeln!(self.input.as_mut().unwrap(), "leave"));
+        self.input = None;
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Memory that it has, in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let path = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(path).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
     pub(crate) fn has_ended(&mut self) -> bool {

@@ -1,0 +1,339 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Traffic that means harm, or too much of it: what it costs is bounded, and others are served.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "helpers of tests")]
+
+mod lab;
+
+use lab::{Row, ask, end, have_namespaces, run, until};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// Sends made-up packets to an address, from as many sources as asked for, some hundreds at a time.
+fn flood(row: &Row, to: &str, protocol: u8, sources: u32) {
+    let to: SocketAddr = to.parse().unwrap();
+    let raw = row.client.run(|| {
+        let raw = Some(rustix::net::Protocol::from_raw(255.try_into().unwrap()));
+        socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, raw).unwrap()
+    });
+    for number in 0..sources {
+        let from = Ipv4Addr::from_bits(0x0ac8_0000 + number);
+        let packet = made_up(from, 1_024 + u16::try_from(number % 60_000).unwrap(), to, protocol);
+        let _ = sendto(&raw, &packet, SendFlags::empty(), &SocketAddr::new(to.ip(), 0));
+        if number % 200 == 199 {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A SYN (6), or a datagram of four bytes (17).
+fn made_up(from: Ipv4Addr, port: u16, to: SocketAddr, protocol: u8) -> Vec<u8> {
+    let std::net::IpAddr::V4(address) = to.ip() else { panic!("IPv4 only") };
+    let mut rest = Vec::new();
+    rest.extend(port.to_be_bytes());
+    rest.extend(to.port().to_be_bytes());
+    if protocol == 6 {
+        rest.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0]);
+        let mut pseudo = [&from.octets()[..], &address.octets(), &[0, 6, 0, 20]].concat();
+        pseudo.extend(&rest);
+        let mut sum: u32 = pseudo.chunks(2).map(|p| u32::from(p[0]) << 8 | u32::from(p[1])).sum();
+        sum = (sum & 0xffff) + (sum >> 16);
+        sum = (sum & 0xffff) + (sum >> 16);
+        let sum = !u16::try_from(sum).unwrap();
+        rest[16..18].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        rest.extend([0, 12, 0, 0, 1, 2, 3, 4]); // without a checksum
+    }
+    let length = u16::try_from(20 + rest.len()).unwrap().to_be_bytes();
+    let mut packet = vec![0x45, 0, length[0], length[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
+    packet.extend(from.octets());
+    packet.extend(address.octets());
+    packet.extend(rest);
+    packet
+}
+
+/// The way back to made-up sources ends at the client, which knows nothing of them.
+fn lead_back(row: &Row) {
+    row.node.sh("ip route add 10.200.0.0/16 via 10.11.0.2; sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.to-client.rp_filter=0");
+    row.client.sh("iptables -A INPUT -s 10.96.0.0/16 -d 10.200.0.0/16 -j DROP || true");
+}
+
+const FLOWS: &str = "1024";
+const FLOWS_MAX: u64 = 1_024;
+
+#[test]
+fn a_flood_of_half_open_connections_pushes_out_itself_and_nobody_else() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    lead_back(&row);
+    let mut fast = row.fast("a", &["--flows", FLOWS]);
+    fast.must(&["service web tcp 10.96.0.1:80 10.12.0.2:8080 10.12.0.3:8080", "apply"]);
+    let mut held: Vec<_> = (0..50).map(|_| row.client.connect("10.96.0.1:80").unwrap()).collect();
+    let before = fast.resident();
+    let (tries, good) = std::thread::scope(|scope| {
+        let flooding = scope.spawn(|| flood(&row, "10.96.0.1:80", 6, 20_000));
+        let (mut tries, mut good) = (0, 0);
+        while !flooding.is_finished() {
+            tries += 1;
+            let client = row.client.connect_within("10.96.0.1:80", Duration::from_secs(5));
+            good += u32::from(client.is_ok_and(|mut client| client.echo().is_ok()));
+        }
+        (tries, good)
+    });
+    let opened = fast.stat("opened");
+    println!(
+        "{good} of {tries} connections beside a flood; {opened} first packets got an endpoint"
+    );
+    assert!(tries > 50 && good * 100 >= tries * 99, "{good} of {tries}");
+    assert!(opened > 10_000, "the flood came through to the decider: {opened}");
+    assert!(fast.stat("tcp_flows") <= FLOWS_MAX);
+    let grown = fast.resident().saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes more");
+    for client in &mut held {
+        client.echo().unwrap();
+    }
+    fast.stop();
+}
+
+#[test]
+fn datagrams_from_very_many_sources_fill_the_books_to_their_bound_and_end_with_their_endpoint() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    lead_back(&row);
+    let mut fast = row.fast("a", &["--flows", FLOWS]);
+    fast.must(&["service dns udp 10.96.0.2:53 10.12.0.2:8080", "apply"]);
+    let talk = row.client.udp("10.96.0.2:53");
+    assert_eq!(ask(&talk).unwrap().0, "10.12.0.2");
+    let before = fast.resident();
+    flood(&row, "10.96.0.2:53", 17, 20_000);
+    until("all are decided on", || fast.stat("opened") + fast.stat("queue_full") > 19_000);
+    assert!(fast.stat("udp_flows") <= FLOWS_MAX);
+    let grown = fast.resident().saturating_sub(before);
+    println!("20,000 sources: {grown} bytes more");
+    assert!(grown < 32 << 20);
+    let mut good = 0;
+    for _ in 0..100 {
+        good += u32::from(row.client.ask("10.96.0.2:53").is_ok());
+    }
+    assert!(good >= 99, "{good} of 100 questions beside it");
+    assert_eq!(ask(&talk).unwrap().0, "10.12.0.2");
+    // Most of them are in no book. They leave an endpoint that is gone all the same.
+    fast.must(&["service dns udp 10.96.0.2:53 10.12.0.3:8080", "apply"]);
+    let entries = || {
+        let table = row.node.sh("conntrack -L -p udp -r 10.12.0.2 2>/dev/null || true");
+        table.lines().count()
+    };
+    if run("conntrack", &["--version"]).is_some() {
+        until("no flow is left at the endpoint that is gone", || entries() == 0);
+    }
+    assert_eq!(ask(&talk).unwrap().0, "10.12.0.3");
+    fast.stop();
+}
+
+#[test]
+fn connections_that_are_in_no_book_end_with_their_endpoint() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    let mut fast = row.fast("a", &["--flows", "8"]);
+    fast.must(&["service web tcp 10.96.0.1:80 drain-ms=500 10.12.0.2:8080", "apply"]);
+    let mut held: Vec<_> = (0..24).map(|_| row.client.connect("10.96.0.1:80").unwrap()).collect();
+    assert!(fast.active("web") <= 8);
+    for client in &mut held {
+        client.echo().unwrap();
+    }
+    fast.must(&["service web tcp 10.96.0.1:80 drain-ms=500 10.12.0.3:8080", "apply"]);
+    for client in &mut held {
+        assert_eq!(end(&mut client.stream), ErrorKind::ConnectionReset);
+    }
+    fast.stop();
+}
+
+#[test]
+fn a_source_has_its_bounds_and_others_have_theirs() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    row.client.sh("ip addr add 10.11.0.3/24 dev eth0");
+    let mut fast = row.fast("a", &[]);
+    fast.must(&[
+        "service few tcp 10.96.0.1:80 per-source=5 10.12.0.2:8080",
+        "service slow udp 10.96.0.2:53 rate-per-source=3 10.12.0.2:8080",
+        "apply",
+    ]);
+    let brief = Duration::from_millis(300);
+    let mut held: Vec<_> = (0..5).map(|_| row.client.connect("10.96.0.1:80").unwrap()).collect();
+    // Dropped, not refused: whoever floods learns nothing.
+    let sixth = row.client.connect_within("10.96.0.1:80", brief).unwrap_err();
+    assert_eq!(sixth.kind(), ErrorKind::TimedOut);
+    let address: SocketAddr = "10.96.0.1:80".parse().unwrap();
+    let other = row.client.run(|| connect_from("10.11.0.3:0", address));
+    assert!(other.is_ok(), "another source");
+    held.pop();
+    until("a place is free again", || row.client.connect_within("10.96.0.1:80", brief).is_ok());
+    let answered = (0..10)
+        .filter(|_| {
+            let socket = row.client.udp("10.96.0.2:53");
+            socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            ask(&socket).is_ok()
+        })
+        .count();
+    assert!((3..8).contains(&answered), "{answered} of 10 in half a second, at 3 a second");
+    assert!(fast.stat("dropped") >= 3);
+    fast.stop();
+}
+
+fn connect_from(from: &str, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let from: SocketAddr = from.parse().unwrap();
+    let family = if from.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &from)?;
+    rustix::net::connect(&socket, &to)?;
+    Ok(socket.into())
+}
+
+#[test]
+fn a_queue_that_is_full_drops_and_counts_and_is_well_again() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    let mut fast = row.fast("a", &["--queue", "16"]);
+    fast.must(&["service dns udp 10.96.0.2:53 10.12.0.2:8080"]);
+    fast.must(&["service web tcp 10.96.0.1:80 10.12.0.2:8080", "apply"]);
+    let talk = row.client.udp("10.96.0.2:53");
+    ask(&talk).unwrap();
+    let process = fast.id().to_string();
+    run("kill", &["-STOP", &process]).unwrap();
+    let many: Vec<UdpSocket> = (0..100).map(|_| row.client.udp("10.96.0.2:53")).collect();
+    for socket in &many {
+        socket.send(b"x").unwrap();
+    }
+    ask(&talk).unwrap(); // what is established does not wait
+    let waits = row.client.connect_within("10.96.0.1:80", Duration::from_millis(100));
+    assert!(waits.is_err(), "never open");
+    run("kill", &["-CONT", &process]).unwrap();
+    until("it counts", || fast.stat("queue_full") >= 80);
+    assert!(fast.stat("queue_full") <= 101);
+    for _ in 0..20 {
+        row.client.ask("10.96.0.2:53").unwrap();
+        row.client.connect("10.96.0.1:80").unwrap();
+    }
+    fast.stop();
+}
+
+#[test]
+fn who_is_outside_of_the_ranges_hears_nothing_on_any_way_to_the_service() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    row.client.sh("ip addr add 10.11.0.3/24 dev eth0; ip -6 addr add fd11::3/64 dev eth0 nodad preferred_lft 0");
+    let mut fast = row.fast("a", &[]);
+    let services = [
+        "service t4 tcp 203.0.113.1:80 outer node-port=30080 ranges=10.11.0.3/32 10.12.0.2:8080",
+        "service u4 udp 203.0.113.1:53 outer node-port=30053 ranges=10.11.0.3/32 10.12.0.2:8080",
+        "service t6 tcp [2001:db8::1]:80 outer node-port=30081 ranges=fd11::3/128 [fd12::2]:8080",
+        "service u6 udp [2001:db8::1]:53 outer node-port=30054 ranges=fd11::3/128 [fd12::2]:8080",
+        "node 10.11.0.1 fd11::1",
+    ];
+    fast.must(&services);
+    fast.must(&["apply"]);
+    let tcp = ["203.0.113.1:80", "10.11.0.1:30080", "[2001:db8::1]:80", "[fd11::1]:30081"];
+    let udp = ["203.0.113.1:53", "10.11.0.1:30053", "[2001:db8::1]:53", "[fd11::1]:30054"];
+    let mapped = "[::ffff:203.0.113.1]:80";
+    let brief = Duration::from_millis(300);
+    let before = Instant::now();
+    for address in tcp.into_iter().chain([mapped]) {
+        // 10.11.0.2 and fd11::2.
+        let error = row.client.run(|| {
+            TcpStream::connect_timeout(&address.parse().unwrap(), brief).map(drop).unwrap_err()
+        });
+        assert_eq!(error.kind(), ErrorKind::TimedOut, "{address}");
+    }
+    for address in udp {
+        let socket = row.client.udp(address);
+        socket.set_read_timeout(Some(brief)).unwrap();
+        assert_eq!(ask(&socket).unwrap_err().kind(), ErrorKind::WouldBlock, "{address}");
+    }
+    let dropped = fast.stat("dropped");
+    assert!(dropped >= 9, "{dropped} in {:?}", before.elapsed());
+    for address in tcp {
+        let to: SocketAddr = address.parse().unwrap();
+        let from = if to.is_ipv4() { "10.11.0.3:0" } else { "[fd11::3]:0" };
+        assert!(row.client.run(|| connect_from(from, to)).is_ok(), "{address} from inside");
+    }
+    let from_mapped =
+        row.client.run(|| connect_from("[::ffff:10.11.0.3]:0", mapped.parse().unwrap()));
+    assert!(from_mapped.is_ok());
+    for address in udp {
+        let to: SocketAddr = address.parse().unwrap();
+        let from = if to.is_ipv4() { "10.11.0.3:0" } else { "[fd11::3]:0" };
+        let socket = row.client.run(|| UdpSocket::bind(from).unwrap());
+        socket.connect(to).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        ask(&socket).unwrap();
+    }
+    fast.stop();
+}
+
+#[test]
+fn a_packet_that_belongs_to_no_connection_ends_none() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    let mut fast = row.fast("a", &[]);
+    fast.must(&["service web tcp 10.96.0.1:80 10.12.0.2:8080", "apply"]);
+    let mut client = row.client.connect("10.96.0.1:80").unwrap();
+    client.echo().unwrap();
+    // From the client's own port, far out of the window, and with a wrong checksum: conntrack calls both invalid.
+    let SocketAddr::V4(own) = client.stream.local_addr().unwrap() else { panic!("IPv4") };
+    let raw = row.client.run(|| {
+        let raw = Some(rustix::net::Protocol::from_raw(255.try_into().unwrap()));
+        socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, raw).unwrap()
+    });
+    let to: SocketAddr = "10.96.0.1:80".parse().unwrap();
+    for flags in [0x10, 0x18] {
+        let mut packet = made_up(*own.ip(), own.port(), to, 6);
+        // SYN becomes ACK; the checksum is not made right.
+        packet[20 + 13] = flags;
+        packet[20 + 4..20 + 8].copy_from_slice(&0x7fff_0000_u32.to_be_bytes());
+        sendto(&raw, &packet, SendFlags::empty(), &SocketAddr::new(to.ip(), 0)).unwrap();
+    }
+    std::thread::sleep(Duration::from_millis(200));
+    client.echo().unwrap();
+    fast.stop();
+}
+
+#[test]
+fn a_storm_of_lost_events_does_not_read_the_table_all_the_time() {
+    if !have_namespaces() {
+        return;
+    }
+    let row = Row::new();
+    let mut fast = row.fast("a", &["--event-bytes", "2304"]);
+    fast.must(&["service web tcp 10.96.0.1:80 10.12.0.2:8080 10.12.0.3:8080", "apply"]);
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while begun.elapsed() < Duration::from_secs(3) {
+                    drop(row.client.connect("10.96.0.1:80"));
+                }
+            });
+        }
+    });
+    let (lost, read) = (fast.stat("overflows"), fast.stat("resyncs"));
+    println!("events lost {lost} times, the table read {read} times in {:?}", begun.elapsed());
+    assert!(read <= begun.elapsed().as_secs() + 3);
+    until("books and table are equal", || fast.active("web") == 0);
+    fast.stop();
+}

@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+//! See `berth_balancer_fast::fuzz::netlink`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| berth_balancer_fast::fuzz::netlink(bytes));
