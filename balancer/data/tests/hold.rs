@@ -111,7 +111,7 @@ fn held_connections_survive_reloads_changes_and_upgrades() {
     let upgrades = number("BERTH_HOLD_UPGRADES", 10);
     let per_second = number("BERTH_HOLD_RATE", 200) as u32;
     // Two each in this process, and a worker's share must be enough where the kernel spreads connections unevenly.
-    let wanted = (count as u64 * 6).max(4_096);
+    let wanted = (count as u64 * 2 + 3_000).max(4_096);
     if descriptors(wanted) < wanted {
         assert!(
             std::env::var_os("BERTH_REQUIRE_ROOT").is_none(),
