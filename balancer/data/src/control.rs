@@ -11,6 +11,7 @@
 //! [`Client`] is the control plane's side; `server` is the process'; `message` has what is said, `model` the core's vocabulary.
 
 mod client;
+mod estate;
 mod frame;
 mod message;
 mod model;
@@ -22,6 +23,7 @@ pub use client::{Client, ClientError};
 pub use message::{Applied, FlowFilter, Greeting, Problem, Unservable, Unserved};
 pub use wire::Malformed;
 
+pub(crate) use estate::{ClientEstate, Estate, PortEstate, RecordEstate, SourceEstate};
 pub(crate) use frame::{read_frame, write_frame};
 pub(crate) use message::{Handed, HandedFlow, Reply, Request};
 

@@ -5,6 +5,7 @@
 //! `state` has a change's way, `listeners` which sockets there must be, `report` what is told of it all, `succession` how one
 //! process takes over from another. Nothing here is on the way of a connection, and no worker ever waits for it.
 
+mod estate;
 mod fast;
 mod listeners;
 mod report;
@@ -32,7 +33,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
     };
     let theirs = predecessor.as_ref().map_or(0, |client| client.greeting().workers);
     let workers = u32::try_from(own).unwrap_or(1).max(theirs).clamp(1, WORKERS_MAX);
-    let process = Process::start(&options, workers)?;
+    let process = Process::start(&options, workers, predecessor.is_some())?;
     let listener = match predecessor {
         Some(client) => succession::take_over(&process, client, &options.control)?,
         None => server::bind(&options.control)?,

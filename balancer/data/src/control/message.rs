@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is said over the control socket.
 
+use super::estate::Estate;
 use super::wire::{choice, record};
 use crate::stats::{Draining, FlowInfo, Stats};
 use berth_balancer_core::Change;
@@ -114,10 +115,14 @@ pub(crate) enum Request {
     Drains,
     /// The successor asks for the descriptors.
     HandOver,
-    /// The successor serves: stop taking new flows.
-    Retire,
+    /// The successor is ready: stop taking new flows. It was told what is wanted as of this revision.
+    Retire {
+        revision: u64,
+    },
     /// End now.
     Stop,
+    /// The successor asks for the connections of sources.
+    Sources,
 }
 
 /// What is answered.
@@ -137,6 +142,12 @@ pub(crate) enum Reply {
     Done,
     /// It cannot be done; for people.
     Failed(String),
+    /// What is left to the successor. Descriptors follow, in this order.
+    Retired {
+        estate: Box<Estate>,
+        sockets: Vec<Handed>,
+    },
+    Estate(Box<Estate>),
 }
 
 /// A socket that is handed over.
@@ -176,8 +187,9 @@ choice!(Request {
     4 => Flows(filter),
     5 => Drains,
     6 => HandOver,
-    7 => Retire,
+    7 => Retire { revision },
     8 => Stop,
+    9 => Sources,
 });
 choice!(Reply {
     0 => Applied(applied),
@@ -189,4 +201,6 @@ choice!(Reply {
     6 => Sockets(sockets),
     7 => Done,
     8 => Failed(text),
+    9 => Retired { estate, sockets },
+    10 => Estate(estate),
 });

@@ -97,12 +97,13 @@ fn converse(process: &Process, mut stream: UnixStream) -> io::Result<()> {
         addresses: crate::process::own_addresses(),
     };
     write_frame(&mut stream, &encode(&greeting))?;
+    let mut heir = false;
     loop {
         await_request(&stream)?;
         let bytes = read_frame(&mut stream)?;
         let began = sys::now();
         let reply = match decode(&bytes) {
-            Ok(request) => answer(process, &stream, request, began)?,
+            Ok(request) => answer(process, &stream, &mut heir, request, began)?,
             Err(malformed) => Some(Reply::Failed(malformed.to_string())),
         };
         drop(bytes);
@@ -123,16 +124,21 @@ fn await_request(stream: &UnixStream) -> io::Result<()> {
     }
 }
 
-/// The reply to a request; `None` where it has been given already.
+/// The reply to a request; `None` where it has been given already. `heir`: the successor asks.
 fn answer(
     process: &Process,
     stream: &UnixStream,
+    heir: &mut bool,
     request: Request,
     began: u64,
 ) -> io::Result<Option<Reply>> {
     Ok(Some(match request {
-        Request::Apply { changes, unservable } => process.apply(changes, unservable, began),
-        Request::Replace { config, unservable } => process.replace(*config, unservable, began),
+        Request::Apply { changes, unservable } => {
+            process.apply(changes, unservable, began, *heir).ok_or_else(retired)?
+        }
+        Request::Replace { config, unservable } => {
+            process.replace(*config, unservable, began, *heir).ok_or_else(retired)?
+        }
         Request::Config => {
             let state = process.state();
             Reply::Config { revision: state.revision(), config: Box::new(state.config()) }
@@ -144,13 +150,20 @@ fn answer(
             process.hand_over(stream)?;
             return Ok(None);
         }
-        Request::Retire => {
-            process.retire(stream)?;
+        Request::Retire { revision } => {
+            *heir = true;
+            process.retire(stream, revision)?;
             return Ok(None);
         }
+        Request::Sources => Reply::Estate(Box::new(process.sources())),
         Request::Stop => {
             process.ask_to_stop();
             Reply::Done
         }
     }))
+}
+
+/// A successor serves: whoever wants a change connects again, and finds it.
+fn retired() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "a successor serves")
 }

@@ -119,10 +119,8 @@ impl Lane {
     }
 
     /// A successor has it.
-    pub(crate) fn leave(&mut self) {
-        self.missing = Some("a successor has it".to_owned());
-        self.left_out.clear();
-        if let Some(fast) = self.running.take() {
+    pub(crate) fn leave(self) {
+        if let Some(fast) = self.running {
             fast.leave();
         }
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wanted, what is open, and who works.
 
+use super::estate::Elsewhere;
 use super::fast::{Lane, new_ones};
 use super::listeners::{Fresh, candidates, is_wanted};
 use crate::control::{Applied, Client, Problem, Reply, Request, Unservable, Unserved};
@@ -27,6 +28,7 @@ pub(crate) struct Process {
     state: Mutex<State>,
     pub(super) workers: Vec<Hand>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) shared: Arc<Shared>,
     pub(super) started_ns: u64,
     stopped: AtomicBool,
     retired: AtomicBool,
@@ -64,6 +66,9 @@ pub(crate) struct State {
     pub(crate) fast: Lane,
     /// Processes that were replaced and still have connections, latest first.
     pub(super) predecessors: Vec<Client>,
+    /// Connections of sources that those have.
+    pub(super) elsewhere: Elsewhere,
+    pub(super) asked_ns: u64,
     tried_ns: u64,
 }
 
@@ -71,8 +76,12 @@ pub(crate) struct State {
 const RETRY_NS: u64 = 1_000_000_000;
 
 impl Process {
-    /// Starts the workers, with nothing to do yet.
-    pub(crate) fn start(options: &Options, workers: u32) -> Result<Arc<Self>, RunError> {
+    /// Starts the workers, with nothing to do yet. Where it `waits` for another process they take nothing new until they are told.
+    pub(crate) fn start(
+        options: &Options,
+        workers: u32,
+        waits: bool,
+    ) -> Result<Arc<Self>, RunError> {
         let seed = random().map_err(|source| RunError::Start { what: "random numbers", source })?;
         let budget = Budget::of(options, workers);
         let shared = Arc::new(Shared::new(seed));
@@ -90,6 +99,7 @@ impl Process {
                 flows_max: budget.flows,
                 pipes_max: budget.pipes,
                 shared: shared.clone(),
+                waits,
                 counters: counters.clone(),
                 mail,
                 bell: bell.clone(),
@@ -107,6 +117,7 @@ impl Process {
             state: Mutex::new(State { fast: Lane::new(options), ..State::default() }),
             workers: hands,
             threads: Mutex::new(threads),
+            shared,
             started_ns: sys::now(),
             stopped: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -191,6 +202,7 @@ impl Process {
     pub(crate) fn tick(&self) {
         let mut state = self.state();
         let now = sys::now();
+        self.ask_sources(&mut state, now);
         let lacks = !state.unserved.is_empty() || !state.fast.left_out().is_empty();
         if lacks && now.saturating_sub(state.tried_ns) >= RETRY_NS {
             state.tried_ns = now;
@@ -204,9 +216,19 @@ impl Process {
         }
     }
 
-    /// Takes changes, all or none. `began` is when the message came.
-    pub(crate) fn apply(&self, changes: Vec<Change>, unservable: Unservable, began: u64) -> Reply {
+    /// Takes changes, all or none. `began` is when the message came. `None`: a successor serves, and it was not the successor
+    /// (`heir`) who asked.
+    pub(crate) fn apply(
+        &self,
+        changes: Vec<Change>,
+        unservable: Unservable,
+        began: u64,
+        heir: bool,
+    ) -> Option<Reply> {
         let mut state = self.state();
+        if self.is_retired() && !heir {
+            return None;
+        }
         let forward = (!state.predecessors.is_empty())
             .then(|| Request::Apply { changes: changes.clone(), unservable: Unservable::LeaveOut });
         let careful = changes.len() != 1 || unservable == Unservable::Refuse;
@@ -221,12 +243,21 @@ impl Process {
                 }));
             }
         }
-        self.conclude(&mut state, (before, problems, forward), unservable, began)
+        Some(self.conclude(&mut state, (before, problems, forward), unservable, began))
     }
 
-    /// Takes a whole configuration.
-    pub(crate) fn replace(&self, config: Config, unservable: Unservable, began: u64) -> Reply {
+    /// Takes a whole configuration, as [`Self::apply`] takes changes.
+    pub(crate) fn replace(
+        &self,
+        config: Config,
+        unservable: Unservable,
+        began: u64,
+        heir: bool,
+    ) -> Option<Reply> {
         let mut state = self.state();
+        if self.is_retired() && !heir {
+            return None;
+        }
         let forward = (!state.predecessors.is_empty()).then(|| Request::Replace {
             config: Box::new(config.clone()),
             unservable: Unservable::LeaveOut,
@@ -243,7 +274,7 @@ impl Process {
                 })
                 .collect(),
         };
-        self.conclude(&mut state, (before, problems, forward), unservable, began)
+        Some(self.conclude(&mut state, (before, problems, forward), unservable, began))
     }
 
     /// Publishes what was compiled, or goes back to what was there `before`.
