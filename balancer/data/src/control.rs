@@ -11,6 +11,7 @@
 //! [`Client`] is the control plane's side; `server` is the process'; `message` has what is said, `model` the core's vocabulary.
 
 mod client;
+mod folder;
 mod frame;
 mod message;
 mod model;
@@ -19,6 +20,7 @@ pub(crate) mod wire;
 
 pub(crate) use client::unexpected;
 pub use client::{Client, ClientError};
+pub use folder::{check_folder, make_folder};
 pub use message::{Applied, FlowFilter, Greeting, Problem, Unservable, Unserved};
 pub use wire::Malformed;
 

@@ -195,8 +195,9 @@ fn where_descriptors_run_out_old_connections_go_on_and_new_ones_wait() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control");
     // 64 are kept back; of the rest seven eighths go to connections, two each.
-    let script = format!("ulimit -n 256; exec {:?} {path:?} --workers 2", binary());
-    let mut process = Process(Command::new("sh").args(["-c", &script]).spawn().unwrap());
+    let mut command = Command::new(binary());
+    command.arg(&path).args(["--workers", "2", "--descriptors", "256"]);
+    let mut process = Process(command.spawn().unwrap());
     let mut client = connect(&path);
     let at = place(Protocol::Tcp, "127.0.0.1");
     client

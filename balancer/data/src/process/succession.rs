@@ -157,7 +157,7 @@ impl Process {
         }
         self.hand_out(&mut state, table.clone(), fresh);
         let places = super::listeners::candidates(&berth_balancer_core::Table::default(), &table);
-        let fresh = self.open(&mut state, &table, places, now);
+        let fresh = self.open(&mut state, &table, places);
         self.hand_out(&mut state, table, fresh);
         Ok(())
     }
