@@ -83,5 +83,5 @@ pub use problem::{Fault, Problem};
 pub use random::Random;
 pub use sources::{Guest, Known, Sources};
 pub use table::Table;
-pub use validate::{Claim, Place, claims, validate};
+pub use validate::{Claim, ClaimPath, Place, claims, validate, validate_parts};
 pub use worker::{Pick, Prefer, Record, Refusal, Request, Seen, Ticket, Worker};

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The data plane as a process, for tests and measurements: `data-plane CONTROL [--workers N] [--take-over]`.
+//! The data plane as a process, for tests and measurements: `data-plane CONTROL [--workers N] [--descriptors N]
+//! [--take-over]`.
 #![forbid(unsafe_code)]
 
 use berth_balancer_data::{Options, run};
@@ -14,6 +15,10 @@ fn main() -> ExitCode {
             "--take-over" => options.take_over = true,
             "--workers" => {
                 options.workers = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            }
+            "--descriptors" => {
+                options.descriptors_max =
+                    arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
             }
             _ => return ExitCode::from(2),
         }

@@ -12,6 +12,7 @@
 
 mod client;
 mod estate;
+mod folder;
 mod frame;
 mod message;
 mod model;
@@ -20,6 +21,7 @@ pub(crate) mod wire;
 
 pub(crate) use client::unexpected;
 pub use client::{Client, ClientError};
+pub use folder::{check_folder, make_folder};
 pub use message::{Applied, FlowFilter, Greeting, Problem, Unservable, Unserved};
 pub use wire::Malformed;
 

@@ -20,6 +20,8 @@ pub struct Options {
     pub retired_max: Duration,
     /// Connections at once; 0 is as many as there are descriptors for.
     pub connections_max: u32,
+    /// Descriptors at once; 0 is as many as the process may have, which root raises to [`crate::limits::DESCRIPTORS_MAX`].
+    pub descriptors_max: u64,
     /// UDP flows at once; 0 is as many as there are descriptors for, and no more than [`crate::limits::FLOWS_MAX`] a worker.
     pub flows_max: u32,
     /// Names rules and routes on the host; two data planes on one host have two. Letters, digits and `-`, 32 at most.
@@ -54,6 +56,7 @@ impl Options {
             take_over: false,
             retired_max: Duration::from_secs(crate::limits::RETIRED_S_MAX),
             connections_max: 0,
+            descriptors_max: 0,
             flows_max: 0,
         }
     }

@@ -6,7 +6,7 @@ mod descriptors;
 mod unreachable;
 
 pub(crate) use datagrams::{Datagrams, Name};
-pub(crate) use descriptors::{descriptors_max, receive, send};
+pub(crate) use descriptors::{Spare, descriptors_max, receive, send};
 pub(crate) use unreachable::unreachable;
 
 use crate::limits::BACKLOG;

@@ -56,6 +56,14 @@ impl Default for Available {
     }
 }
 
+impl Available {
+    /// The first of a service's addresses that is the host's own.
+    #[must_use]
+    pub fn own_of(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Option<IpAddr> {
+        addresses.into_iter().find(|at| at.is_loopback() || self.own.contains(at))
+    }
+}
+
 /// Where replies of endpoints go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Replies {
@@ -95,27 +103,26 @@ impl fmt::Display for Cannot {
     }
 }
 
-/// The best that is right for a service at some addresses.
+/// The best that is right for a service; `own` is one of its addresses that is the host's own ([`Available::own_of`]).
 ///
 /// # Errors
 /// What was asked for by name and cannot be had.
 pub fn choose(
     settings: &Settings,
-    addresses: &[IpAddr],
+    own: Option<IpAddr>,
     available: &Available,
 ) -> Result<Taken, Cannot> {
-    let (path, path_because) = path(settings, addresses, available)?;
+    let (path, path_because) = path(settings, own, available)?;
     let (source, source_because) = source(settings.source, path, available)?;
     Ok(Taken { path, path_because, source, source_because })
 }
 
 fn path(
     settings: &Settings,
-    addresses: &[IpAddr],
+    own: Option<IpAddr>,
     available: &Available,
 ) -> Result<(DataPath, String), Cannot> {
     let needs = needs_proxy(settings);
-    let own = addresses.iter().find(|at| at.is_loopback() || available.own.contains(at));
     match settings.path {
         DataPath::Proxy => Ok((DataPath::Proxy, "asked for".to_owned())),
         DataPath::Fast => match (needs, &available.fast) {
@@ -218,7 +225,7 @@ mod tests {
     }
 
     fn check_at(settings: &Settings, address: &str, available: &Available) -> String {
-        match choose(settings, &[address.parse().unwrap()], available) {
+        match choose(settings, available.own_of([address.parse().unwrap()]), available) {
             Err(cannot) => format!("cannot {}", cannot.field),
             Ok(taken) => format!("{:?} {:?}", taken.path, taken.source).to_lowercase(),
         }
@@ -300,7 +307,7 @@ mod tests {
 
     #[test]
     fn what_is_taken_says_why() {
-        let taken = choose(&Settings::default(), &[], &host(false, false, Replies::Unknown));
+        let taken = choose(&Settings::default(), None, &host(false, false, Replies::Unknown));
         let taken = taken.expect("auto always takes something");
         assert_eq!((&*taken.path_because, &*taken.source_because), ("no root", "no leave"));
     }

@@ -7,8 +7,9 @@ use super::{MAGIC, VERSION, read_frame, write_frame};
 use crate::limits::{CONTROL_STALL_S, CONTROLS_MAX};
 use crate::options::RunError;
 use crate::process::Process;
-use crate::sys;
+use crate::sys::{self, Spare};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use std::time::Duration;
 /// Listens at a path. What was there is replaced in one step, so that whoever connects finds the old process or the new one.
 pub(crate) fn bind(path: &Path) -> Result<UnixListener, RunError> {
     let failed = |source| RunError::Control { path: path.to_owned(), source };
+    super::check_folder(path).map_err(failed)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);
@@ -41,6 +43,7 @@ pub(crate) fn serve(
     tick: impl Fn(),
 ) {
     let connected = Arc::new(AtomicUsize::new(0));
+    let mut spare = process.wake().try_clone().map(|of| Spare::new(of, CONTROLS_MAX)).ok();
     let wait = Timespec {
         tv_sec: i64::try_from(period.as_secs()).unwrap_or(1),
         tv_nsec: i64::from(period.subsec_nanos()),
@@ -50,7 +53,7 @@ pub(crate) fn serve(
             [PollFd::new(listener, PollFlags::IN), PollFd::new(process.wake(), PollFlags::IN)];
         let _ = poll(&mut sockets, Some(&wait));
         tick();
-        let Ok((stream, _)) = listener.accept() else {
+        let Some(stream) = accept(listener, spare.as_mut()) else {
             // Descriptors may have run out: `poll` would come back at once.
             if !sockets[0].revents().is_empty() {
                 thread::sleep(Duration::from_millis(10));
@@ -71,6 +74,22 @@ pub(crate) fn serve(
             connected.fetch_sub(1, Ordering::AcqRel);
         }
     }
+}
+
+/// The next control connection. Where connections and listeners have all descriptors, one that was kept back is given up for it.
+fn accept(listener: &UnixListener, spare: Option<&mut Spare>) -> Option<UnixStream> {
+    let accepted = match (listener.accept(), spare) {
+        (Err(error), Some(spare)) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            // A worker may take what is given up here; it pauses for a while when it finds none, and this does not.
+            (0..4).find_map(|_| if spare.give() { listener.accept().ok() } else { None })
+        }
+        (accepted, Some(spare)) => {
+            spare.refill(CONTROLS_MAX);
+            accepted.ok()
+        }
+        (accepted, None) => accepted.ok(),
+    };
+    accepted.map(|(stream, _)| stream)
 }
 
 /// Answers one control plane until it goes.
@@ -118,7 +137,7 @@ fn await_request(stream: &UnixStream) -> io::Result<()> {
     loop {
         match poll(&mut [PollFd::new(stream, PollFlags::IN)], None) {
             Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }

@@ -21,8 +21,10 @@ pub(crate) struct Lane {
     running: Option<Fast>,
     /// What an earlier run left was looked for.
     is_clean: bool,
-    /// Places that somebody else has.
+    /// Places that it should have and has not.
     left_out: Vec<Unserved>,
+    /// The last table was not taken.
+    is_stale: bool,
 }
 
 impl Default for Lane {
@@ -33,6 +35,7 @@ impl Default for Lane {
             running: None,
             is_clean: true,
             left_out: Vec::new(),
+            is_stale: false,
         }
     }
 }
@@ -55,7 +58,7 @@ impl Lane {
             ..berth_balancer_fast::Options::default()
         };
         let is_clean = missing.is_some();
-        Self { options, missing, running: None, is_clean, left_out: Vec::new() }
+        Self { options, missing, is_clean, ..Self::default() }
     }
 
     /// Why there is none.
@@ -108,8 +111,22 @@ impl Lane {
         Ok(())
     }
 
-    /// Looks whether what somebody else had is free now.
+    /// Takes a table; what keeps it from that is told of all places that it should have, and tried again.
+    pub(crate) fn take(&mut self, table: &Table) {
+        match self.apply(table) {
+            Ok(()) => self.is_stale = false,
+            Err(problem) => {
+                self.is_stale = true;
+                self.left_out = unserved(table, |_| Some(problem.text.clone()));
+            }
+        }
+    }
+
+    /// Looks whether what could not be had can be had now.
     pub(crate) fn retry(&mut self, table: &Table) {
+        if self.is_stale {
+            return self.take(table);
+        }
         if let Some(fast) = &self.running
             && !self.left_out.is_empty()
             && fast.retry().unwrap_or(false)
@@ -141,7 +158,11 @@ impl Lane {
 
     fn list(&mut self, table: &Table) {
         let conflicts = self.running.as_ref().map(Fast::left_out).unwrap_or_default();
-        self.left_out = if conflicts.is_empty() { Vec::new() } else { unserved(table, &conflicts) };
+        let why = |address: IpAddr| {
+            let same = |conflict: &&Conflict| conflict.range.address == address;
+            conflicts.iter().find(same).map(ToString::to_string)
+        };
+        self.left_out = if conflicts.is_empty() { Vec::new() } else { unserved(table, why) };
     }
 }
 
@@ -156,23 +177,20 @@ fn has_fast(table: &Table) -> bool {
     has
 }
 
-/// Places of frontends on the fast path that somebody else has.
-fn unserved(table: &Table, conflicts: &[Conflict]) -> Vec<Unserved> {
-    let of = |address: IpAddr| {
-        conflicts.iter().find(|conflict| conflict.range.address == address.to_canonical())
-    };
+/// Places of frontends on the fast path that are not served, and why.
+fn unserved(table: &Table, why: impl Fn(IpAddr) -> Option<String>) -> Vec<Unserved> {
     let mut all = Vec::new();
     table.each(|frontend| {
         for served in frontend.served.iter().filter(|_| is_fast(frontend)) {
             if let Served::At { address, .. } = *served
-                && let Some(conflict) = of(address.ip())
+                && let Some(reason) = why(address.ip().to_canonical())
             {
                 all.push(Unserved {
                     service: frontend.service.clone(),
                     port: frontend.port.clone(),
                     protocol: frontend.protocol,
                     address,
-                    reason: conflict.to_string(),
+                    reason,
                 });
             }
         }

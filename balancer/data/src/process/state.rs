@@ -3,10 +3,10 @@
 
 use super::estate::Elsewhere;
 use super::fast::{Lane, new_ones};
-use super::listeners::{Fresh, candidates, is_wanted};
+use super::listeners::{self, Fresh, candidates, is_wanted, listen_all};
 use crate::control::{Applied, Client, Problem, Reply, Request, Unservable, Unserved};
 use crate::counters::Counters;
-use crate::limits::DESCRIPTORS_RESERVED;
+use crate::limits::{DESCRIPTORS_RESERVED, RETRIES_AT_ONCE};
 use crate::options::{Options, RunError};
 use crate::shared::Shared;
 use crate::sys;
@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// The process.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Process {
     pub(super) workers: Vec<Hand>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub(super) shared: Arc<Shared>,
+    /// Descriptors that listeners may take.
+    listeners_max: usize,
     pub(super) started_ns: u64,
     stopped: AtomicBool,
     retired: AtomicBool,
@@ -118,6 +121,7 @@ impl Process {
             workers: hands,
             threads: Mutex::new(threads),
             shared,
+            listeners_max: budget.listeners,
             started_ns: sys::now(),
             stopped: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -204,14 +208,28 @@ impl Process {
         let now = sys::now();
         self.ask_sources(&mut state, now);
         let lacks = !state.unserved.is_empty() || !state.fast.left_out().is_empty();
-        if lacks && now.saturating_sub(state.tried_ns) >= RETRY_NS {
-            state.tried_ns = now;
+        if !lacks || now.saturating_sub(state.tried_ns) < RETRY_NS {
+            return;
+        }
+        state.tried_ns = now;
+        let table = state.table.clone();
+        state.fast.retry(&table);
+        let places: Vec<Place> = state.unserved.keys().copied().collect();
+        drop(state);
+        // There may be many, and a change does not wait for all of them.
+        for places in places.chunks(RETRIES_AT_ONCE) {
+            let mut state = self.state();
             let table = state.table.clone();
-            state.fast.retry(&table);
-            let places: Vec<Place> = state.unserved.keys().copied().collect();
-            let fresh = self.open(&mut state, &table, places, now);
+            let still = places.iter().filter(|place| state.unserved.contains_key(place));
+            let still = still.copied().collect();
+            let fresh = self.open(&mut state, &table, still);
             if fresh.changes() {
                 self.hand_out(&mut state, table, fresh);
+            }
+            drop(state);
+            if places.len() == RETRIES_AT_ONCE {
+                // A lock that is taken again at once is taken by who had it.
+                thread::sleep(Duration::from_micros(100));
             }
         }
     }
@@ -231,18 +249,14 @@ impl Process {
         }
         let forward = (!state.predecessors.is_empty())
             .then(|| Request::Apply { changes: changes.clone(), unservable: Unservable::LeaveOut });
-        let careful = changes.len() != 1 || unservable == Unservable::Refuse;
-        let before = careful.then(|| state.compiler.clone());
-        let mut problems = Vec::new();
-        for (change, at) in changes.into_iter().zip(0..) {
-            if let Err(all) = state.compiler.apply(change, began) {
-                problems.extend(all.into_iter().map(|problem| Problem {
-                    change: at,
-                    path: problem.path,
-                    text: problem.fault.to_string(),
-                }));
-            }
-        }
+        let before = (unservable == Unservable::Refuse).then(|| state.compiler.clone());
+        let problems = state.compiler.apply_all(changes, began).err().unwrap_or_default();
+        let problems = problems.into_iter().map(|(at, problem)| Problem {
+            change: u32::try_from(at).unwrap_or(u32::MAX),
+            path: problem.path,
+            text: problem.fault.to_string(),
+        });
+        let problems = problems.collect();
         Some(self.conclude(&mut state, (before, problems, forward), unservable, began))
     }
 
@@ -289,7 +303,7 @@ impl Process {
             let table = state.compiler.table().clone();
             let places = candidates(&state.table, &table);
             let known: Vec<Place> = state.unserved.keys().copied().collect();
-            let fresh = self.open(state, &table, places, began);
+            let fresh = self.open(state, &table, places);
             let new =
                 state.unserved.iter().filter(|(place, _)| known.binary_search(place).is_err());
             if unservable == Unservable::Refuse {
@@ -319,28 +333,13 @@ impl Process {
     }
 
     /// Opens the listeners of places that are wanted and not open, and says what is to be closed.
-    pub(super) fn open(
-        &self,
-        state: &mut State,
-        table: &Table,
-        places: Vec<Place>,
-        _now: u64,
-    ) -> Fresh {
+    pub(super) fn open(&self, state: &mut State, table: &Table, places: Vec<Place>) -> Fresh {
         let mut fresh = Fresh::default();
+        let mut wanted = Vec::new();
         for place in places {
-            let wanted = is_wanted(table, &state.fast, &place) && !self.is_retired();
-            match (wanted, state.open.contains_key(&place)) {
-                (true, false) => match super::listeners::listen(&place, self.workers.len()) {
-                    Ok(sockets) => {
-                        state.unserved.remove(&place);
-                        fresh.add(place, &sockets);
-                        state.open.insert(place, sockets);
-                    }
-                    Err(error) => {
-                        let unserved = super::listeners::unserved(table, &place, error);
-                        state.unserved.extend(unserved.map(|unserved| (place, unserved)));
-                    }
-                },
+            let wanted_here = is_wanted(table, &state.fast, &place) && !self.is_retired();
+            match (wanted_here, state.open.contains_key(&place)) {
+                (true, false) => wanted.push(place),
                 (false, open) => {
                     state.unserved.remove(&place);
                     if open {
@@ -348,6 +347,34 @@ impl Process {
                     }
                 }
                 (true, true) => {}
+            }
+        }
+        let workers = self.workers.len();
+        let room = (self.listeners_max / workers).saturating_sub(state.open.len());
+        let without = wanted.split_off(wanted.len().min(room));
+        for (place, opened) in wanted.iter().zip(listen_all(&wanted, workers)) {
+            match opened {
+                Ok(sockets) => {
+                    state.unserved.remove(place);
+                    fresh.add(*place, &sockets);
+                    state.open.insert(*place, sockets);
+                }
+                Err(error) => {
+                    let unserved = listeners::unserved(table, place, error);
+                    state.unserved.extend(unserved.map(|unserved| (*place, unserved)));
+                }
+            }
+        }
+        if !without.is_empty() {
+            let fresh = without.iter().filter(|place| !state.unserved.contains_key(place)).count();
+            let needed = (state.open.len() + state.unserved.len() + fresh) * workers;
+            let reason = format!(
+                "no descriptors left: {needed} needed for all listeners, {} allowed; raise ulimit -n",
+                self.listeners_max
+            );
+            for place in without {
+                let unserved = listeners::unserved_because(table, &place, reason.clone());
+                state.unserved.extend(unserved.map(|unserved| (place, unserved)));
             }
         }
         fresh
@@ -383,11 +410,12 @@ impl State {
     /// Has the fast path take a table; says what keeps it from that.
     fn direct(&mut self, table: &Table, unservable: Unservable) -> Vec<Problem> {
         let before = self.fast.left_out().to_vec();
+        if unservable == Unservable::LeaveOut {
+            self.fast.take(table);
+            return Vec::new();
+        }
         if let Err(problem) = self.fast.apply(table) {
             return vec![problem];
-        }
-        if unservable == Unservable::LeaveOut {
-            return Vec::new();
         }
         let new = new_ones(&before, self.fast.left_out());
         if !new.is_empty() {
@@ -426,13 +454,16 @@ struct Budget {
     connections: u32,
     flows: u32,
     pipes: usize,
+    /// Of all workers together.
+    listeners: usize,
 }
 
 impl Budget {
-    /// Seven eighths of all descriptors may go to connections, two each; a quarter to flows, an eighth to pipes. Together that is more
-    /// than there are: who comes late waits, as where the bound itself is reached.
+    /// Three quarters of all descriptors may go to listeners. Seven eighths may go to connections, two each; a quarter to flows, an
+    /// eighth to pipes. Together that is more than there are: who comes late waits, as where the bound itself is reached.
     fn of(options: &Options, workers: u32) -> Self {
-        let all = sys::descriptors_max().min(1 << 24).saturating_sub(DESCRIPTORS_RESERVED);
+        let bound = sys::descriptors_max(options.descriptors_max);
+        let all = bound.min(1 << 24).saturating_sub(DESCRIPTORS_RESERVED);
         let each = u32::try_from(all).unwrap_or(u32::MAX) / workers;
         let asked = |asked: u32, most: u32| match asked {
             0 => most.max(1),
@@ -442,6 +473,7 @@ impl Budget {
             connections: asked(options.connections_max, each / 16 * 7),
             flows: asked(options.flows_max, (each / 4).min(crate::limits::FLOWS_MAX)),
             pipes: (each / 16) as usize,
+            listeners: (each / 4 * 3) as usize * workers as usize,
         }
     }
 }

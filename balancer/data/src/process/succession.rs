@@ -207,7 +207,7 @@ impl Process {
         }
         self.hand_out(state, table.clone(), fresh);
         let places = super::listeners::candidates(&old, &table);
-        let fresh = self.open(state, &table, places, now);
+        let fresh = self.open(state, &table, places);
         self.hand_out(state, table, fresh);
         Ok(())
     }

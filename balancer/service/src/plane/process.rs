@@ -287,9 +287,8 @@ fn lock(path: &Path) -> Result<fs::File, ClaimError> {
         let path = path.to_owned();
         move |source| ClaimError::Unusable { path, source }
     };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(unusable(folder))?;
-    }
+    control::make_folder(path).map_err(unusable(path))?;
+    control::check_folder(path).map_err(unusable(path))?;
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
