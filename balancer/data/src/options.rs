@@ -6,6 +6,16 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// Whether services' addresses that are not the host's are taken into a network namespace of the process' own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Namespace {
+    /// Where the process may (Linux, `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`), and a service has such an address.
+    #[default]
+    Auto,
+    /// Never: such addresses are not served.
+    Off,
+}
+
 /// What the process is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -21,6 +31,8 @@ pub struct Options {
     pub connections_max: u32,
     /// UDP flows at once; 0 is as many as there are descriptors for, and no more than [`crate::limits::FLOWS_MAX`] a worker.
     pub flows_max: u32,
+    /// Whether it has a network namespace of its own. What it makes on the host is named after the path of the control socket.
+    pub namespace: Namespace,
 }
 
 impl Options {
@@ -34,6 +46,7 @@ impl Options {
             retired_max: Duration::from_secs(crate::limits::RETIRED_S_MAX),
             connections_max: 0,
             flows_max: 0,
+            namespace: Namespace::Auto,
         }
     }
 }

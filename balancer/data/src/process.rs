@@ -6,6 +6,7 @@
 //! process takes over from another. Nothing here is on the way of a connection, and no worker ever waits for it.
 
 mod listeners;
+mod place;
 mod report;
 mod state;
 mod succession;
@@ -33,7 +34,10 @@ pub fn run(options: Options) -> Result<(), RunError> {
     let process = Process::start(&options, workers)?;
     let listener = match predecessor {
         Some(client) => succession::take_over(&process, client, &options.control)?,
-        None => server::bind(&options.control)?,
+        None => {
+            process.state().places.clean();
+            server::bind(&options.control)?
+        }
     };
     server::serve(&process, &listener, Duration::from_secs(1), || process.tick());
     drop(listener);
@@ -48,5 +52,6 @@ pub fn run(options: Options) -> Result<(), RunError> {
         }
     }
     process.stop();
+    process.state().places.stop();
     Ok(())
 }

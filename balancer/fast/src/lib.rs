@@ -14,8 +14,6 @@
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
-mod address;
-mod conflict;
 mod conntrack;
 mod counters;
 mod decider;
@@ -24,17 +22,15 @@ mod engine;
 mod fast;
 mod fits;
 mod kernel;
-mod neighbours;
-mod netlink;
-mod nft;
 mod notes;
 mod packet;
 mod probe;
 mod queue;
-mod route;
 mod rules;
 pub mod topology;
 mod ways;
+
+pub(crate) use berth_balancer_host::{address, conflict, netlink, nft, route};
 
 pub use conflict::{Conflict, With};
 #[doc(hidden)]

@@ -112,6 +112,8 @@ pub(crate) enum Request {
     HandOver,
     /// The successor serves: stop taking new flows.
     Retire,
+    /// The successor asks for the network namespace.
+    Namespace,
     /// End now.
     Stop,
 }
@@ -130,6 +132,8 @@ pub(crate) enum Reply {
     Drains(Vec<Draining>),
     /// Descriptors follow, in this order.
     Sockets(Vec<Handed>),
+    /// Whether there is a network namespace; then its descriptor follows.
+    Namespace(bool),
     Done,
     /// It cannot be done; for people.
     Failed(String),
@@ -174,6 +178,7 @@ choice!(Request {
     6 => HandOver,
     7 => Retire,
     8 => Stop,
+    9 => Namespace,
 });
 choice!(Reply {
     0 => Applied(applied),
@@ -185,4 +190,5 @@ choice!(Reply {
     6 => Sockets(sockets),
     7 => Done,
     8 => Failed(text),
+    9 => Namespace(is_there),
 });

@@ -138,6 +138,10 @@ fn answer(
             process.hand_over(stream)?;
             return Ok(None);
         }
+        Request::Namespace => {
+            process.give_namespace(stream)?;
+            return Ok(None);
+        }
         Request::Retire => {
             process.retire(stream)?;
             return Ok(None);

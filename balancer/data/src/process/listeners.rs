@@ -4,7 +4,6 @@
 //! A place is listened at if it has a service, and the service an endpoint that may serve by that way. Without one there is no
 //! listener, and the kernel refuses for us: connecting itself fails.
 
-use crate::control::Unserved;
 use crate::sys;
 use crate::worker::Place;
 use berth_balancer_core::Table;
@@ -105,25 +104,13 @@ pub(crate) fn listen(
     (0..workers).map(|_| one().map(Arc::new)).collect()
 }
 
-/// Says that a place is not served, and why.
-pub(crate) fn unserved(
-    table: &Table,
-    (protocol, address): &Place,
-    error: Errno,
-) -> Option<Unserved> {
-    let frontend = table.lookup(*protocol, *address)?.frontend;
-    let reason = match error {
+/// Why a place is not served, for people.
+pub(crate) fn reason(error: Errno) -> String {
+    match error {
         Errno::ADDRNOTAVAIL => "the address is not local to this host".to_owned(),
         Errno::ADDRINUSE => "another process has the port".to_owned(),
         Errno::ACCESS => "a port below the unprivileged ones needs CAP_NET_BIND_SERVICE".to_owned(),
         Errno::MFILE | Errno::NFILE => "there are no descriptors left".to_owned(),
         other => other.to_string(),
-    };
-    Some(Unserved {
-        service: frontend.service.clone(),
-        port: frontend.port.clone(),
-        protocol: *protocol,
-        address: *address,
-        reason,
-    })
+    }
 }

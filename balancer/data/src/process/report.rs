@@ -32,6 +32,7 @@ impl Process {
         let mut state = self.state();
         let predecessors = predecessors(&mut state);
         let table = state.table.clone();
+        let addresses = state.places.report();
         drop(state);
         let mut ports = Vec::new();
         table.each(|frontend| ports.push(self.port(frontend)));
@@ -43,6 +44,7 @@ impl Process {
             workers: self.workers.iter().map(|hand| worker(&hand.counters.own)).collect(),
             ports,
             predecessors,
+            addresses,
         }
     }
 

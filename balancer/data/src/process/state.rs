@@ -2,6 +2,7 @@
 //! What is wanted, what is open, and who works.
 
 use super::listeners::{Fresh, candidates, is_wanted};
+use super::place::Places;
 use crate::control::{Applied, Client, Problem, Reply, Request, Unservable, Unserved};
 use crate::counters::Counters;
 use crate::limits::DESCRIPTORS_RESERVED;
@@ -52,7 +53,7 @@ pub(super) struct Hand {
 }
 
 /// What is wanted and what is open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
     pub(super) compiler: Compiler,
     /// The table that all workers use.
@@ -60,6 +61,8 @@ pub(crate) struct State {
     /// Listeners, one for each worker.
     pub(super) open: BTreeMap<Place, Vec<Arc<OwnedFd>>>,
     pub(super) unserved: BTreeMap<Place, Unserved>,
+    /// Where services' addresses are.
+    pub(super) places: Places,
     /// Processes that were replaced and still have connections, latest first.
     pub(super) predecessors: Vec<Client>,
     tried_ns: u64,
@@ -102,7 +105,15 @@ impl Process {
             hands.push(Hand { mailbox: Mailbox { sender, bell }, counters });
         }
         Ok(Arc::new(Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                compiler: Compiler::default(),
+                table: Table::default(),
+                open: BTreeMap::new(),
+                unserved: BTreeMap::new(),
+                places: Places::new(options),
+                predecessors: Vec::new(),
+                tried_ns: 0,
+            }),
             workers: hands,
             threads: Mutex::new(threads),
             started_ns: sys::now(),
@@ -189,6 +200,7 @@ impl Process {
     pub(crate) fn tick(&self) {
         let mut state = self.state();
         let now = sys::now();
+        self.move_places(&mut state, now);
         if !state.unserved.is_empty() && now.saturating_sub(state.tried_ns) >= RETRY_NS {
             state.tried_ns = now;
             let places: Vec<Place> = state.unserved.keys().copied().collect();
@@ -254,7 +266,7 @@ impl Process {
             let table = state.compiler.table().clone();
             let places = candidates(&state.table, &table);
             let known: Vec<Place> = state.unserved.keys().copied().collect();
-            let fresh = self.open(state, &table, places, began);
+            let fresh = self.open(state, &table, places.clone(), began);
             let new =
                 state.unserved.iter().filter(|(place, _)| known.binary_search(place).is_err());
             if unservable == Unservable::Refuse {
@@ -262,6 +274,7 @@ impl Process {
             }
             if problems.is_empty() {
                 self.hand_out(state, table, fresh);
+                state.places.settle(&state.table, &places);
                 state.forward(forward);
                 return Reply::Applied(Applied {
                     revision: state.table.version(),
@@ -272,6 +285,7 @@ impl Process {
             for place in fresh.opened() {
                 state.open.remove(&place);
             }
+            state.places.settle(&state.table, &places);
             state.unserved.retain(|place, _| known.binary_search(place).is_ok());
         }
         if let Some(before) = before {
@@ -289,30 +303,54 @@ impl Process {
         _now: u64,
     ) -> Fresh {
         let mut fresh = Fresh::default();
+        let is_wanted = |place: &Place| is_wanted(table, place) && !self.is_retired();
+        let lacking = |place: &&Place| is_wanted(place) && !state.open.contains_key(place);
+        let lacking: Vec<Place> = places.iter().filter(lacking).copied().collect();
+        let count = self.workers.len();
+        let mut outcomes = state.places.open(table, &places, &lacking, count);
         for place in places {
-            let wanted = is_wanted(table, &place) && !self.is_retired();
-            match (wanted, state.open.contains_key(&place)) {
-                (true, false) => match super::listeners::listen(&place, self.workers.len()) {
-                    Ok(sockets) => {
-                        state.unserved.remove(&place);
-                        fresh.add(place, &sockets);
-                        state.open.insert(place, sockets);
-                    }
-                    Err(error) => {
-                        let unserved = super::listeners::unserved(table, &place, error);
-                        state.unserved.extend(unserved.map(|unserved| (place, unserved)));
-                    }
-                },
-                (false, open) => {
+            let open = state.open.contains_key(&place);
+            let outcome = match (outcomes.remove(&place), is_wanted(&place)) {
+                (Some(outcome), _) => outcome,
+                (None, true) if open => continue,
+                (None, true) => state.places.listen(&place, count),
+                (None, false) => {
                     state.unserved.remove(&place);
                     if open {
                         fresh.close(place);
                     }
+                    continue;
                 }
-                (true, true) => {}
+            };
+            match outcome {
+                Ok(sockets) => {
+                    state.unserved.remove(&place);
+                    fresh.add(place, &sockets);
+                    state.open.insert(place, sockets);
+                }
+                Err(reason) => {
+                    let unserved = super::place::unserved(table, &place, reason);
+                    state.unserved.extend(unserved.map(|unserved| (place, unserved)));
+                }
             }
         }
         fresh
+    }
+
+    /// Opens places anew whose addresses the host has got in the meantime.
+    fn move_places(&self, state: &mut State, now: u64) {
+        let moved = state.places.tick();
+        if moved.is_empty() {
+            return;
+        }
+        let table = state.table.clone();
+        let mut fresh = Fresh::default();
+        for place in &moved {
+            fresh.close(*place);
+        }
+        self.hand_out(state, table.clone(), fresh);
+        let fresh = self.open(state, &table, moved, now);
+        self.hand_out(state, table, fresh);
     }
 
     /// Hands a table and its listeners to all workers, and waits until the last of them uses it.

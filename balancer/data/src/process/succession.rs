@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! successor                       the process that serves
+//! namespace             ->
+//!                       <-        the network namespace of its own, if it has one
 //! hand over             ->
 //!                       <-        which sockets, then the sockets themselves: both have them, and no connection can be lost
 //! opens the same table with them, listens at the control path in its place
@@ -58,6 +60,9 @@ pub(super) fn take_over(
     path: &Path,
 ) -> Result<UnixListener, RunError> {
     let config = client.config().map_err(RunError::TakeOver)?.1;
+    if let Some(namespace) = receive_namespace(&mut client).map_err(RunError::TakeOver)? {
+        process.state().places.adopt(namespace);
+    }
     let sockets = receive(&mut client, &Request::HandOver).map_err(RunError::TakeOver)?;
     process.begin(config, sockets)?;
     let listener = server::bind(path)?;
@@ -85,6 +90,15 @@ fn receive(client: &mut Client, request: &Request) -> Result<Vec<(Handed, OwnedF
     Ok(handed.into_iter().zip(sockets).collect())
 }
 
+fn receive_namespace(client: &mut Client) -> Result<Option<OwnedFd>, ClientError> {
+    match client.ask(&Request::Namespace)? {
+        Reply::Namespace(false) => return Ok(None),
+        Reply::Namespace(true) => {}
+        other => return Err(crate::control::unexpected(other)),
+    }
+    Ok(sys::receive(client.stream(), 1).map_err(ClientError::Socket)?.pop())
+}
+
 fn give<F: std::os::fd::AsFd>(
     stream: &UnixStream,
     handed: Vec<Handed>,
@@ -110,11 +124,23 @@ impl Process {
         give(stream, handed, &sockets)
     }
 
+    /// Gives the successor the network namespace, if there is one.
+    pub(crate) fn give_namespace(&self, stream: &UnixStream) -> io::Result<()> {
+        let namespace = self.state().places.namespace()?;
+        let mut writer = stream;
+        write_frame(&mut writer, &encode(&Reply::Namespace(namespace.is_some())))?;
+        match namespace {
+            Some(namespace) => sys::send(stream, &[namespace]),
+            None => Ok(()),
+        }
+    }
+
     /// The successor serves: takes nothing new any more, and gives UDP flows away.
     pub(crate) fn retire(&self, stream: &UnixStream) -> io::Result<()> {
         let _handing = self.hands();
         let mut state = self.state();
         self.set_retired();
+        state.places.let_go();
         state.unserved.clear();
         state.open.clear();
         let (reply, all) = mpsc::channel();
