@@ -7,6 +7,16 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// Whether services' addresses that are not the host's are taken into a network namespace of the process' own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Namespace {
+    /// Where the process may (Linux, `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`), and a service has such an address.
+    #[default]
+    Auto,
+    /// Never: such addresses are not served.
+    Off,
+}
+
 /// What the process is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -28,6 +38,8 @@ pub struct Options {
     pub instance: String,
     /// Whether services may be on the fast path, where this host has one.
     pub fast: bool,
+    /// Whether it has a network namespace of its own. What it makes on the host is named after the path of the control socket.
+    pub namespace: Namespace,
 }
 
 /// Where root's data plane has its control socket if nothing else is said: that one is the instance `main`.
@@ -58,6 +70,7 @@ impl Options {
             connections_max: 0,
             descriptors_max: 0,
             flows_max: 0,
+            namespace: Namespace::Auto,
         }
     }
 }

@@ -8,6 +8,7 @@
 mod estate;
 mod fast;
 mod listeners;
+mod place;
 mod report;
 mod state;
 mod succession;
@@ -36,7 +37,10 @@ pub fn run(options: Options) -> Result<(), RunError> {
     let process = Process::start(&options, workers, predecessor.is_some())?;
     let listener = match predecessor {
         Some(client) => succession::take_over(&process, client, &options.control)?,
-        None => server::bind(&options.control)?,
+        None => {
+            process.state().places.clean();
+            server::bind(&options.control)?
+        }
     };
     server::serve(&process, &listener, Duration::from_secs(1), || process.tick());
     drop(listener);
@@ -55,5 +59,6 @@ pub fn run(options: Options) -> Result<(), RunError> {
     if !process.is_retired() {
         process.state().fast.stop();
     }
+    process.state().places.stop();
     Ok(())
 }

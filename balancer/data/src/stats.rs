@@ -55,6 +55,21 @@ pub struct Stats {
     pub fast: Vec<FastCount>,
     /// Processes before this one that still have connections, latest first.
     pub predecessors: Vec<Predecessor>,
+    /// Where services' addresses are.
+    pub addresses: Addresses,
+}
+
+/// Where services' addresses are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// There is a network namespace of the data plane's own.
+    pub has_namespace: bool,
+    /// Why, or why not, for people.
+    pub because: String,
+    /// Addresses that it has; all others are the host's.
+    pub taken: u64,
+    /// What of the host keeps some clients out, for people.
+    pub warnings: Vec<String>,
 }
 
 /// One of the fast path's counters, as `berth_balancer_fast::Stats` has them.
@@ -210,8 +225,19 @@ pub struct Draining {
 }
 
 record!(Histogram { buckets, sum_ns });
-record!(Stats { revision, pid, uptime_ns, is_retired, workers, ports, fast, predecessors });
+record!(Stats {
+    revision,
+    pid,
+    uptime_ns,
+    is_retired,
+    workers,
+    ports,
+    fast,
+    predecessors,
+    addresses,
+});
 record!(FastCount { name, value });
+record!(Addresses { has_namespace, because, taken, warnings });
 record!(Predecessor { pid, connections });
 record!(WorkerStats {
     connections,

@@ -15,7 +15,6 @@ use crate::end::Probes;
 use crate::engine::{Engine, Outside, Sizes, Takes};
 use crate::fits::fits;
 use crate::kernel::{ApplyError, Conflicts, Kernel, Standing};
-use crate::neighbours::Exception;
 use crate::notes::Notes;
 use crate::queue::{self, Queue};
 use crate::report::{DrainReport, FlowQuery, FlowReport, PortReport};
@@ -24,6 +23,8 @@ use crate::ways::Ways;
 use berth_balancer_core::Table;
 use berth_balancer_core::model::Cidr;
 use berth_balancer_core::table::{BackendId, Diff, Frontend};
+use berth_balancer_host::address::Network;
+use berth_balancer_host::exception::Exception;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -164,7 +165,7 @@ impl Fast {
             .map_err(kernel("the rules"))?;
         let mut engine = engine;
         begin(&mut kernel_side, &mut engine, table, options.conflicts)?;
-        let exception = Exception::new(&name);
+        let exception = exception(&name);
         exception.ensure();
         let state = State {
             kernel: kernel_side,
@@ -389,7 +390,7 @@ pub fn clean(options: &Options) -> Result<(), StartError> {
     let name = table_name(&options.instance);
     let mut side = Kernel::open(&name, metric(&options.instance), 0, options.takes)
         .map_err(kernel("the rules"))?;
-    Exception::new(&name).remove();
+    exception(&name).remove();
     let mut notes = Notes::read(&options.state, &options.instance);
     for port in notes.ports() {
         drop(side.set_hairpin(port, false));
@@ -405,7 +406,16 @@ pub fn clean(options: &Options) -> Result<(), StartError> {
 pub fn conflicts(options: &Options, ranges: &[Cidr]) -> io::Result<Vec<Conflict>> {
     let host = Host::read(&mut Routes::open()?)?;
     let metric = metric(&options.instance);
-    Ok(ranges.iter().filter_map(|range| host.conflict(*range, metric)).collect())
+    let network = |range: &Cidr| Network { address: range.address, prefix: range.prefix };
+    Ok(ranges.iter().filter_map(|range| host.conflict(network(range), metric)).collect())
+}
+
+/// The rule among those of others: flows with our mark are forwarded.
+fn exception(name: &str) -> Exception {
+    // As iptables writes it.
+    const MARK: &str = "0x1000000/0x1000000";
+    const _: () = assert!(crate::rules::FLOW_OURS == 0x0100_0000);
+    Exception::new(name, &["-m", "connmark", "--mark", MARK])
 }
 
 /// Addresses that interfaces of this host have.

@@ -14,8 +14,6 @@
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
-mod address;
-mod conflict;
 mod conntrack;
 mod counters;
 mod decider;
@@ -27,19 +25,17 @@ mod fits;
 #[doc(hidden)]
 pub mod fuzz;
 mod kernel;
-mod neighbours;
-mod netlink;
-mod nft;
 mod notes;
 mod owner;
 mod packet;
 mod probe;
 mod queue;
 pub mod report;
-mod route;
 mod rules;
 pub mod topology;
 mod ways;
+
+pub(crate) use berth_balancer_host::{address, conflict, netlink, nft, route};
 
 pub use conflict::{Conflict, With};
 #[doc(hidden)]

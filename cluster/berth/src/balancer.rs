@@ -3,7 +3,7 @@
 
 mod status;
 
-use crate::cli::{BalancerArgs, BalancerCommand, DataArgs};
+use crate::cli::{BalancerArgs, BalancerCommand, DataArgs, Namespace};
 use anyhow::Context;
 use berth_balancer_service::choose::Available;
 use berth_balancer_service::observe::{Observer, Socket};
@@ -55,7 +55,7 @@ pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
 
 /// What of the command line is the data plane's.
 fn data_arguments(args: &BalancerArgs) -> Vec<OsString> {
-    let mut all = Vec::new();
+    let mut all: Vec<OsString> = ["--namespace", args.namespace.word()].map(Into::into).into();
     if args.no_fast {
         all.push("--no-fast".into());
     }
@@ -152,6 +152,10 @@ pub(crate) fn data(args: &DataArgs, control: Option<PathBuf>) -> anyhow::Result<
     if let Some(instance) = &args.instance {
         options.instance.clone_from(instance);
     }
+    options.namespace = match args.namespace {
+        Namespace::Auto => berth_balancer_data::Namespace::Auto,
+        Namespace::Off => berth_balancer_data::Namespace::Off,
+    };
     berth_balancer_data::run(options)?;
     Ok(ExitCode::SUCCESS)
 }

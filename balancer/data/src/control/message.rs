@@ -119,6 +119,8 @@ pub(crate) enum Request {
     Retire {
         revision: u64,
     },
+    /// The successor asks for the network namespace.
+    Namespace,
     /// End now.
     Stop,
     /// The successor asks for the connections of sources.
@@ -139,6 +141,8 @@ pub(crate) enum Reply {
     Drains(Vec<Draining>),
     /// Descriptors follow, in this order.
     Sockets(Vec<Handed>),
+    /// Whether there is a network namespace; then its descriptor follows.
+    Namespace(bool),
     Done,
     /// It cannot be done; for people.
     Failed(String),
@@ -190,6 +194,7 @@ choice!(Request {
     7 => Retire { revision },
     8 => Stop,
     9 => Sources,
+    10 => Namespace,
 });
 choice!(Reply {
     0 => Applied(applied),
@@ -203,4 +208,5 @@ choice!(Reply {
     8 => Failed(text),
     9 => Retired { estate, sockets },
     10 => Estate(estate),
+    11 => Namespace(is_there),
 });

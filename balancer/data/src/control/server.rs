@@ -169,6 +169,10 @@ fn answer(
             process.hand_over(stream)?;
             return Ok(None);
         }
+        Request::Namespace => {
+            process.give_namespace(stream)?;
+            return Ok(None);
+        }
         Request::Retire { revision } => {
             *heir = true;
             process.retire(stream, revision)?;

@@ -5,7 +5,6 @@
 //! listener, and the kernel refuses for us: connecting itself fails.
 
 use super::fast::Lane;
-use crate::control::Unserved;
 use crate::limits::OPENED_ALONE_MAX;
 use crate::sys;
 use crate::worker::Place;
@@ -131,35 +130,14 @@ fn listen((protocol, address): &Place, workers: usize) -> Opened {
     (0..workers).map(|_| one().map(Arc::new)).collect()
 }
 
-/// Says that a place is not served, and why.
-pub(crate) fn unserved(
-    table: &Table,
-    (protocol, address): &Place,
-    error: Errno,
-) -> Option<Unserved> {
-    let reason = match error {
+/// Why a place is not served, for people.
+pub(crate) fn reason(error: Errno) -> String {
+    match error {
         Errno::ADDRNOTAVAIL => "the address is not local to this host".to_owned(),
         Errno::ADDRINUSE => "another process has the port".to_owned(),
         Errno::ACCESS => "a port below the unprivileged ones needs CAP_NET_BIND_SERVICE".to_owned(),
         Errno::MFILE => "no descriptors left: connections have them; raise ulimit -n".to_owned(),
         Errno::NFILE => "the host has no descriptors left (fs.file-max)".to_owned(),
         other => other.to_string(),
-    };
-    unserved_because(table, &(*protocol, *address), reason)
-}
-
-/// Says that a place is not served, and why.
-pub(crate) fn unserved_because(
-    table: &Table,
-    (protocol, address): &Place,
-    reason: String,
-) -> Option<Unserved> {
-    let frontend = table.lookup(*protocol, *address)?.frontend;
-    Some(Unserved {
-        service: frontend.service.clone(),
-        port: frontend.port.clone(),
-        protocol: *protocol,
-        address: *address,
-        reason,
-    })
+    }
 }

@@ -37,6 +37,7 @@ impl Process {
         let predecessors = predecessors(&mut state);
         let table = state.table.clone();
         let forwarded = state.fast.running().map(Fast::ports).unwrap_or_default();
+        let addresses = state.places.report();
         let mut ports = Vec::new();
         table.each(|frontend| ports.push(self.port(frontend, &state.fast)));
         add(&mut ports, forwarded);
@@ -52,6 +53,7 @@ impl Process {
             ports,
             fast: fast.collect(),
             predecessors,
+            addresses,
         }
     }
 

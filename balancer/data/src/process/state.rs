@@ -3,7 +3,8 @@
 
 use super::estate::Elsewhere;
 use super::fast::{Lane, new_ones};
-use super::listeners::{self, Fresh, candidates, is_wanted, listen_all};
+use super::listeners::{Fresh, candidates, is_wanted};
+use super::place::Places;
 use crate::control::{Applied, Client, Problem, Reply, Request, Unservable, Unserved};
 use crate::counters::Counters;
 use crate::limits::{DESCRIPTORS_RESERVED, RETRIES_AT_ONCE};
@@ -58,7 +59,7 @@ pub(super) struct Hand {
 }
 
 /// What is wanted and what is open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
     pub(super) compiler: Compiler,
     /// The table that all workers use.
@@ -67,6 +68,8 @@ pub(crate) struct State {
     pub(super) open: BTreeMap<Place, Vec<Arc<OwnedFd>>>,
     pub(super) unserved: BTreeMap<Place, Unserved>,
     pub(crate) fast: Lane,
+    /// Where services' addresses are.
+    pub(super) places: Places,
     /// Processes that were replaced and still have connections, latest first.
     pub(super) predecessors: Vec<Client>,
     /// Connections of sources that those have.
@@ -117,7 +120,18 @@ impl Process {
             hands.push(Hand { mailbox: Mailbox { sender, bell }, counters });
         }
         Ok(Arc::new(Self {
-            state: Mutex::new(State { fast: Lane::new(options), ..State::default() }),
+            state: Mutex::new(State {
+                compiler: Compiler::default(),
+                table: Table::default(),
+                open: BTreeMap::new(),
+                unserved: BTreeMap::new(),
+                fast: Lane::new(options),
+                places: Places::new(options),
+                predecessors: Vec::new(),
+                elsewhere: Elsewhere::default(),
+                asked_ns: 0,
+                tried_ns: 0,
+            }),
             workers: hands,
             threads: Mutex::new(threads),
             shared,
@@ -207,6 +221,7 @@ impl Process {
         let mut state = self.state();
         let now = sys::now();
         self.ask_sources(&mut state, now);
+        self.move_places(&mut state);
         let lacks = !state.unserved.is_empty() || !state.fast.left_out().is_empty();
         if !lacks || now.saturating_sub(state.tried_ns) < RETRY_NS {
             return;
@@ -303,7 +318,7 @@ impl Process {
             let table = state.compiler.table().clone();
             let places = candidates(&state.table, &table);
             let known: Vec<Place> = state.unserved.keys().copied().collect();
-            let fresh = self.open(state, &table, places);
+            let fresh = self.open(state, &table, places.clone());
             let new =
                 state.unserved.iter().filter(|(place, _)| known.binary_search(place).is_err());
             if unservable == Unservable::Refuse {
@@ -314,6 +329,8 @@ impl Process {
             }
             if problems.is_empty() {
                 self.hand_out(state, table, fresh);
+                let State { table, fast, places: addresses, .. } = &mut *state;
+                addresses.settle(table, fast, &places);
                 state.forward(forward);
                 return Reply::Applied(Applied {
                     revision: state.table.version(),
@@ -324,6 +341,8 @@ impl Process {
             for place in fresh.opened() {
                 state.open.remove(&place);
             }
+            let State { table, fast, places: addresses, .. } = &mut *state;
+            addresses.settle(table, fast, &places);
             state.unserved.retain(|place, _| known.binary_search(place).is_ok());
         }
         if let Some(before) = before {
@@ -336,14 +355,14 @@ impl Process {
     pub(super) fn open(&self, state: &mut State, table: &Table, places: Vec<Place>) -> Fresh {
         let mut fresh = Fresh::default();
         let mut wanted = Vec::new();
-        for place in places {
-            let wanted_here = is_wanted(table, &state.fast, &place) && !self.is_retired();
-            match (wanted_here, state.open.contains_key(&place)) {
-                (true, false) => wanted.push(place),
+        for place in &places {
+            let wanted_here = is_wanted(table, &state.fast, place) && !self.is_retired();
+            match (wanted_here, state.open.contains_key(place)) {
+                (true, false) => wanted.push(*place),
                 (false, open) => {
-                    state.unserved.remove(&place);
+                    state.unserved.remove(place);
                     if open {
-                        fresh.close(place);
+                        fresh.close(*place);
                     }
                 }
                 (true, true) => {}
@@ -352,16 +371,20 @@ impl Process {
         let workers = self.workers.len();
         let room = (self.listeners_max / workers).saturating_sub(state.open.len());
         let without = wanted.split_off(wanted.len().min(room));
-        for (place, opened) in wanted.iter().zip(listen_all(&wanted, workers)) {
-            match opened {
+        let mut outcomes = state.places.open(table, &state.fast, &places, &wanted, workers);
+        let of_host: Vec<Place> =
+            wanted.into_iter().filter(|place| !outcomes.contains_key(place)).collect();
+        outcomes.extend(of_host.iter().copied().zip(state.places.listen(&of_host, workers)));
+        for (place, outcome) in outcomes {
+            match outcome {
                 Ok(sockets) => {
-                    state.unserved.remove(place);
-                    fresh.add(*place, &sockets);
-                    state.open.insert(*place, sockets);
+                    state.unserved.remove(&place);
+                    fresh.add(place, &sockets);
+                    state.open.insert(place, sockets);
                 }
-                Err(error) => {
-                    let unserved = listeners::unserved(table, place, error);
-                    state.unserved.extend(unserved.map(|unserved| (*place, unserved)));
+                Err(reason) => {
+                    let unserved = super::place::unserved(table, &place, reason);
+                    state.unserved.extend(unserved.map(|unserved| (place, unserved)));
                 }
             }
         }
@@ -373,11 +396,27 @@ impl Process {
                 self.listeners_max
             );
             for place in without {
-                let unserved = listeners::unserved_because(table, &place, reason.clone());
+                let unserved = super::place::unserved(table, &place, reason.clone());
                 state.unserved.extend(unserved.map(|unserved| (place, unserved)));
             }
         }
         fresh
+    }
+
+    /// Opens places anew whose addresses the host has got in the meantime.
+    fn move_places(&self, state: &mut State) {
+        let moved = state.places.tick();
+        if moved.is_empty() {
+            return;
+        }
+        let table = state.table.clone();
+        let mut fresh = Fresh::default();
+        for place in &moved {
+            fresh.close(*place);
+        }
+        self.hand_out(state, table.clone(), fresh);
+        let fresh = self.open(state, &table, moved);
+        self.hand_out(state, table, fresh);
     }
 
     /// Hands a table and its listeners to all workers, and waits until the last of them uses it.

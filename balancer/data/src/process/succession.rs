@@ -3,6 +3,8 @@
 //!
 //! ```text
 //! successor                       the process that serves
+//! namespace             ->
+//!                       <-        the network namespace of its own, if it has one
 //! hand over             ->
 //!                       <-        which sockets, then the sockets themselves: both have them, and no connection can be lost
 //! opens the same table with them, listens at the control path in its place, and takes nothing yet
@@ -60,6 +62,9 @@ pub(super) fn take_over(
     path: &Path,
 ) -> Result<UnixListener, RunError> {
     let (revision, config) = client.config().map_err(RunError::TakeOver)?;
+    if let Some(namespace) = receive_namespace(&mut client).map_err(RunError::TakeOver)? {
+        process.state().places.adopt(namespace);
+    }
     let sockets = receive(&mut client, &Request::HandOver).map_err(RunError::TakeOver)?;
     process.begin(config, sockets)?;
     let listener = server::bind(path)?;
@@ -88,6 +93,15 @@ fn receive(client: &mut Client, request: &Request) -> Result<Vec<(Handed, OwnedF
     };
     let sockets = sys::receive(client.stream(), handed.len()).map_err(ClientError::Socket)?;
     Ok(handed.into_iter().zip(sockets).collect())
+}
+
+fn receive_namespace(client: &mut Client) -> Result<Option<OwnedFd>, ClientError> {
+    match client.ask(&Request::Namespace)? {
+        Reply::Namespace(false) => return Ok(None),
+        Reply::Namespace(true) => {}
+        other => return Err(crate::control::unexpected(other)),
+    }
+    Ok(sys::receive(client.stream(), 1).map_err(ClientError::Socket)?.pop())
 }
 
 fn retire(
@@ -127,6 +141,17 @@ impl Process {
         give(stream, &Reply::Sockets(handed), &sockets)
     }
 
+    /// Gives the successor the network namespace, if there is one.
+    pub(crate) fn give_namespace(&self, stream: &UnixStream) -> io::Result<()> {
+        let namespace = self.state().places.namespace()?;
+        let mut writer = stream;
+        write_frame(&mut writer, &encode(&Reply::Namespace(namespace.is_some())))?;
+        match namespace {
+            Some(namespace) => sys::send(stream, &[namespace]),
+            None => Ok(()),
+        }
+    }
+
     /// The successor is ready: takes nothing new any more, and gives UDP flows away, and what was found out. The successor was told
     /// what is wanted as of `revision`; where that changed since it is told again, with all listeners.
     pub(crate) fn retire(&self, stream: &UnixStream, revision: u64) -> io::Result<()> {
@@ -149,6 +174,7 @@ impl Process {
         let ports = self.estate(&state, found);
         state.unserved.clear();
         state.open.clear();
+        state.places.let_go();
         let lane = std::mem::take(&mut state.fast);
         drop(state);
         let (of_flows, of_theirs): (Vec<Handed>, Vec<OwnedFd>) = flows.into_iter().unzip();
@@ -174,16 +200,11 @@ impl Process {
             let why = format!("its configuration is refused here: {}", problems.join("; "));
             return Err(RunError::TakeOver(ClientError::Failed(why)));
         }
-        self.adopt(&mut state, sockets, now).map_err(RunError::TakeOver)
+        self.adopt(&mut state, sockets).map_err(RunError::TakeOver)
     }
 
     /// Uses the compiled table with listeners of another process, and opens what lacks.
-    fn adopt(
-        &self,
-        state: &mut State,
-        sockets: Vec<(Handed, OwnedFd)>,
-        now: u64,
-    ) -> Result<(), ClientError> {
+    fn adopt(&self, state: &mut State, sockets: Vec<(Handed, OwnedFd)>) -> Result<(), ClientError> {
         let (old, table) = (state.table.clone(), state.compiler.table().clone());
         let mut open: BTreeMap<Place, Vec<Option<OwnedFd>>> = BTreeMap::new();
         for (handed, socket) in sockets {
@@ -225,7 +246,7 @@ impl Process {
             }
         }
         let found = self.inherit(&mut state, estate.ports);
-        if let Err(error) = self.adopt(&mut state, listeners, sys::now()) {
+        if let Err(error) = self.adopt(&mut state, listeners) {
             eprintln!("berth: the last change of the process before is not in effect: {error}");
         }
         drop(state);

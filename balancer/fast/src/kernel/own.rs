@@ -13,7 +13,7 @@ use crate::rules::{self, ToUser};
 use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::BackendId;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Times that a transaction is tried which others come before.
 const TRIES: usize = 64;

@@ -81,6 +81,14 @@ fn page(shown: &Shown, args: &StatusArgs) -> String {
         stats.workers.iter().map(|worker| worker.flows).sum::<u64>(),
         stats.uptime_ns / 1_000_000_000,
     );
+    let addresses = &stats.addresses;
+    let _ = match addresses.has_namespace {
+        true => writeln!(page, "network namespace of its own: {} addresses", addresses.taken),
+        false => writeln!(page, "no network namespace of its own: {}", addresses.because),
+    };
+    for warning in &addresses.warnings {
+        let _ = writeln!(page, "warning: {warning}");
+    }
     for old in &stats.predecessors {
         let _ = writeln!(page, "process {} drains {} connections", old.pid, old.connections);
     }
