@@ -369,7 +369,7 @@ pub(crate) fn serves(name: &str, at: &[&str], settings: Settings, to: &[&str]) -
                 node_port: None,
             })
             .collect(),
-        settings,
+        settings: settings.into(),
     };
     vec![Change::Service(Box::new(service)), endpoints(name, to)]
 }
