@@ -59,9 +59,12 @@ impl<'a> Balancer<'a> {
     /// Ctrl-C, and waits.
     fn stop(mut self) {
         let mut child = self.child.take().unwrap();
+        // A successor is nobody's child here: it is gone when its threads are, and a zombie has none.
+        let threads = PathBuf::from(format!("/proc/{}/task", self.data()));
+        let is_alive = || fs::read_dir(&threads).is_ok_and(|mut all| all.next().is_some());
         kill(child.id(), rustix::process::Signal::TERM);
         assert!(child.wait().unwrap().success());
-        until("the data plane has ended", || self.client().is_none());
+        until("the data plane has ended", || !is_alive());
     }
 }
 
