@@ -317,6 +317,44 @@ fn a_reused_address_never_gets_another_services_bytes() {
 }
 
 #[test]
+fn a_connection_that_still_connects_does_not_reach_the_next_owner_of_the_address() {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with};
+    // A pod whose queue is full: connecting to it begins anew after a second, and whoever has the address then is asked.
+    let full =
+        socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap();
+    bind(&full, &SocketAddr::from(([127, 5, 1, 1], 0))).unwrap();
+    listen(&full, 1).unwrap();
+    let reused: SocketAddr = rustix::net::getsockname(&full).unwrap().try_into().unwrap();
+    let patience = Duration::from_millis(100);
+    let queued: Vec<TcpStream> =
+        std::iter::from_fn(|| TcpStream::connect_timeout(&reused, patience).ok())
+            .take(10)
+            .collect();
+    assert!(queued.len() < 10, "its queue is full");
+    let other = Echo::new();
+    let mut plane = Plane::start();
+    let (x, y) = (place(Protocol::Tcp, "127.0.0.1"), place(Protocol::Tcp, "127.0.0.1"));
+    plane.apply(vec![
+        service("x", Protocol::Tcp, x, Settings::default()),
+        service("y", Protocol::Tcp, y, Settings::default()),
+        endpoints("x", &[reused]),
+    ]);
+    let mut stream = open(x).unwrap();
+    stream.write_all(b"x").unwrap();
+    within(|| (plane.client.stats().ok()?.ports[0].endpoints[0].opened == 1).then_some(()));
+    plane.apply(vec![Change::Endpoint { service: "x".into(), endpoint: endpoint("e1", other.at) }]);
+    plane.apply(vec![Change::RemoveEndpoint { service: "x".into(), endpoint: "e0".into() }]);
+    drop((full, queued));
+    let next = Echo::at(reused, Some(b'y'));
+    plane.apply(vec![endpoints("y", &[reused])]);
+    let mut got = [0];
+    stream.read_exact(&mut got).unwrap();
+    assert_eq!(&got, b"x");
+    thread::sleep(Duration::from_millis(1_500));
+    assert_eq!(next.counts.accepted.load(Ordering::Relaxed), 0);
+}
+
+#[test]
 fn a_flood_of_datagrams_from_many_sources_takes_bounded_room() {
     let count = number("BERTH_SOURCES", 20_000);
     let folder = tempfile::tempdir().unwrap();
