@@ -63,7 +63,7 @@ fn serving(
 fn where_descriptors_run_out_old_connections_go_on_and_new_ones_wait() {
     // 64 are kept back; of the rest seven eighths go to connections, two each.
     let to = Echo::new();
-    let (_folder, mut process, mut client, at) = serving(256, Settings::default(), to.at);
+    let (folder, mut process, mut client, at) = serving(256, Settings::default(), to.at);
     let mut old = open(at).unwrap();
     speak(&mut old, 1).unwrap();
     // One source alone does not get all there is.
@@ -84,7 +84,7 @@ fn where_descriptors_run_out_old_connections_go_on_and_new_ones_wait() {
         speak(&mut old, 2).unwrap();
     }
     client.stats().expect("the control socket answers");
-    Client::connect(&_folder.path().join("control")).expect("and takes another control plane");
+    Client::connect(&folder.path().join("control")).expect("and takes another control plane");
     crowd.clear();
     let begun = Instant::now();
     speak(&mut open(at).unwrap(), 3).unwrap();
@@ -308,7 +308,9 @@ fn a_reused_address_never_gets_another_services_bytes() {
         moves += 1;
     }
     ends.store(true, Ordering::Relaxed);
-    clients.into_iter().for_each(|client| client.join().unwrap());
+    for client in clients {
+        client.join().unwrap();
+    }
     foreign +=
         pods.iter().map(|(pod, _)| pod.counts.foreign.load(Ordering::Relaxed)).sum::<usize>();
     println!("{} connections, {moves} addresses reused", served.load(Ordering::Relaxed));

@@ -195,7 +195,9 @@ fn no_datagram_is_lost_in_an_upgrade_nor_goes_elsewhere() {
         within(|| (asked.load(Ordering::Relaxed) > before + 200).then_some(()));
     }
     ends.store(true, Ordering::Relaxed);
-    talkers.into_iter().for_each(|talker| talker.join().unwrap());
+    for talker in talkers {
+        talker.join().unwrap();
+    }
 }
 
 #[test]
@@ -248,7 +250,9 @@ fn a_successor_knows_what_the_process_before_found_out() {
     }
     assert!(of.contains(&0) && of.contains(&1));
     let mut held: Vec<TcpStream> = (0..2).map(|_| open(few).unwrap()).collect();
-    held.iter_mut().for_each(|stream| speak(stream, 1).unwrap());
+    for stream in &mut held {
+        speak(stream, 1).unwrap();
+    }
     let mut old = Client::connect(&path).unwrap();
     let _second = upgrade(&path, &mut client);
 
