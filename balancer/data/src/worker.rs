@@ -11,6 +11,7 @@ mod conn;
 mod datagrams;
 mod finish;
 mod flows;
+mod handing;
 mod mail;
 mod open;
 mod pipes;

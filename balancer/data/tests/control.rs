@@ -14,7 +14,7 @@ mod fixture;
 
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{Protocol, Settings};
-use berth_balancer_data::control::{Client, ClientError, Unservable};
+use berth_balancer_data::control::{Client, ClientError, Unservable, VERSION};
 use berth_balancer_data::{Options, RunError, run};
 use fixture::{HANG, Plane, endpoints, place, service, within};
 use std::io::{Read, Write};
@@ -87,7 +87,7 @@ fn a_control_plane_may_go_and_another_learns_what_is_wanted() {
 #[test]
 fn nonsense_ends_its_own_connection_and_nothing_else() {
     let mut plane = Plane::start();
-    let hello = [&12_u32.to_le_bytes()[..], b"BERTHDP1", &1_u32.to_le_bytes()].concat();
+    let hello = [&12_u32.to_le_bytes()[..], b"BERTHDP1", &VERSION.to_le_bytes()].concat();
     let mut nonsense: Vec<Vec<u8>> = vec![
         b"GET / HTTP/1.1\r\n\r\n".to_vec(),
         vec![0xff; 64],
@@ -106,8 +106,9 @@ fn nonsense_ends_its_own_connection_and_nothing_else() {
                 body.push((seed >> 56) as u8 % 8);
             }
             seed = seed.wrapping_add(0x1234_5679);
+            // What would be obeyed is made too long.
             if matches!(tag, 6..=8) {
-                body.push(1);
+                body.extend([1; 9]);
             }
             let length = u32::try_from(body.len()).unwrap().to_le_bytes();
             nonsense.push([&hello[..], &length, &body].concat());

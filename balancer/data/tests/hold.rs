@@ -128,7 +128,11 @@ fn held_connections_survive_reloads_changes_and_upgrades() {
     let echoes: Vec<Echo> = (0..8).map(|_| Echo::new()).collect();
     let places: Vec<SocketAddr> = echoes.iter().map(|echo| echo.at).collect();
     let settings = |round: usize| Settings {
-        algorithm: if round % 2 == 0 { Algorithm::RoundRobin } else { Algorithm::PeakEwma },
+        algorithm: if round.is_multiple_of(2) {
+            Algorithm::RoundRobin
+        } else {
+            Algorithm::PeakEwma
+        },
         drain_ns: 3_600_000_000_000,
         ..Settings::default()
     };

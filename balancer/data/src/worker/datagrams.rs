@@ -8,9 +8,8 @@
 
 use super::slab::{Id, Slab};
 use super::{Kind, Worker, word};
-use crate::control::{Handed, HandedFlow};
 use crate::sys::{self, Datagrams, Name};
-use berth_balancer_core::model::{Limits, Protocol};
+use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::{BackendId, Diff, Served};
 use berth_balancer_core::{FlowKey, FlowTable, Guest, Refusal, Request, Table, Ticket};
 use rustix::event::epoll::EventFlags;
@@ -24,8 +23,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct Udp {
     services: Slab<Service>,
-    links: Slab<Link>,
-    table: FlowTable<Id>,
+    pub(super) links: Slab<Link>,
+    pub(super) table: FlowTable<Id>,
     /// From clients.
     incoming: Datagrams,
     /// To clients, and through which service's socket each goes.
@@ -46,12 +45,12 @@ struct Service {
 
 /// A flow's socket.
 #[derive(Debug)]
-struct Link {
-    socket: OwnedFd,
-    key: FlowKey,
+pub(super) struct Link {
+    pub(super) socket: OwnedFd,
+    pub(super) key: FlowKey,
     service: Id,
-    ticket: Option<Ticket>,
-    guest: Option<Guest>,
+    pub(super) ticket: Option<Ticket>,
+    pub(super) guest: Option<Guest>,
     asked_ns: u64,
 }
 
@@ -212,7 +211,7 @@ impl Worker {
     }
 
     /// Puts a new flow into the books.
-    fn link(
+    pub(super) fn link(
         &mut self,
         service: Id,
         key: FlowKey,
@@ -422,73 +421,6 @@ impl Worker {
             self.udp.refused_ns = self.now;
             // Without the privilege the client is not told.
             let _ = sys::unreachable(key.source(), key.destination());
-        }
-    }
-
-    /// Gives all flows away.
-    pub(super) fn export_flows(&mut self) -> Vec<(Handed, OwnedFd)> {
-        let ids: Vec<Id> = self.udp.links.iter().map(|(id, _)| id).collect();
-        let mut flows = Vec::new();
-        for id in ids {
-            let Some(link) = self.udp.links.get(id) else { continue };
-            let key = link.key;
-            let Some((_, flow)) = self.udp.table.take(&key) else { continue };
-            let Some(mut link) = self.udp.links.remove(id) else { continue };
-            let Some(ticket) = link.ticket.take() else { continue };
-            let (service, endpoint) = self.names(&ticket);
-            let handed = HandedFlow {
-                source: key.source(),
-                service,
-                endpoint,
-                address: ticket.address,
-                replied: flow.is_replied(),
-            };
-            let place = key.destination();
-            let handed =
-                Handed { worker: self.number, protocol: Protocol::Udp, place, flow: Some(handed) };
-            self.give_back(ticket, false);
-            if let Some(guest) = link.guest.take() {
-                self.shared.sources(key.source().ip()).leave(guest);
-            }
-            // The socket lives on in the successor, and so would the registration here.
-            let _ = rustix::event::epoll::delete(&self.epoll, &link.socket);
-            flows.push((handed, link.socket));
-        }
-        self.counters.own.flows.set(u64::from(self.udp.links.len()));
-        flows
-    }
-
-    /// Takes flows over that another process had.
-    pub(super) fn import_flows(&mut self, flows: Vec<(Handed, OwnedFd)>) {
-        for (handed, socket) in flows {
-            let place = handed.place;
-            let Some(flow) = handed.flow else { continue };
-            let Some(service) = self.place(&(Protocol::Udp, place)) else { continue };
-            let Some(found) = self.table.lookup(Protocol::Udp, place) else { continue };
-            let frontend = found.frontend.clone();
-            let named = frontend.backends.iter().zip(0..).find(|(backend, _)| {
-                *backend.name() == flow.endpoint && backend.address == flow.address
-            });
-            let Some((_, position)) = named else { continue };
-            let ticket = self.core.resume(&frontend, position, self.now);
-            let counted = frontend.settings.limits.connections_per_source_max.is_some();
-            let limits = Limits {
-                connections_per_source_max: counted.then_some(u32::MAX),
-                ..Limits::default()
-            };
-            let source = flow.source.ip();
-            let guest = self
-                .shared
-                .sources(source)
-                .enter(frontend.id, &limits, source, self.now)
-                .ok()
-                .flatten();
-            let key = FlowKey::new(flow.source, place);
-            let timeouts = frontend.settings.timeouts;
-            if self.link(service, key, (ticket, socket, guest), &timeouts).is_some() && flow.replied
-            {
-                self.udp.table.reply(&key, self.now);
-            }
         }
     }
 }
