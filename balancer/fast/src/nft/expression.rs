@@ -33,6 +33,10 @@ pub(crate) enum Expression<'a> {
     SetFlowMark {
         from: u32,
     },
+    /// Sets which events of the flow are told: 1 << 0 new, 1 related, 2 gone, 3 answered, 5 TCP's state.
+    SetFlowEvents {
+        from: u32,
+    },
     /// Loads bytes of the packet: base 1 is the network header, 2 the transport header.
     Load {
         base: u32,
@@ -45,6 +49,11 @@ pub(crate) enum Expression<'a> {
         register: u32,
         mask: u32,
         xor: u32,
+    },
+    /// The rule goes on if it is not equal.
+    Differs {
+        register: u32,
+        value: &'a [u8],
     },
     /// The rule goes on if it is equal.
     Equal {
@@ -135,6 +144,7 @@ impl Expression<'_> {
                 writer.u32(2, key);
             }),
             Self::SetFlowMark { from } => set_flow(writer, 3, from),
+            Self::SetFlowEvents { from } => set_flow(writer, 18, from),
             Self::Load { base, offset, length, to } => named(writer, "payload", |writer| {
                 writer.u32(1, register(to));
                 writer.u32(2, base);
@@ -142,7 +152,8 @@ impl Expression<'_> {
                 writer.u32(4, length);
             }),
             Self::Bits { register, mask, xor } => bits(writer, register, mask, xor),
-            Self::Equal { register, value } => compare(writer, register, value),
+            Self::Equal { register, value } => compare(writer, register, 0, value),
+            Self::Differs { register, value } => compare(writer, register, 1, value),
             Self::Lookup { set, register: from, to } => named(writer, "lookup", |writer| {
                 writer.text(1, set);
                 writer.u32(2, register(from));
@@ -222,10 +233,10 @@ fn bits(writer: &mut Writer, number: u32, mask: u32, xor: u32) {
     });
 }
 
-fn compare(writer: &mut Writer, number: u32, value: &[u8]) {
+fn compare(writer: &mut Writer, number: u32, how: u32, value: &[u8]) {
     named(writer, "cmp", |writer| {
         writer.u32(1, register(number));
-        writer.u32(2, 0); // equal
+        writer.u32(2, how);
         data(writer, 3, value);
     });
 }
