@@ -109,6 +109,9 @@ pub(crate) const fn backends(turn: Turn) -> &'static str {
     BACKENDS[turn.is_odd() as usize]
 }
 
+/// Chains of kind filter: an expression in them is paid for by each packet.
+const EVERY_PACKET: [&str; 3] = ["forward", "reply", "send"];
+
 /// Flags of TCP.
 const FIN: u8 = 1;
 const RST: u8 = 4;
@@ -253,11 +256,11 @@ pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser, owne
     service(to_user, owner.turn, &mut rule);
     answered(version, owner.turn, to_user.events, &mut rule);
     leave(version, &mut rule);
+    host(version, &mut rule);
     ended(&mut rule);
     if to_user.events {
         closing(&mut rule);
     }
-    host(version, &mut rule);
 }
 
 type Rule<'a> = dyn FnMut(&str, &[E<'_>]) + 'a;
@@ -359,22 +362,25 @@ fn leave(version: Version, rule: &mut Rule<'_>) {
     rule("leave", &[&has(mask)[..], &is(&ours), &keep].concat());
 }
 
+/// Flows that are ended, and the way out for all that is not TCP: these chains see every packet of the host.
 fn ended(rule: &mut Rule<'_>) {
     let ended = FLOW_ENDED.to_ne_bytes();
-    let protocol = |value| [E::Meta { key: META_PROTOCOL, to: 1 }, E::Equal { register: 1, value }];
     // The RST that a rule sends passes the rules itself.
     let is_no_reset = [
         E::Load { base: 2, offset: 13, length: 1, to: 2 },
         E::Bits { register: 2, mask: u32::from_ne_bytes([RST, 0, 0, 0]), xor: 0 },
         E::Equal { register: 2, value: &[0; 4] },
     ];
-    for chain in ["forward", "reply", "send"] {
+    for chain in EVERY_PACKET {
+        let is_other =
+            [E::Meta { key: META_PROTOCOL, to: 1 }, E::Differs { register: 1, value: TCP }];
+        rule(chain, &[&is_other[..], &[E::Accept]].concat());
         let is_ended = [
             E::Flow { key: FLOW_MARK, to: 0 },
             E::Bits { register: 0, mask: FLOW_ENDED, xor: 0 },
             E::Equal { register: 0, value: &ended },
         ];
-        rule(chain, &[&is_ended[..], &protocol(TCP), &is_no_reset, &[E::Reset]].concat());
+        rule(chain, &[&is_ended[..], &is_no_reset, &[E::Reset]].concat());
     }
 }
 
@@ -387,9 +393,8 @@ fn closing(rule: &mut Rule<'_>) {
             E::Differs { register: 2, value: &[0; 4] },
         ]
     };
-    let tcp = [E::Meta { key: META_PROTOCOL, to: 1 }, E::Equal { register: 1, value: TCP }];
-    for chain in ["forward", "reply", "send"] {
-        rule(chain, &[&tcp[..], &flags(FIN | RST), &[E::Jump { chain: "closing" }]].concat());
+    for chain in EVERY_PACKET {
+        rule(chain, &[&flags(FIN | RST)[..], &[E::Jump { chain: "closing" }]].concat());
     }
     let ours = FLOW_OURS.to_ne_bytes();
     let again = (FLOW_OURS | FLOW_FIN).to_ne_bytes();
