@@ -10,7 +10,7 @@
 //! apply                     the table is made so; prints the time that it took
 //! stats, seen NAME, resync  what is counted, flows per endpoint, the kernel's table read anew
 //! ports, draining, flows    what is told of services, endpoints and flows
-//! retire, overtaken         another process takes over; which one did without this one's being told
+//! retire, resume, overtaken another process takes over, or does not; which one did without this one's being told
 //! stop, leave               ends; `leave` leaves the rules
 //! ```
 #![expect(clippy::print_stdout, reason = "it answers on standard output")]
@@ -107,6 +107,10 @@ impl Session {
             }
             ["retire"] => {
                 self.fast()?.retire();
+                Ok(String::from("ok"))
+            }
+            ["resume"] => {
+                self.fast()?.resume();
                 Ok(String::from("ok"))
             }
             ["overtaken"] => Ok(format!("{:?}", self.fast()?.overtaken_by())),

@@ -296,6 +296,17 @@ impl Fast {
         self.handle.send(Command::Do(Box::new(|engine, _| engine.rest())));
     }
 
+    /// The successor did not come: this process serves on, with the table that it has.
+    pub fn resume(&self) {
+        let state = self.shared.lock();
+        self.shared.retired.store(false, Ordering::Release);
+        let turn = state.kernel.turn();
+        self.handle.send(Command::Do(Box::new(move |engine, now| {
+            engine.serve(turn);
+            drop(engine.resync(now));
+        })));
+    }
+
     /// The process of the same instance that has taken over though this one was not told to [`Self::retire`]. Found out within half a
     /// second, and by [`Self::apply`]. Should that process die without having stopped, this one serves again.
     #[must_use]

@@ -9,8 +9,8 @@
 //! | the entry is gone | yes; after TIME_WAIT only if bytes are counted |
 //! | all others: the third packet, each FIN, new labels | no |
 //!
-//! A classic socket filter (1993), which any kernel has: it is set on this socket alone, and others who listen hear all. A mask set
-//! by rule (`ct event set`) would save the kernel the writing of events too, but cannot tell the states of TCP apart.
+//! A classic socket filter (1993), which any kernel has, on this socket alone. It spares this process the reading; that most are not
+//! even written is done by the rules, where the kernel lets them.
 
 use crate::conntrack::{DELETE, tcp};
 use crate::rules::FLOW_OURS;

@@ -18,7 +18,7 @@ use crate::engine::{Prepared, Takes};
 use crate::nft::{Element, Found, Nft};
 use crate::owner::Owner;
 use crate::route::{Local, ROUTE_PROTOCOL, Routes};
-use crate::rules;
+use crate::rules::{self, ToUser};
 use berth_balancer_core::Table;
 use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::{BackendId, Diff};
@@ -76,8 +76,8 @@ pub(crate) struct Kernel {
     metric: u32,
     /// As whom this process writes rules.
     owner: Owner,
-    /// The kernel has a queue expression; found out when rules are first made.
-    native: Option<bool>,
+    /// How packets get to userspace; found out when rules are first made.
+    to_user: Option<ToUser>,
     /// The generation of the host's rules at which this instance's were looked at, and were this process's.
     verified: Option<u32>,
     takes: Takes,
@@ -100,7 +100,7 @@ impl Kernel {
             table: table.to_owned(),
             metric,
             owner: Owner::after(None, queue, 0),
-            native: None,
+            to_user: None,
             verified: None,
             takes,
             taken: BTreeMap::new(),

@@ -16,7 +16,7 @@
 use std::fmt;
 
 /// Of the rules and their sets: other ones are not replaced in place.
-const LAYOUT: u32 = 2;
+const LAYOUT: u32 = 3;
 
 /// Turns that there are.
 const TURNS: u8 = 4;

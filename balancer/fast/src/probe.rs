@@ -100,27 +100,32 @@ pub fn probe() -> Available {
 /// Makes the rules in a table of their own that is removed at once; nothing is in its sets, so that no packet is touched.
 fn try_rules(number: u16) -> io::Result<()> {
     let mut nft = Nft::open(&format!("berth-probe-{}", std::process::id()))?;
-    let native = has_queue(number)?;
+    let to_user = to_user(number)?;
     let owner = Owner::after(None, number, 0);
     let mut batch = nft.batch();
     batch.add_table(Version::V4);
-    rules::install(&mut batch, Version::V4, ToUser { number, native }, &owner);
+    rules::install(&mut batch, Version::V4, to_user, &owner);
     batch.delete_table(Version::V4);
     nft.commit(batch)
 }
 
-/// Whether the kernel has a queue expression; most kernels of distributions do, the others have the target of xtables.
+/// How packets get to userspace: most kernels of distributions have a queue expression, the others have the target of xtables.
 ///
 /// # Errors
 /// It has neither.
-pub(crate) fn has_queue(number: u16) -> io::Result<bool> {
-    let mut nft = Nft::open(&format!("berth-queue-{}", std::process::id()))?;
-    let mut attempt = |native| {
+pub(crate) fn to_user(number: u16) -> io::Result<ToUser> {
+    let mut nft = Nft::open(&format!("berth-trial-{}", std::process::id()))?;
+    let mut last = None;
+    for (events, native) in [(true, true), (true, false), (false, true), (false, false)] {
+        let to_user = ToUser { number, native, events };
         let mut batch = nft.batch();
-        rules::try_queue(&mut batch, ToUser { number, native });
-        nft.commit(batch).map(|()| native)
-    };
-    attempt(true).or_else(|_| attempt(false))
+        rules::try_out(&mut batch, to_user);
+        match nft.commit(batch) {
+            Ok(()) => return Ok(to_user),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| io::ErrorKind::Unsupported.into()))
 }
 
 fn setting(name: &str) -> Option<u64> {

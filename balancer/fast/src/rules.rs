@@ -11,6 +11,7 @@
 //! | `answered` | | by the mark: destination, RST or port unreachable, or on to other rules |
 //! | `leave` | nat postrouting, 95 | masquerade where the mark asked for it; else the source stays, whatever others would do |
 //! | `forward`, `reply`, `send` | filter -10: forward, input, output | RST for flows that are ended; a service's address on input: `host` |
+//! | `closing` | | a packet with FIN or RST: events of TCP's state from here on |
 //! | `host` | | what conntrack calls invalid is dropped; all else is refused: nothing of the host answers there |
 //!
 //! Chains of kind nat see the first packet of a flow only, and that until it is confirmed: so a packet is queued if it is NEW and not
@@ -25,7 +26,11 @@
 //! The turn is the owner's, see `owner`: a verdict of the owner before is not obeyed, and its packet waits for the new one. There are
 //! two maps of backends, which owners fill in turn, for the same reason.
 //!
-//! Marks of flows (conntrack), three bits of 32: [`FLOW_OURS`], [`FLOW_MASQUERADE`], [`FLOW_ENDED`].
+//! Marks of flows (conntrack), four bits of 32: [`FLOW_OURS`], [`FLOW_MASQUERADE`], [`FLOW_ENDED`], [`FLOW_FIN`].
+//!
+//! Events of our flows: each costs the kernel some microseconds to write, whoever needs it. Told are the beginning, the first answer
+//! and the end of the entry; TCP's states only from the second FIN or an RST on (`closing`). A FIN that is sent again counts as the
+//! second, as it does with conntrack.
 
 use crate::address::{Version, octets};
 use crate::nft::expression::{Expression as E, write};
@@ -40,6 +45,14 @@ pub const FLOW_OURS: u32 = 0x0100_0000;
 pub const FLOW_MASQUERADE: u32 = 0x0200_0000;
 /// Marks flows that end with RST.
 pub const FLOW_ENDED: u32 = 0x0400_0000;
+
+/// Marks flows of TCP of which a FIN was seen.
+pub const FLOW_FIN: u32 = 0x0800_0000;
+
+/// Events that are told of our flows: new, related, gone, answered;
+const EVENTS: u32 = 1 | 1 << 1 | 1 << 2 | 1 << 3;
+/// and TCP's state.
+const EVENTS_CLOSING: u32 = EVENTS | 1 << 5;
 
 const TAG: u32 = 0xbe00_0000;
 const TAG_MASK: u32 = 0xff00_0000;
@@ -96,6 +109,13 @@ pub(crate) const fn backends(turn: Turn) -> &'static str {
     BACKENDS[turn.is_odd() as usize]
 }
 
+/// Chains of kind filter: an expression in them is paid for by each packet.
+const EVERY_PACKET: [&str; 3] = ["forward", "reply", "send"];
+
+/// Flags of TCP.
+const FIN: u8 = 1;
+const RST: u8 = 4;
+
 const TCP: &[u8] = &[6];
 const UDP: &[u8] = &[17];
 
@@ -105,6 +125,8 @@ pub(crate) struct ToUser {
     pub(crate) number: u16,
     /// The kernel has a queue expression.
     pub(crate) native: bool,
+    /// The kernel lets rules choose events.
+    pub(crate) events: bool,
 }
 
 impl ToUser {
@@ -114,16 +136,23 @@ impl ToUser {
     }
 }
 
-/// A chain that nothing comes to, with the way to userspace: whether the kernel has it.
-pub(crate) fn try_queue(batch: &mut Batch, to_user: ToUser) {
+/// A chain that nothing comes to, with what some kernels lack: whether this one has it.
+pub(crate) fn try_out(batch: &mut Batch, to_user: ToUser) {
     batch.add_table(Version::V4);
-    batch.add_chain(Version::V4, "queue", None);
-    batch.add_rule(Version::V4, "queue", |writer| {
-        let protocol =
-            [E::Meta { key: META_PROTOCOL, to: 0 }, E::Equal { register: 0, value: UDP }];
-        write(writer, &[&protocol[..], &[to_user.expression()]].concat());
-    });
+    batch.add_chain(Version::V4, "trial", None);
+    let protocol = [E::Meta { key: META_PROTOCOL, to: 0 }, E::Equal { register: 0, value: UDP }];
+    let mut rule = |all: &[E<'_>]| {
+        batch.add_rule(Version::V4, "trial", |writer| write(writer, all));
+    };
+    rule(&[&protocol[..], &[to_user.expression()]].concat());
+    if to_user.events {
+        rule(&events(EVENTS));
+    }
     batch.delete_table(Version::V4);
+}
+
+fn events(which: u32) -> [E<'static>; 2] {
+    [E::Immediate { to: 2, value: which }, E::SetFlowEvents { from: 2 }]
 }
 
 fn sets(version: Version) -> [Set; 4] {
@@ -202,6 +231,7 @@ pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser, owne
     for (name, hook) in [
         ("service", None),
         ("answered", None),
+        ("closing", None),
         ("host", None),
         ("untracked", hook("filter", OUTPUT, -310)),
         ("enter", hook("nat", PREROUTING, -105)),
@@ -224,9 +254,13 @@ pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser, owne
     };
     enter(version, &mut rule);
     service(to_user, owner.turn, &mut rule);
-    answered(version, owner.turn, &mut rule);
+    answered(version, owner.turn, to_user.events, &mut rule);
     leave(version, &mut rule);
-    ended(version, &mut rule);
+    host(version, &mut rule);
+    ended(&mut rule);
+    if to_user.events {
+        closing(&mut rule);
+    }
 }
 
 type Rule<'a> = dyn FnMut(&str, &[E<'_>]) + 'a;
@@ -276,7 +310,7 @@ fn service(to_user: ToUser, turn: Turn, rule: &mut Rule<'_>) {
 }
 
 /// What a mark says is done. Nothing falls through to the host.
-fn answered(version: Version, turn: Turn, rule: &mut Rule<'_>) {
+fn answered(version: Version, turn: Turn, narrow: bool, rule: &mut Rule<'_>) {
     let refuse = (2_u32 << 22).to_ne_bytes();
     let kind = |value| {
         [
@@ -293,18 +327,21 @@ fn answered(version: Version, turn: Turn, rule: &mut Rule<'_>) {
     let kinds = [(0_u32.to_ne_bytes(), 0), ((1_u32 << 22).to_ne_bytes(), FLOW_MASQUERADE)];
     for (value, masquerade) in &kinds {
         let flow = FLOW_OURS | masquerade;
-        let forward = [
+        let narrowed: &[E<'_>] = if narrow { &events(EVENTS) } else { &[] };
+        let find = [
             E::Meta { key: META_MARK, to: 1 },
             E::Bits { register: 1, mask: SLOT_MASK, xor: 0 },
             E::Lookup { set: backends(turn), register: 1, to: Some(4) },
+        ];
+        let forward = [
             E::Flow { key: FLOW_MARK, to: 0 },
-            E::Bits { register: 0, mask: !(flow | FLOW_ENDED), xor: flow },
+            E::Bits { register: 0, mask: !(flow | FLOW_ENDED | FLOW_FIN), xor: flow },
             E::SetFlowMark { from: 0 },
             E::Immediate { to: 0, value: 0 },
             E::SetMark { from: 0 },
             E::Destination { version, address: 4, port: 4 + version.bytes() / 4 },
         ];
-        rule("answered", &[&kind(value)[..], &forward].concat());
+        rule("answered", &[&kind(value)[..], &find, narrowed, &forward].concat());
     }
     // The backend is gone in between: TCP's SYN comes again, and a datagram may be lost.
     rule("answered", &[E::Drop]);
@@ -325,24 +362,63 @@ fn leave(version: Version, rule: &mut Rule<'_>) {
     rule("leave", &[&has(mask)[..], &is(&ours), &keep].concat());
 }
 
-fn ended(version: Version, rule: &mut Rule<'_>) {
+/// Flows that are ended, and the way out for all that is not TCP: these chains see every packet of the host.
+fn ended(rule: &mut Rule<'_>) {
     let ended = FLOW_ENDED.to_ne_bytes();
-    let protocol = |value| [E::Meta { key: META_PROTOCOL, to: 1 }, E::Equal { register: 1, value }];
     // The RST that a rule sends passes the rules itself.
     let is_no_reset = [
         E::Load { base: 2, offset: 13, length: 1, to: 2 },
-        E::Bits { register: 2, mask: u32::from_ne_bytes([4, 0, 0, 0]), xor: 0 },
+        E::Bits { register: 2, mask: u32::from_ne_bytes([RST, 0, 0, 0]), xor: 0 },
         E::Equal { register: 2, value: &[0; 4] },
     ];
-    for chain in ["forward", "reply", "send"] {
+    for chain in EVERY_PACKET {
+        let is_other =
+            [E::Meta { key: META_PROTOCOL, to: 1 }, E::Differs { register: 1, value: TCP }];
+        rule(chain, &[&is_other[..], &[E::Accept]].concat());
         let is_ended = [
             E::Flow { key: FLOW_MARK, to: 0 },
             E::Bits { register: 0, mask: FLOW_ENDED, xor: 0 },
             E::Equal { register: 0, value: &ended },
         ];
-        rule(chain, &[&is_ended[..], &protocol(TCP), &is_no_reset, &[E::Reset]].concat());
+        rule(chain, &[&is_ended[..], &is_no_reset, &[E::Reset]].concat());
     }
-    // Nothing of the host answers on a service's address, whatever listens on all of its addresses.
+}
+
+/// Which packets say that a connection ends.
+fn closing(rule: &mut Rule<'_>) {
+    let flags = |mask: u8| {
+        [
+            E::Load { base: 2, offset: 13, length: 1, to: 2 },
+            E::Bits { register: 2, mask: u32::from_ne_bytes([mask, 0, 0, 0]), xor: 0 },
+            E::Differs { register: 2, value: &[0; 4] },
+        ]
+    };
+    for chain in EVERY_PACKET {
+        rule(chain, &[&flags(FIN | RST)[..], &[E::Jump { chain: "closing" }]].concat());
+    }
+    let ours = FLOW_OURS.to_ne_bytes();
+    let again = (FLOW_OURS | FLOW_FIN).to_ne_bytes();
+    let has = |mask: u32, value| {
+        [
+            E::Flow { key: FLOW_MARK, to: 0 },
+            E::Bits { register: 0, mask, xor: 0 },
+            E::Equal { register: 0, value },
+        ]
+    };
+    let all = events(EVENTS_CLOSING);
+    rule("closing", &[&has(FLOW_OURS | FLOW_FIN, &again)[..], &all].concat());
+    rule("closing", &[&has(FLOW_OURS, &ours)[..], &flags(RST), &all].concat());
+    let seen = [
+        E::Flow { key: FLOW_MARK, to: 0 },
+        E::Bits { register: 0, mask: !FLOW_FIN, xor: FLOW_FIN },
+        E::SetFlowMark { from: 0 },
+    ];
+    rule("closing", &[&has(FLOW_OURS, &ours)[..], &seen].concat());
+}
+
+/// Nothing of the host answers on a service's address, whatever listens on all of its addresses.
+fn host(version: Version, rule: &mut Rule<'_>) {
+    let protocol = |value| [E::Meta { key: META_PROTOCOL, to: 1 }, E::Equal { register: 1, value }];
     let known = [destination(version), E::Lookup { set: ADDRESSES, register: 0, to: None }];
     rule("reply", &[&known[..], &[E::Jump { chain: "host" }]].concat());
     // What conntrack calls invalid (out of its window, a wrong checksum) is not translated, and so comes here. An RST would end a
@@ -354,7 +430,7 @@ fn ended(version: Version, rule: &mut Rule<'_>) {
     ];
     let goes_on = [
         E::Load { base: 2, offset: 13, length: 1, to: 2 },
-        E::Bits { register: 2, mask: u32::from_ne_bytes([5, 0, 0, 0]), xor: 0 },
+        E::Bits { register: 2, mask: u32::from_ne_bytes([FIN | RST, 0, 0, 0]), xor: 0 },
         E::Equal { register: 2, value: &[0; 4] },
     ];
     rule("host", &[&is_invalid[..], &protocol(TCP), &goes_on, &[E::Drop]].concat());

@@ -4,7 +4,7 @@
 
 mod lab;
 
-use lab::{Row, ask, end, have_namespaces, run, until};
+use lab::{Row, Space, ask, end, have_namespaces, run, until};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
@@ -35,12 +35,7 @@ fn made_up(from: Ipv4Addr, port: u16, to: SocketAddr, protocol: u8) -> Vec<u8> {
     rest.extend(to.port().to_be_bytes());
     if protocol == 6 {
         rest.extend([0, 0, 0, 1, 0, 0, 0, 0, 0x50, 2, 4, 0, 0, 0, 0, 0]);
-        let mut pseudo = [&from.octets()[..], &address.octets(), &[0, 6, 0, 20]].concat();
-        pseudo.extend(&rest);
-        let mut sum: u32 = pseudo.chunks(2).map(|p| u32::from(p[0]) << 8 | u32::from(p[1])).sum();
-        sum = (sum & 0xffff) + (sum >> 16);
-        sum = (sum & 0xffff) + (sum >> 16);
-        let sum = !u16::try_from(sum).unwrap();
+        let sum = checksum(&[from.octets(), address.octets()].concat(), &rest);
         rest[16..18].copy_from_slice(&sum.to_be_bytes());
     } else {
         rest.extend([0, 12, 0, 0, 1, 2, 3, 4]); // without a checksum
@@ -87,7 +82,7 @@ fn a_flood_of_half_open_connections_pushes_out_itself_and_nobody_else() {
     println!(
         "{good} of {tries} connections beside a flood; {opened} first packets got an endpoint"
     );
-    assert!(tries > 50 && good * 100 >= tries * 99, "{good} of {tries}");
+    assert!(tries > 20 && good * 100 >= tries * 99, "{good} of {tries}");
     assert!(opened > 10_000, "the flood came through to the decider: {opened}");
     assert!(fast.stat("tcp_flows") <= FLOWS_MAX);
     let grown = fast.resident().saturating_sub(before);
@@ -294,23 +289,68 @@ fn a_packet_that_belongs_to_no_connection_ends_none() {
     fast.must(&["service web tcp 10.96.0.1:80 10.12.0.2:8080", "apply"]);
     let mut client = row.client.connect("10.96.0.1:80").unwrap();
     client.echo().unwrap();
-    // From the client's own port, far out of the window, and with a wrong checksum: conntrack calls both invalid.
     let SocketAddr::V4(own) = client.stream.local_addr().unwrap() else { panic!("IPv4") };
-    let raw = row.client.run(|| {
-        let raw = Some(rustix::net::Protocol::from_raw(255.try_into().unwrap()));
-        socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, raw).unwrap()
-    });
-    let to: SocketAddr = "10.96.0.1:80".parse().unwrap();
-    for flags in [0x10, 0x18] {
-        let mut packet = made_up(*own.ip(), own.port(), to, 6);
-        // SYN becomes ACK; the checksum is not made right.
-        packet[20 + 13] = flags;
-        packet[20 + 4..20 + 8].copy_from_slice(&0x7fff_0000_u32.to_be_bytes());
-        sendto(&raw, &packet, SendFlags::empty(), &SocketAddr::new(to.ip(), 0)).unwrap();
+    let raw = |space: &Space, protocol: u32| {
+        space.run(|| {
+            let protocol = Some(rustix::net::Protocol::from_raw(protocol.try_into().unwrap()));
+            socket_with(AddressFamily::INET, SocketType::RAW, SocketFlags::CLOEXEC, protocol)
+                .unwrap()
+        })
+    };
+    let (hears, forger) = (raw(&row.client, 6), raw(&row.client, 255));
+    client.echo().unwrap();
+    // The next packet of the service to the client: its numbers, and its flags.
+    let next = || {
+        let mut buffer = [0; 256];
+        loop {
+            let flags = rustix::net::RecvFlags::DONTWAIT;
+            let (length, _) = rustix::net::recv(&hears, &mut buffer[..], flags).ok()?;
+            let tcp = &buffer[20..length];
+            if tcp[..2] == 80_u16.to_be_bytes() {
+                let number = |at: usize| u32::from_be_bytes(tcp[at..at + 4].try_into().unwrap());
+                return Some((number(4), number(8), tcp[13]));
+            }
+        }
+    };
+    let (mut seen, mut last) = (0, None);
+    while let Some(packet) = next() {
+        (seen, last) = (seen + 1, Some(packet));
     }
-    std::thread::sleep(Duration::from_millis(200));
+    let (theirs, ours, _) = last.unwrap();
+    assert!(seen > 0);
+    // Far behind the window: conntrack calls it invalid. An RST in answer to it would have the number that ends the connection.
+    let forged = forged(own, "10.96.0.1:80", ours.wrapping_add(0x2000_0000), theirs);
+    let to = SocketAddr::from((Ipv4Addr::new(10, 96, 0, 1), 0));
+    sendto(&forger, &forged, SendFlags::empty(), &to).unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    while let Some((_, _, flags)) = next() {
+        assert_eq!(flags & 4, 0, "it was answered with RST");
+    }
     client.echo().unwrap();
     fast.stop();
+}
+
+/// An ACK that is in order but for its number.
+fn forged(from: std::net::SocketAddrV4, to: &str, number: u32, acknowledged: u32) -> Vec<u8> {
+    let mut packet = made_up(*from.ip(), from.port(), to.parse().unwrap(), 6);
+    packet[24..28].copy_from_slice(&number.to_be_bytes());
+    packet[28..32].copy_from_slice(&acknowledged.to_be_bytes());
+    packet[33] = 0x10;
+    packet[36..38].copy_from_slice(&[0, 0]);
+    let sum = checksum(&packet[12..20], &packet[20..]);
+    packet[36..38].copy_from_slice(&sum.to_be_bytes());
+    packet
+}
+
+/// TCP's checksum of a segment between these addresses.
+fn checksum(addresses: &[u8], segment: &[u8]) -> u16 {
+    let length = u16::try_from(segment.len()).unwrap().to_be_bytes();
+    let all = [addresses, &[0, 6], &length, segment].concat();
+    let mut sum: u32 = all.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap()
 }
 
 #[test]

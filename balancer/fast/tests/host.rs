@@ -4,7 +4,7 @@
 
 mod lab;
 
-use lab::{HANG, Row, Space, have_namespaces, traces, until};
+use lab::{Daemon, HANG, Row, Space, have_namespaces, run, traces, until};
 use std::time::Instant;
 
 const WEB: &str = "service web tcp 10.96.0.1:80 10.12.0.2:8080 10.12.0.3:8080";
@@ -152,6 +152,36 @@ fn a_large_table_is_loaded_and_an_endpoint_of_it_changed() {
         println!("an endpoint more: {}", fast.tell("apply"));
     }
     assert!(row.client.connect("10.96.0.1:80").is_ok());
+    fast.stop();
+}
+
+#[test]
+fn a_table_is_taken_while_the_look_at_the_firewall_takes_its_time() {
+    if !have_namespaces() {
+        return;
+    }
+    let Some(real) = run("sh", &["-c", "command -v iptables-nft"]) else { return };
+    let row = Row::new();
+    let folder = row.state.path();
+    let (slow, inside) = (folder.join("slow"), folder.join("inside"));
+    let program = folder.join("iptables-nft");
+    let text = format!(
+        "#!/bin/sh\nif [ -e {} ]; then touch {}; sleep 10; fi\nexec {} \"$@\"\n",
+        slow.display(),
+        inside.display(),
+        real.trim()
+    );
+    std::fs::write(&program, text).unwrap();
+    run("chmod", &["+x", &program.display().to_string()]).unwrap();
+    let mut fast = Daemon::start_with(&row.node, folder, "a", &[], Some(folder));
+    fast.must(&[WEB, "apply"]);
+    std::fs::write(&slow, "").unwrap();
+    until("the firewall is looked at", || inside.exists());
+    let begun = Instant::now();
+    fast.must(&["service web tcp 10.96.0.1:80 10.12.0.3:8080", "apply"]);
+    assert_eq!(row.client.connect("10.96.0.1:80").unwrap().server, "10.12.0.3");
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+    std::fs::remove_file(&slow).unwrap();
     fast.stop();
 }
 

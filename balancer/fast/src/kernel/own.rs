@@ -8,8 +8,8 @@ use crate::address::Version;
 use crate::decider::now;
 use crate::nft::{Batch, RESTART};
 use crate::owner::{Owner, Turn};
-use crate::probe::has_queue;
-use crate::rules::{self, ToUser};
+use crate::probe::to_user;
+use crate::rules;
 use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::BackendId;
 use std::io;
@@ -85,15 +85,11 @@ impl Kernel {
     /// `in_place`: chains and sets stay. With a chain that goes the kernel drops all packets that wait for a verdict.
     fn install_at(&mut self, generation: u32, in_place: bool) -> io::Result<()> {
         let owner = self.owner;
-        let native = match self.native {
-            Some(native) => native,
-            // That is a change itself.
-            None => {
-                self.native = Some(has_queue(owner.queue)?);
-                return Err(io::Error::from_raw_os_error(RESTART));
-            }
+        let Some(to_user) = self.to_user else {
+            // To find out is a change itself.
+            self.to_user = Some(to_user(owner.queue)?);
+            return Err(io::Error::from_raw_os_error(RESTART));
         };
-        let to_user = ToUser { number: owner.queue, native };
         let addresses = self.served();
         let ports: Vec<(Protocol, u16)> = self.ports.keys().copied().collect();
         let backends: Vec<(BackendId, SocketAddr)> = self.backends.values().copied().collect();
@@ -178,18 +174,15 @@ impl Kernel {
     /// Changes elements, if the rules are this process's; puts them back before if others removed them.
     pub(super) fn change(&mut self, fill: impl Fn(&mut Batch)) -> Result<(), ApplyError> {
         for _ in 0..TRIES {
-            let generation = match self.verified {
-                Some(generation) => generation,
-                None => match self.standing()? {
-                    Standing::Overtaken(owner) => {
-                        return Err(ApplyError::Overtaken { pid: owner.pid });
+            let Some(generation) = self.verified else {
+                match self.standing()? {
+                    Standing::Own => (),
+                    Standing::Lost => self.put_back()?,
+                    Standing::Overtaken(other) => {
+                        return Err(ApplyError::Overtaken { pid: other.pid });
                     }
-                    Standing::Lost => {
-                        self.put_back()?;
-                        continue;
-                    }
-                    Standing::Own => continue,
-                },
+                }
+                continue;
             };
             let mut batch = self.nft.batch_at(generation);
             fill(&mut batch);

@@ -274,6 +274,19 @@ impl Daemon {
         instance: &str,
         more: &[&str],
     ) -> Self {
+        Self::start_with(space, state, instance, more, None)
+    }
+
+    /// `programs`: a folder with programs that it calls instead of the host's.
+    pub(crate) fn start_with(
+        space: &Space,
+        state: &std::path::Path,
+        instance: &str,
+        more: &[&str],
+        programs: Option<&std::path::Path>,
+    ) -> Self {
+        let host = std::env::var("PATH").unwrap_or_default();
+        let search = programs.map_or(host.clone(), |own| format!("{}:{host}", own.display()));
         let mut path = std::env::current_exe().unwrap();
         path.pop();
         path.pop();
@@ -284,6 +297,7 @@ impl Daemon {
                 .args(["--instance", instance, "--state"])
                 .arg(state)
                 .args(more)
+                .env("PATH", &search)
                 .stdin(Stdio::piped())
                 .stdout(Stdio::piped())
                 .spawn()

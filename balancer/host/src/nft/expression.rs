@@ -39,6 +39,10 @@ pub enum Expression<'a> {
         /// From this register.
         from: u32,
     },
+    /// Sets which events of the flow are told: 1 << 0 new, 1 related, 2 gone, 3 answered, 5 TCP's state.
+    SetFlowEvents {
+        from: u32,
+    },
     /// Loads bytes of the packet: base 1 is the network header, 2 the transport header.
     Load {
         /// Which header.
@@ -58,6 +62,11 @@ pub enum Expression<'a> {
         mask: u32,
         /// Bits that are turned over.
         xor: u32,
+    },
+    /// The rule goes on if it is not equal.
+    Differs {
+        register: u32,
+        value: &'a [u8],
     },
     /// The rule goes on if it is equal.
     Equal {
@@ -167,6 +176,7 @@ impl Expression<'_> {
                 writer.u32(2, key);
             }),
             Self::SetFlowMark { from } => set_flow(writer, 3, from),
+            Self::SetFlowEvents { from } => set_flow(writer, 18, from),
             Self::Load { base, offset, length, to } => named(writer, "payload", |writer| {
                 writer.u32(1, register(to));
                 writer.u32(2, base);
@@ -174,7 +184,8 @@ impl Expression<'_> {
                 writer.u32(4, length);
             }),
             Self::Bits { register, mask, xor } => bits(writer, register, mask, xor),
-            Self::Equal { register, value } => compare(writer, register, value),
+            Self::Equal { register, value } => compare(writer, register, 0, value),
+            Self::Differs { register, value } => compare(writer, register, 1, value),
             Self::Lookup { set, register: from, to } => named(writer, "lookup", |writer| {
                 writer.text(1, set);
                 writer.u32(2, register(from));
@@ -254,10 +265,10 @@ fn bits(writer: &mut Writer, number: u32, mask: u32, xor: u32) {
     });
 }
 
-fn compare(writer: &mut Writer, number: u32, value: &[u8]) {
+fn compare(writer: &mut Writer, number: u32, how: u32, value: &[u8]) {
     named(writer, "cmp", |writer| {
         writer.u32(1, register(number));
-        writer.u32(2, 0); // equal
+        writer.u32(2, how);
         data(writer, 3, value);
     });
 }
