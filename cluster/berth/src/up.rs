@@ -2,7 +2,7 @@
 //! `berth up`: everything there is so far, in one process.
 
 use crate::balancer;
-use crate::cli::UpArgs;
+use crate::cli::{Namespace, UpArgs};
 use crate::schedule::{print_addresses, start, until_stopped};
 use berth_balancer_service::source::file::File;
 use berth_scheduler_service::Server;
@@ -16,7 +16,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let server = start(builder).await?;
     // A folder of its own: `up` twice on one machine is two of everything.
     let folder = std::env::temp_dir().join(format!("berth-up-{}", std::process::id()));
-    let mut balancer = balancer::builder(folder.join("balancer.sock"), 0)?
+    let mut balancer = balancer::builder(folder.join("balancer.sock"), 0, Namespace::Auto)?
         .listen(args.balancer)
         .admin(args.balancer_admin);
     if let Some(path) = &args.balancer_config {
