@@ -374,6 +374,17 @@ pub(crate) fn serves(name: &str, at: &[&str], settings: Settings, to: &[&str]) -
     vec![Change::Service(Box::new(service)), endpoints(name, to)]
 }
 
+/// Endpoints in a [`Row`].
+pub(crate) const SERVERS: [&str; 2] = ["10.12.0.2:8080", "[fd12::2]:8080"];
+
+/// Two services, IPv4 and IPv6.
+pub(crate) fn both(port: u16) -> Vec<Change> {
+    let (four, six) = (format!("10.96.0.1:{port}"), format!("[fd96::1]:{port}"));
+    let mut all = serves("four", &[&four], Settings::default(), &SERVERS[..1]);
+    all.extend(serves("six", &[&six], Settings::default(), &SERVERS[1..]));
+    all
+}
+
 /// The same, with load balancer addresses.
 pub(crate) fn outer(name: &str, at: &[&str], settings: Settings, to: &[&str]) -> Vec<Change> {
     let mut changes = serves(name, at, settings, to);

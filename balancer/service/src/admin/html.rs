@@ -198,6 +198,9 @@ fn source_words(source: SourceAddress) -> &'static str {
 }
 
 fn rest(page: &mut String, table: &Table) -> std::fmt::Result {
+    for warning in table.stats.iter().flat_map(|stats| &stats.addresses.warnings) {
+        write!(page, "<p class=\"bad\">{}</p>", escaped(warning))?;
+    }
     if !table.moment.unserved.is_empty() {
         page.push_str("<h1>Not served</h1><ul>");
         for one in &table.moment.unserved {

@@ -113,6 +113,12 @@ pub(super) fn json(table: &Table) -> String {
             "restarts": moment.plane.restarts,
             "trouble": moment.trouble.clone().or(table.stats.as_ref().err().cloned()),
         },
+        "addresses": table.stats.as_ref().ok().map(|stats| json!({
+            "namespace": stats.addresses.has_namespace,
+            "because": stats.addresses.because,
+            "taken": stats.addresses.taken,
+            "warnings": stats.addresses.warnings,
+        })),
         "file": file,
         "services": services,
         "unserved": unserved.collect::<Vec<Value>>(),

@@ -82,9 +82,10 @@ fn page(shown: &Shown, args: &StatusArgs) -> String {
         stats.uptime_ns / 1_000_000_000,
     );
     let addresses = &stats.addresses;
-    let _ = match addresses.has_namespace {
-        true => writeln!(page, "network namespace of its own: {} addresses", addresses.taken),
-        false => writeln!(page, "no network namespace of its own: {}", addresses.because),
+    let _ = if addresses.has_namespace {
+        writeln!(page, "network namespace of its own: {} addresses", addresses.taken)
+    } else {
+        writeln!(page, "no network namespace of its own: {}", addresses.because)
     };
     for warning in &addresses.warnings {
         let _ = writeln!(page, "warning: {warning}");
