@@ -2,7 +2,7 @@
 //! `berth up`: everything there is so far, in one process.
 
 use crate::balancer;
-use crate::cli::{Namespace, UpArgs};
+use crate::cli::UpArgs;
 use crate::schedule::{print_addresses, start, until_stopped};
 use berth_balancer_service::source::file::File;
 use berth_scheduler_service::Server;

@@ -41,6 +41,7 @@ pub enum Expression<'a> {
     },
     /// Sets which events of the flow are told: 1 << 0 new, 1 related, 2 gone, 3 answered, 5 TCP's state.
     SetFlowEvents {
+        /// From this register.
         from: u32,
     },
     /// Loads bytes of the packet: base 1 is the network header, 2 the transport header.
@@ -65,7 +66,9 @@ pub enum Expression<'a> {
     },
     /// The rule goes on if it is not equal.
     Differs {
+        /// The register.
         register: u32,
+        /// The value.
         value: &'a [u8],
     },
     /// The rule goes on if it is equal.
