@@ -43,7 +43,7 @@ pub fn config(services: u32, endpoints: u32, algorithm: Algorithm) -> Config {
                 port: 80,
                 node_port: None,
             }],
-            settings: Settings { algorithm, ..Settings::default() },
+            settings: Settings { algorithm, ..Settings::default() }.into(),
         });
         let endpoints = (0..endpoints).map(|at| endpoint(number, at)).collect();
         config.endpoints.push(EndpointSet { service: name.as_str().into(), endpoints });

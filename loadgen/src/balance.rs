@@ -9,14 +9,18 @@
 //! is counted apart; the figure to compare is the CPU of the whole machine per operation.
 
 pub mod backend;
+pub mod calls;
 pub mod campaign;
 pub mod client;
 pub mod message;
+pub mod observe;
 pub mod pattern;
 pub mod place;
 pub mod poller;
 pub mod rows;
 pub mod socket;
+pub mod steered;
+pub mod steering;
 pub mod subject;
 pub mod template;
 pub mod trial;
@@ -25,7 +29,7 @@ pub mod wire;
 
 use crate::cli::balance::BalanceArgs;
 use crate::error::Error;
-use crate::report::{balance as report, html, json};
+use crate::report::{balance as report, html, json, promises};
 use crate::{Verdict, progress};
 use backend::Protocol;
 use backend::process::{Process, raise_descriptor_limit};
@@ -35,6 +39,7 @@ use rows::Row;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, UdpSocket};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 use std::time::Duration;
 use subject::{Column, Service, Subject, direct, haproxy, nft, nginx, ours};
 use trial::Bench;
@@ -43,14 +48,17 @@ use trial::Bench;
 const FIRST_PORT: u16 = 7_001;
 
 /// Where tests name this program: theirs is another.
-pub const PROGRAM_VARIABLE: &str = "BERTH_LOADGEN";
+static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+
+/// Says where this program is, for tests of its parts: theirs is another.
+pub fn set_own_program(path: PathBuf) {
+    // The first one counts.
+    let _ = PROGRAM.set(path);
+}
 
 /// This program, which also has the hidden commands.
 pub fn own_program() -> Result<PathBuf, Error> {
-    match std::env::var_os(PROGRAM_VARIABLE) {
-        Some(path) => Ok(PathBuf::from(path)),
-        None => std::env::current_exe().map_err(Error::Spawn),
-    }
+    PROGRAM.get().map_or_else(|| std::env::current_exe().map_err(Error::Spawn), |p| Ok(p.clone()))
 }
 
 /// Runs the rows and prints them.
@@ -66,26 +74,37 @@ pub fn run(args: &BalanceArgs, command: &str, out: &mut dyn Write) -> Result<Ver
     let (place, on_loopback) = Place::choose(args.loopback)?;
     let (subjects, absent) = subjects(args, &place)?;
     let mut bench = bench(args, place)?;
-    let head = report::head(on_loopback.as_deref(), &absent, args.repetitions);
+    let head = report::head(on_loopback.as_deref(), &absent, args.repetitions());
     write!(out, "{head}").map_err(Error::Output)?;
-    let trials = rows.len() * subjects.len() * args.repetitions;
-    let bar = progress::bar(trials as u64, "");
+    let repetitions = args.repetitions();
+    let total: usize = rows.iter().map(|row| trials(row, &subjects, repetitions)).sum();
+    let bar = progress::bar(total as u64, "");
     let mut outcomes = Vec::new();
-    for row in &rows {
-        let outcome = campaign::run(&mut bench, row, &subjects, args.repetitions, &bar)?;
+    for row in rows.iter().filter(|row| trials(row, &subjects, 1) > 0) {
+        let outcome = campaign::run(&mut bench, row, &subjects, repetitions, &bar)?;
         bar.suspend(|| write!(out, "{}", report::lines(&outcome)).and_then(|()| out.flush()))
             .map_err(Error::Output)?;
         outcomes.push(outcome);
     }
     bar.finish_and_clear();
+    let promises = promises::judge(&outcomes);
+    write!(out, "{}", promises::table(&promises)).map_err(Error::Output)?;
     if let Some(path) = &args.output.json {
-        let figures: Vec<_> = outcomes.iter().flat_map(report::figures).collect();
+        let mut figures: Vec<_> = outcomes.iter().flat_map(report::figures).collect();
+        figures.extend(promises::figures(&promises));
         json::write(path, command, &figures)?;
     }
     if let Some(path) = &args.output.html {
-        html::write(path, &html::balance_page(command, &outcomes))?;
+        html::write(path, &html::balance_page(command, &outcomes, &promises))?;
     }
     Ok(Verdict::failed_if(!outcomes.iter().all(campaign::Outcome::passed)))
+}
+
+/// How many trials a row is.
+fn trials(row: &Row, subjects: &[Box<dyn Subject>], repetitions: usize) -> usize {
+    let able = subjects.iter().filter(|s| s.lacks(row.protocol).is_none());
+    let able = able.filter(|s| campaign::serves(s.as_ref(), row.needs));
+    able.count() * row.times.of(repetitions)
 }
 
 /// The rows that were asked for.
@@ -145,9 +164,13 @@ fn bench(args: &BalanceArgs, place: Place) -> Result<Bench, Error> {
         let front = front(&place, at, want.protocol)?;
         services.push(Service { id: want.service, protocol: want.protocol, front, endpoints });
     }
-    let warm_up = Duration::from_secs_f64(args.warm_up);
-    let measure = Duration::from_secs_f64(args.duration);
-    Ok(Bench { place, services, backends, span: Span { warm_up, measure }, dead: Vec::new() })
+    let (warm_up, measure) = args.times();
+    let span = Span {
+        warm_up: Duration::from_secs_f64(warm_up),
+        measure: Duration::from_secs_f64(measure),
+    };
+    let extra = front(&place, services.len(), Protocol::Echo)?;
+    Ok(Bench { place, services, extra, backends, span, dead: Vec::new() })
 }
 
 /// Where a service is served: fixed in namespaces, on loopback wherever a port is free.

@@ -188,6 +188,9 @@ pub enum Error {
     /// An answer is no message of the contract.
     #[error("an answer cannot be read")]
     Answer(#[source] WireError),
+    /// A balancer, or a row of `balance`, does not do what it should.
+    #[error("{0}")]
+    Balancer(String),
     /// The cluster could not be registered.
     #[error("the cluster could not be registered: {0}")]
     Setup(String),
@@ -208,6 +211,7 @@ impl Error {
                 | Self::StreamEnded
                 | Self::Answer(_)
                 | Self::Setup(_)
+                | Self::Balancer(_)
                 | Self::NoJournal
                 | Self::Start { .. }
                 | Self::Command { .. }

@@ -24,6 +24,13 @@ pub fn counter(what: &str) -> ProgressBar {
     )
 }
 
+/// Tells a step in a line of its own where no bar is drawn.
+pub fn tell(bar: &ProgressBar, step: &str) {
+    if bar.is_hidden() {
+        eprintln!("[{}/{}] {step}", bar.position() + 1, bar.length().unwrap_or(0));
+    }
+}
+
 fn target() -> ProgressDrawTarget {
     ProgressDrawTarget::stderr_with_hz(DRAWS_PER_SECOND)
 }

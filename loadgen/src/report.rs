@@ -5,6 +5,7 @@ pub mod balance;
 pub mod html;
 pub mod json;
 pub mod peers;
+pub mod promises;
 pub mod row;
 pub mod svg;
 pub mod table;

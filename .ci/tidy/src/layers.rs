@@ -11,7 +11,7 @@ pub fn ranks(workspace: &Workspace) -> Vec<String> {
     for member in workspace.members.values() {
         let name = &member.name;
         let Some(rank) = member.rank else {
-            problems.push(format!("{name}: add [package.metadata.layer] with a rank (0..=4)"));
+            problems.push(format!("{name}: add [package.metadata.layer] with a rank"));
             continue;
         };
         if !["none", "file", "net"].contains(&member.io.as_str()) {

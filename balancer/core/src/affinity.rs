@@ -7,7 +7,7 @@
 //! Flows of one client reach all workers, so workers share this table, unlike all else: the shell keeps one per lock, chooses it
 //! by [`crate::source_hash`], and holds the lock over find, open and assign. That is below a microsecond and no system call.
 
-use crate::hash::bits;
+use crate::hash::{address, bits};
 use crate::lru::Lru;
 use crate::table::FrontendId;
 use crate::worker::{Pick, Prefer};
@@ -70,6 +70,14 @@ impl Affinity {
             self.clients.remove(oldest);
         }
         self.clients.insert(0, key, entry);
+    }
+
+    /// Shows each client to `visit`, with its backend and when it is forgotten (nanoseconds), those that came last at the end: so
+    /// a table that is filled in this order forgets the same ones first.
+    pub fn each(&self, mut visit: impl FnMut(FrontendId, IpAddr, Prefer, u64)) {
+        for ((frontend, source), entry) in self.clients.iter(0) {
+            visit(*frontend, address(*source), entry.prefer, entry.expires);
+        }
     }
 
     /// Frees what expired, in `budget` of the slots: call it again and again. Lookups are exact without it.
@@ -143,6 +151,21 @@ mod tests {
         assert_eq!(table.len(), 3);
         assert_eq!(table.find(WEB, client(2), 6), None);
         assert!([1, 3, 9].iter().all(|number| table.find(WEB, client(*number), 6).is_some()));
+    }
+
+    #[test]
+    fn a_table_that_is_filled_from_another_is_the_same() {
+        let (mut table, mut copy) = (Affinity::new(3, 1), Affinity::new(3, 2));
+        for number in [1, 2, 3, 1] {
+            table.assign(WEB, client(number), prefer(number), SECOND, 5);
+        }
+        table.each(|frontend, source, prefer, expires| {
+            copy.assign(frontend, source, prefer, expires - 7, 7);
+        });
+        copy.assign(WEB, client(9), prefer(9), SECOND, 8);
+        assert_eq!(copy.find(WEB, client(2), 9), None, "it was away longest");
+        assert_eq!(copy.find(WEB, client(1), SECOND + 4), Some(prefer(1)));
+        assert_eq!(copy.find(WEB, client(1), SECOND + 5), None);
     }
 
     #[test]

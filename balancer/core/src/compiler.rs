@@ -3,8 +3,9 @@
 //!
 //! A change is judged as a whole before anything is touched: the running table stays if it is refused. [`Compiler::apply`] takes
 //! one change, [`Compiler::replace`] everything anew; both come to the same table, and frontends and backends that are in both
-//! keep their ids. `slots` hands out ids, `judge` says what a change would break, `frontend` compiles one port of one service.
+//! keep their ids. `batch` has changes that must all be right, `slots` hands out ids, `judge` says what a change would break, `frontend` compiles one port of one service.
 
+mod batch;
 mod frontend;
 mod judge;
 mod slots;
@@ -58,13 +59,15 @@ pub enum Change {
     },
 }
 
-/// Makes tables. A clone is taken before changes that must all be right or none; it costs as much as there is wanted.
+/// Makes tables. A clone costs as much as there is wanted.
 #[derive(Debug, Clone, Default)]
 pub struct Compiler {
     node: Node,
     services: BTreeMap<Name, Entry>,
     /// Ports of the node on which a service's health is told.
     health_ports: BTreeMap<u16, Name>,
+    /// Those that came last: services that say the same share them.
+    settings: Arc<Settings>,
     frontend_slots: Slots,
     backend_slots: Slots,
     table: Table,
@@ -74,7 +77,6 @@ pub struct Compiler {
 #[derive(Debug, Clone)]
 struct Entry {
     service: Service,
-    settings: Arc<Settings>,
     endpoints: BTreeMap<Name, Endpoint>,
     /// Slots of its frontends.
     frontends: Vec<u32>,
@@ -82,8 +84,7 @@ struct Entry {
 
 impl Entry {
     fn new(service: Service) -> Self {
-        let settings = Arc::new(service.settings.clone());
-        Self { service, settings, endpoints: BTreeMap::new(), frontends: Vec::new() }
+        Self { service, endpoints: BTreeMap::new(), frontends: Vec::new() }
     }
 }
 
@@ -224,18 +225,20 @@ impl Compiler {
         }
     }
 
-    fn set_service(&mut self, service: Service) {
+    fn set_service(&mut self, mut service: Service) {
         self.forget_health_port(&service.name);
+        let old = self.services.get(&service.name).map(|entry| &entry.service.settings);
+        for known in old.into_iter().chain([&self.settings]) {
+            if *known == service.settings {
+                service.settings = known.clone();
+            }
+        }
+        self.settings = service.settings.clone();
         if let Some(port) = service.settings.health_check_node_port {
             self.health_ports.insert(port, service.name.clone());
         }
         match self.services.get_mut(&service.name) {
-            Some(entry) => {
-                if *entry.settings != service.settings {
-                    entry.settings = Arc::new(service.settings.clone());
-                }
-                entry.service = service;
-            }
+            Some(entry) => entry.service = service,
             None => {
                 self.services.insert(service.name.clone(), Entry::new(service));
             }

@@ -55,6 +55,11 @@ pub fn source_hash(source: IpAddr) -> u64 {
     stable_pair((bits >> 64) as u64, bits as u64)
 }
 
+/// The address of such bits.
+pub(crate) fn address(bits: u128) -> IpAddr {
+    IpAddr::V6(bits.into()).to_canonical()
+}
+
 /// The stable hash of a client's address and port: flows of one client spread.
 #[must_use]
 #[inline]

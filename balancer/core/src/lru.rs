@@ -116,6 +116,13 @@ impl<K: Hash + Eq, V> Lru<K, V> {
         Some(self.lists[usize::from(list)].oldest).filter(|slot| *slot != NONE)
     }
 
+    /// The entries of a list, the one that was not used for longest first.
+    pub(crate) fn iter(&self, list: u8) -> impl Iterator<Item = &(K, V)> {
+        let first = self.entries.get(self.lists[usize::from(list)].oldest as usize);
+        core::iter::successors(first, |entry| self.entries.get(entry.next as usize))
+            .filter_map(|entry| entry.item.as_ref())
+    }
+
     /// Puts a new entry at the end of a list. The key must not be there, and the table not full.
     pub(crate) fn insert(&mut self, list: u8, key: K, value: V) -> u32 {
         debug_assert!(!self.is_full() && self.find(&key).is_none(), "room, and a new key");

@@ -8,7 +8,7 @@
 //!
 //! Shared by workers as [`crate::Affinity`] is.
 
-use crate::hash::bits;
+use crate::hash::{address, bits};
 use crate::lru::Lru;
 use crate::model::Limits;
 use crate::rate;
@@ -25,13 +25,30 @@ pub struct Sources {
 #[derive(Debug, Clone, Copy, Default)]
 struct Client {
     connections: u32,
+    /// Connections that others have, and tell of.
+    elsewhere: u32,
     bucket: u64,
+}
+
+/// What is known of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Open connections, here and elsewhere.
+    pub connections: u32,
+    /// Its bucket, as [`crate::rate`] has it.
+    pub bucket: u64,
 }
 
 /// A client's connection that is counted; it goes back by [`Sources::leave`].
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "a guest that is dropped is counted for ever"]
 pub struct Guest(FrontendId, u128);
+
+impl Client {
+    fn list(&self) -> u8 {
+        if self.connections > 0 || self.elsewhere > 0 { BUSY } else { IDLE }
+    }
+}
 
 /// List of the clients without open connections, then the one of those with some.
 const IDLE: u8 = 0;
@@ -66,7 +83,7 @@ impl Sources {
         let key = (frontend, network(source));
         let slot = self.slot(key).ok_or(Refusal::SourcesFull)?;
         let client = self.clients.value(slot).ok_or(Refusal::SourcesFull)?;
-        if most.is_some_and(|most| client.connections >= most) {
+        if most.is_some_and(|most| client.connections.saturating_add(client.elsewhere) >= most) {
             return Err(Refusal::SourceFull);
         }
         if let Some(rate) = rate {
@@ -75,7 +92,7 @@ impl Sources {
         if most.is_some() {
             client.connections += 1;
         }
-        let list = if client.connections > 0 { BUSY } else { IDLE };
+        let list = client.list();
         self.clients.touch(slot, list);
         Ok(most.map(|_| Guest(key.0, key.1)))
     }
@@ -85,8 +102,40 @@ impl Sources {
         let Some(slot) = self.clients.find(&(guest.0, guest.1)) else { return };
         let Some(client) = self.clients.value(slot) else { return };
         client.connections = client.connections.saturating_sub(1);
-        if client.connections == 0 {
+        if client.list() == IDLE {
             self.clients.touch(slot, IDLE);
+        }
+    }
+
+    /// Shows each client to `visit` of whom more is known than that it came once.
+    pub fn each(&self, now: u64, mut visit: impl FnMut(FrontendId, IpAddr, Known)) {
+        for ((frontend, source), client) in self.clients.iter(IDLE).chain(self.clients.iter(BUSY)) {
+            let connections = client.connections.saturating_add(client.elsewhere);
+            if connections > 0 || !rate::is_full(client.bucket, now) {
+                visit(*frontend, address(*source), Known { connections, bucket: client.bucket });
+            }
+        }
+    }
+
+    /// Says how many connections of a client others have: another process that was replaced and keeps them. They count for its
+    /// limit, until another number is said. Nothing becomes of it where the table is full of clients with connections.
+    pub fn set_elsewhere(&mut self, frontend: FrontendId, source: IpAddr, connections: u32) {
+        let key = (frontend, network(source));
+        if connections == 0 && self.clients.find(&key).is_none() {
+            return;
+        }
+        let Some(slot) = self.slot(key) else { return };
+        let Some(client) = self.clients.value(slot) else { return };
+        client.elsewhere = connections;
+        let list = client.list();
+        self.clients.touch(slot, list);
+    }
+
+    /// Says how full a client's bucket is, as [`Self::each`] told.
+    pub fn set_bucket(&mut self, frontend: FrontendId, source: IpAddr, bucket: u64) {
+        let Some(slot) = self.slot((frontend, network(source))) else { return };
+        if let Some(client) = self.clients.value(slot) {
+            client.bucket = bucket;
         }
     }
 
@@ -189,6 +238,37 @@ mod tests {
         for guest in held {
             sources.leave(guest);
         }
+    }
+
+    #[test]
+    fn connections_elsewhere_count_until_they_are_gone() {
+        let mut old = Sources::new(10, 1);
+        let rate = Rate { per_second: 1, burst: 2 };
+        let limits = Limits { rate_per_source: Some(rate), ..connections(3) };
+        let guests: Vec<_> =
+            (0..2).map(|_| old.enter(WEB, &limits, client(1), 0).unwrap()).collect();
+        let mut new = Sources::new(3, 2);
+        old.each(0, |frontend, source, known| {
+            assert_eq!((source, known.connections), (client(1), 2));
+            new.set_elsewhere(frontend, source, known.connections);
+            new.set_bucket(frontend, source, known.bucket);
+        });
+        assert_eq!(new.enter(WEB, &limits, client(1), 0), Err(Refusal::SourceRate));
+        let third = new.enter(WEB, &connections(3), client(1), 0).unwrap().unwrap();
+        assert_eq!(new.enter(WEB, &connections(3), client(1), 0), Err(Refusal::SourceFull));
+        new.leave(third);
+        for number in 10..20 {
+            let guest = new.enter(WEB, &connections(1), client(number), 0).unwrap().unwrap();
+            new.leave(guest);
+        }
+        assert_eq!(
+            new.enter(WEB, &connections(2), client(1), 0),
+            Err(Refusal::SourceFull),
+            "it is kept"
+        );
+        new.set_elsewhere(WEB, client(1), 0);
+        assert!(new.enter(WEB, &connections(1), client(1), 0).is_ok());
+        guests.into_iter().flatten().for_each(|guest| old.leave(guest));
     }
 
     #[test]

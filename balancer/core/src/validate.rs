@@ -12,12 +12,13 @@ pub(crate) use endpoint::{endpoint, endpoints};
 pub(crate) use service::service;
 
 use crate::limits::{BACKENDS_MAX, FRONTENDS_MAX};
-use crate::model::{Config, Name, Node, Protocol, Service};
+use crate::model::{Config, Endpoint, Name, Node, Protocol, Service};
 use crate::problem::{Fault, Problem};
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 use core::net::{IpAddr, SocketAddr};
 
 /// Every problem of a configuration, in the order of its fields. None: a table can be made of it.
@@ -27,17 +28,7 @@ use core::net::{IpAddr, SocketAddr};
 pub fn validate(config: &Config) -> Result<(), Vec<Problem>> {
     let mut judge = Judge::default();
     node(&config.node, &mut judge);
-    let mut services: BTreeMap<&str, &Service> = BTreeMap::new();
-    let mut claims = Claims::new(&config.node);
-    for (at, one) in config.services.iter().enumerate() {
-        let path = format!("services[{at}]");
-        service(&path, one, &config.node, &mut judge);
-        if services.insert(&one.name, one).is_some() {
-            judge.note(format!("{path}.name"), Fault::DuplicateName(one.name.clone()));
-            continue;
-        }
-        claims.claim(&path, one, &mut judge);
-    }
+    let services = services(&config.node, config.services.iter(), &mut judge);
     let mut sets = BTreeSet::new();
     for (at, set) in config.endpoints.iter().enumerate() {
         let path = format!("endpoints[{at}]");
@@ -46,7 +37,7 @@ pub fn validate(config: &Config) -> Result<(), Vec<Problem>> {
         }
         match services.get(&*set.service) {
             Some(service) => {
-                endpoints(&format!("{path}.endpoints"), service, &set.endpoints, &mut judge);
+                endpoints(|| format!("{path}.endpoints"), service, &set.endpoints, &mut judge);
             }
             None => {
                 let fault = Fault::UnknownService(set.service.clone());
@@ -54,19 +45,57 @@ pub fn validate(config: &Config) -> Result<(), Vec<Problem>> {
             }
         }
     }
-    room(config, &mut judge);
+    let sets = config.endpoints.iter().map(|set| &*set.endpoints);
+    room(config.services.iter(), sets, &mut judge);
     judge.verdict()
 }
 
-fn room(config: &Config, judge: &mut Judge) {
-    let frontends: usize = config.services.iter().map(|service| service.ports.len()).sum();
-    if frontends > FRONTENDS_MAX {
+/// Every problem of some services, each with its endpoints, as [`validate()`] tells them: the endpoints of `parts[3]` stand in
+/// `endpoints[3]`. For who holds them otherwise than in one configuration.
+///
+/// # Errors
+/// The problems.
+pub fn validate_parts(node: &Node, parts: &[(&Service, &[Endpoint])]) -> Result<(), Vec<Problem>> {
+    let mut judge = Judge::default();
+    self::node(node, &mut judge);
+    services(node, parts.iter().map(|(service, _)| *service), &mut judge);
+    for (at, (service, all)) in parts.iter().enumerate() {
+        endpoints(|| format!("endpoints[{at}].endpoints"), service, all, &mut judge);
+    }
+    room(parts.iter().map(|(service, _)| *service), parts.iter().map(|(_, all)| *all), &mut judge);
+    judge.verdict()
+}
+
+/// Judges services by themselves and against each other.
+fn services<'a>(
+    node: &Node,
+    all: impl Iterator<Item = &'a Service>,
+    judge: &mut Judge,
+) -> BTreeMap<&'a str, &'a Service> {
+    let mut services: BTreeMap<&str, &Service> = BTreeMap::new();
+    let mut claims = Claims::new(node);
+    for (at, one) in all.enumerate() {
+        let path = || format!("services[{at}]");
+        service(path, one, node, judge);
+        if services.insert(&one.name, one).is_some() {
+            judge.note(format!("{}.name", path()), Fault::DuplicateName(one.name.clone()));
+            continue;
+        }
+        claims.claim(path, one, judge);
+    }
+    services
+}
+
+fn room<'a>(
+    services: impl Iterator<Item = &'a Service>,
+    sets: impl Iterator<Item = &'a [Endpoint]>,
+    judge: &mut Judge,
+) {
+    if services.map(|service| service.ports.len()).sum::<usize>() > FRONTENDS_MAX {
         judge.note(String::from("services"), Fault::TableFull { most: FRONTENDS_MAX });
     }
-    let ports = |set: &crate::model::EndpointSet| -> usize {
-        set.endpoints.iter().map(|endpoint| endpoint.ports.len()).sum()
-    };
-    if config.endpoints.iter().map(ports).sum::<usize>() > BACKENDS_MAX {
+    let ports = |set: &[Endpoint]| set.iter().map(|e| e.ports.len()).sum::<usize>();
+    if sets.map(ports).sum::<usize>() > BACKENDS_MAX {
         judge.note(String::from("endpoints"), Fault::TableFull { most: BACKENDS_MAX });
     }
 }
@@ -147,7 +176,7 @@ impl<'a> Claims<'a> {
         Self { node, addresses: BTreeMap::new(), node_ports: BTreeMap::new() }
     }
 
-    fn claim(&mut self, path: &str, service: &Service, judge: &mut Judge) {
+    fn claim(&mut self, path: impl Fn() -> String, service: &Service, judge: &mut Judge) {
         for claim in claims(service) {
             let protocol = claim.protocol;
             match claim.at {
@@ -159,7 +188,7 @@ impl<'a> Claims<'a> {
                     let taken = self.addresses.get(&key).or(port.flatten());
                     if let Some(with) = taken {
                         let fault = Fault::Overlap { address, protocol, with: with.clone() };
-                        judge.note(format!("{path}.{}", claim.path), fault);
+                        judge.note(format!("{}.{}", path(), claim.path), fault);
                     } else {
                         self.addresses.insert(key, service.name.clone());
                     }
@@ -172,7 +201,7 @@ impl<'a> Claims<'a> {
                     let taken = taken.or_else(|| self.node.addresses.iter().find_map(on_node));
                     if let Some(with) = taken {
                         let fault = Fault::NodePortOverlap { port, protocol, with: with.clone() };
-                        judge.note(format!("{path}.{}", claim.path), fault);
+                        judge.note(format!("{}.{}", path(), claim.path), fault);
                     } else {
                         self.node_ports.insert((protocol, port), service.name.clone());
                     }
@@ -184,18 +213,44 @@ impl<'a> Claims<'a> {
 
 /// Notes where a service claims one place twice.
 pub(crate) fn own_overlaps(path: &str, service: &Service, node: &Node, judge: &mut Judge) {
-    Claims::new(node).claim(path, service, judge);
+    Claims::new(node).claim(|| path.into(), service, judge);
 }
 
 /// A place that a service wants for itself.
 #[derive(Debug, Clone)]
 pub struct Claim {
-    /// The field of the service that says so: `cluster_ips[0]`.
-    pub path: String,
+    /// The field of the service that says so.
+    pub path: ClaimPath,
     /// The protocol.
     pub protocol: Protocol,
     /// The place.
     pub at: Place,
+}
+
+/// The field of a service that claims a place; its text is made for problems only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimPath {
+    /// An address: `cluster_ips[0]`.
+    Address {
+        /// The list.
+        field: &'static str,
+        /// Its place in the list.
+        at: usize,
+    },
+    /// The node port of a port: `ports[0].node_port`.
+    NodePort(usize),
+    /// The port of the node on which the service's health is told.
+    HealthPort,
+}
+
+impl fmt::Display for ClaimPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address { field, at } => write!(f, "{field}[{at}]"),
+            Self::NodePort(number) => write!(f, "ports[{number}].node_port"),
+            Self::HealthPort => f.write_str("settings.health_check_node_port"),
+        }
+    }
 }
 
 /// Where a service can be reached.
@@ -223,16 +278,17 @@ pub fn claims(service: &Service) -> Vec<Claim> {
             for (at, address) in list.iter().enumerate() {
                 let at_port = SocketAddr::new(address.to_canonical(), port.port);
                 let at_port = Place::Address(at_port);
-                claims.push(Claim { path: format!("{field}[{at}]"), protocol, at: at_port });
+                let path = ClaimPath::Address { field, at };
+                claims.push(Claim { path, protocol, at: at_port });
             }
         }
         if let Some(node_port) = port.node_port {
-            let path = format!("ports[{number}].node_port");
+            let path = ClaimPath::NodePort(number);
             claims.push(Claim { path, protocol, at: Place::Node(node_port) });
         }
     }
     if let Some(port) = service.settings.health_check_node_port {
-        let path = String::from("settings.health_check_node_port");
+        let path = ClaimPath::HealthPort;
         claims.push(Claim { path, protocol: Protocol::Tcp, at: Place::Node(port) });
     }
     claims

@@ -14,6 +14,7 @@ mod select;
 mod state;
 mod ticket;
 
+pub use outlier::Record;
 pub use select::{Pick, Prefer, Request};
 pub use ticket::{Refusal, Ticket};
 

@@ -80,7 +80,7 @@ fn service(random: &mut Random, name: &str) -> Service {
         external_ips: addresses(2),
         load_balancer_ips: addresses(2),
         ports,
-        settings: settings(random),
+        settings: settings(random).into(),
     }
 }
 
@@ -349,4 +349,27 @@ fn replacing_the_whole_comes_to_the_same_table_as_starting_with_it() {
         check_diff(&before, compiler.table());
     }
     assert!(taken > 300, "{taken}");
+}
+
+#[test]
+fn a_batch_is_as_its_changes_one_by_one_or_as_if_it_had_never_been() {
+    let mut random = Random::new(7);
+    let mut compiler = Compiler::new();
+    let mut results = [0, 0];
+    for step in 0..1_200 {
+        let batch: Vec<Change> = (0..random.below(5)).map(|_| change(&mut random)).collect();
+        let before = compiler.clone();
+        let mut single = compiler.clone();
+        let mut right = true;
+        for change in &batch {
+            right &= single.apply(change.clone(), step).is_ok();
+        }
+        let taken = compiler.apply_all(batch.clone(), step);
+        assert_eq!(taken.is_ok(), right, "step {step}: {batch:?}: {taken:?}");
+        // The whole of it: what is wanted, the table, which ids are free.
+        let expected = if right { &single } else { &before };
+        assert_eq!(format!("{compiler:?}"), format!("{expected:?}"), "step {step}: {batch:?}");
+        results[usize::from(right)] += 1;
+    }
+    assert!(results.iter().all(|count| *count > 150), "of both kinds: {results:?}");
 }

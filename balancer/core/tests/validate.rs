@@ -9,6 +9,7 @@ use berth_balancer_core::model::{
 };
 use berth_balancer_core::{Change, Compiler, validate};
 use fixture::{config, endpoint, endpoints, port, service};
+use std::sync::Arc;
 
 /// A configuration that is right, after `spoil`.
 fn check(spoil: impl FnOnce(&mut Config), expected: &[&str]) {
@@ -31,7 +32,7 @@ fn settings(spoil: impl FnOnce(&mut Settings), expected: &[&str]) {
     let expected: Vec<String> =
         expected.iter().map(|text| format!("services[0].settings.{text}")).collect();
     let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-    check(|config| spoil(&mut config.services[0].settings), &expected);
+    check(|config| spoil(Arc::make_mut(&mut config.services[0].settings)), &expected);
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn overlaps() {
     );
     let health = |c: &mut Config| {
         c.services[0].ports[0].node_port = Some(30_080);
-        c.services[1].settings.health_check_node_port = Some(30_080);
+        Arc::make_mut(&mut c.services[1].settings).health_check_node_port = Some(30_080);
     };
     check(
         health,
@@ -284,7 +285,7 @@ fn settings_against_each_other() {
     );
     let udp = |c: &mut Config| {
         c.services[0].ports[0].protocol = Protocol::Udp;
-        c.services[0].settings.proxy_out = ProxyProtocol::V1;
+        Arc::make_mut(&mut c.services[0].settings).proxy_out = ProxyProtocol::V1;
     };
     check(
         udp,

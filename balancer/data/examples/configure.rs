@@ -33,7 +33,7 @@ fn main() -> Result<(), Error> {
             port: at.port(),
             node_port: None,
         }],
-        settings: Settings::default(),
+        settings: Settings::default().into(),
     };
     let endpoint = |(number, at): (usize, &SocketAddr)| Endpoint {
         name: format!("endpoint-{number}").into(),

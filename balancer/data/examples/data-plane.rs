@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The data plane as a process, for tests and measurements: `data-plane CONTROL [--workers N] [--take-over]`.
+//! The data plane as a process, for tests and measurements: `data-plane CONTROL [--workers N] [--descriptors N]
+//! [--take-over] [--namespace auto|off]`.
 #![forbid(unsafe_code)]
 
-use berth_balancer_data::{Options, run};
+use berth_balancer_data::{Namespace, Options, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -15,6 +16,15 @@ fn main() -> ExitCode {
             "--workers" => {
                 options.workers = arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
             }
+            "--descriptors" => {
+                options.descriptors_max =
+                    arguments.next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            }
+            "--namespace" => match arguments.next().as_deref() {
+                Some("auto") => options.namespace = Namespace::Auto,
+                Some("off") => options.namespace = Namespace::Off,
+                _ => return ExitCode::from(2),
+            },
             _ => return ExitCode::from(2),
         }
     }

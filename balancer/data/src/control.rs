@@ -11,6 +11,8 @@
 //! [`Client`] is the control plane's side; `server` is the process'; `message` has what is said, `model` the core's vocabulary.
 
 mod client;
+mod estate;
+mod folder;
 mod frame;
 mod message;
 mod model;
@@ -19,9 +21,11 @@ pub(crate) mod wire;
 
 pub(crate) use client::unexpected;
 pub use client::{Client, ClientError};
+pub use folder::{check_folder, make_folder};
 pub use message::{Applied, FlowFilter, Greeting, Problem, Unservable, Unserved};
 pub use wire::Malformed;
 
+pub(crate) use estate::{ClientEstate, Estate, PortEstate, RecordEstate, SourceEstate};
 pub(crate) use frame::{read_frame, write_frame};
 pub(crate) use message::{Handed, HandedFlow, Reply, Request};
 
@@ -30,4 +34,4 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"BERTHDP1");
 
 /// Version of the messages: both ends must have the same one. A process and its successor are the only two that may differ, and
 /// then the successor does not take over but says so.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;

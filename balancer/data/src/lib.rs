@@ -6,7 +6,10 @@
 //! hands them out.
 //!
 //! Start with `process` for what happens to a change, `worker` for what happens to a connection.
-#![expect(unsafe_code, reason = "receiving many datagrams by one call, which rustix lacks")]
+#![expect(
+    unsafe_code,
+    reason = "receiving many datagrams by one call, which rustix lacks; a network namespace of its own"
+)]
 
 pub mod control;
 mod counters;
@@ -14,9 +17,10 @@ pub mod limits;
 mod options;
 mod process;
 mod shared;
+mod space;
 pub mod stats;
 mod sys;
 mod worker;
 
-pub use options::{Options, RunError};
+pub use options::{Namespace, Options, RunError};
 pub use process::run;

@@ -45,8 +45,17 @@ pub const ATTEMPTS_MAX: u8 = 4;
 /// Time in which a client must have sent its whole PROXY header, in milliseconds.
 pub const HEADER_MS_MAX: u32 = 5_000;
 
-/// Descriptors that neither connections nor pipes may take: control connections, the successor's sockets, files.
+/// Descriptors that a process asks for where it may raise its bound: the kernel's own default for one process (`fs.nr_open`).
+pub const DESCRIPTORS_MAX: u64 = 1 << 20;
+
+/// Descriptors that neither listeners nor connections nor pipes are given: control connections, the successor's sockets, files.
 pub const DESCRIPTORS_RESERVED: u64 = 64;
+
+/// Places whose listeners are tried again before others may speak to the process.
+pub const RETRIES_AT_ONCE: usize = 64;
+
+/// Places from which on listeners are opened by several threads: below, starting them costs more.
+pub const OPENED_ALONE_MAX: usize = 512;
 
 /// Pause of accepting when descriptors ran out, in milliseconds.
 pub const PAUSE_MS: u32 = 50;

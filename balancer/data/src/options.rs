@@ -3,8 +3,19 @@
 
 use crate::control::ClientError;
 use std::io;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+/// Whether services' addresses that are not the host's are taken into a network namespace of the process' own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Namespace {
+    /// Where the process may (Linux, `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`), and a service has such an address.
+    #[default]
+    Auto,
+    /// Never: such addresses are not served.
+    Off,
+}
 
 /// What the process is started with.
 #[derive(Debug, Clone)]
@@ -19,8 +30,30 @@ pub struct Options {
     pub retired_max: Duration,
     /// Connections at once; 0 is as many as there are descriptors for.
     pub connections_max: u32,
+    /// Descriptors at once; 0 is as many as the process may have, which root raises to [`crate::limits::DESCRIPTORS_MAX`].
+    pub descriptors_max: u64,
     /// UDP flows at once; 0 is as many as there are descriptors for, and no more than [`crate::limits::FLOWS_MAX`] a worker.
     pub flows_max: u32,
+    /// Names rules and routes on the host; two data planes on one host have two. Letters, digits and `-`, 32 at most.
+    pub instance: String,
+    /// Whether services may be on the fast path, where this host has one.
+    pub fast: bool,
+    /// Whether it has a network namespace of its own. What it makes on the host is named after the path of the control socket.
+    pub namespace: Namespace,
+}
+
+/// Where root's data plane has its control socket if nothing else is said: that one is the instance `main`.
+const CONTROL: &str = "/run/berth/balancer.sock";
+
+/// The instance of a control socket: the same one has the same rules and routes, run after run.
+fn instance(control: &Path) -> String {
+    if control == Path::new(CONTROL) {
+        return "main".to_owned();
+    }
+    let absolute = std::path::absolute(control).unwrap_or_else(|_| control.to_owned());
+    let mix = |sum: u64, byte: &u8| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    let sum = absolute.as_os_str().as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, mix);
+    format!("{sum:016x}")
 }
 
 impl Options {
@@ -28,12 +61,16 @@ impl Options {
     #[must_use]
     pub fn new(control: PathBuf) -> Self {
         Self {
+            instance: instance(&control),
+            fast: true,
             control,
             workers: 0,
             take_over: false,
             retired_max: Duration::from_secs(crate::limits::RETIRED_S_MAX),
             connections_max: 0,
+            descriptors_max: 0,
             flows_max: 0,
+            namespace: Namespace::Auto,
         }
     }
 }

@@ -5,11 +5,15 @@
 //! `state` has a change's way, `listeners` which sockets there must be, `report` what is told of it all, `succession` how one
 //! process takes over from another. Nothing here is on the way of a connection, and no worker ever waits for it.
 
+mod estate;
+mod fast;
 mod listeners;
+mod place;
 mod report;
 mod state;
 mod succession;
 
+pub(crate) use fast::own_addresses;
 pub(crate) use state::Process;
 
 use crate::control::server;
@@ -30,10 +34,13 @@ pub fn run(options: Options) -> Result<(), RunError> {
     };
     let theirs = predecessor.as_ref().map_or(0, |client| client.greeting().workers);
     let workers = u32::try_from(own).unwrap_or(1).max(theirs).clamp(1, WORKERS_MAX);
-    let process = Process::start(&options, workers)?;
+    let process = Process::start(&options, workers, predecessor.is_some())?;
     let listener = match predecessor {
         Some(client) => succession::take_over(&process, client, &options.control)?,
-        None => server::bind(&options.control)?,
+        None => {
+            process.state().places.clean();
+            server::bind(&options.control)?
+        }
     };
     server::serve(&process, &listener, Duration::from_secs(1), || process.tick());
     drop(listener);
@@ -48,5 +55,10 @@ pub fn run(options: Options) -> Result<(), RunError> {
         }
     }
     process.stop();
+    // Where a successor serves, rules and routes are its.
+    if !process.is_retired() {
+        process.state().fast.stop();
+    }
+    process.state().places.stop();
     Ok(())
 }

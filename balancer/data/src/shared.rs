@@ -4,7 +4,8 @@
 //! never by the control plane.
 
 use crate::limits::CLIENTS_MAX;
-use berth_balancer_core::{Affinity, Sources, source_hash};
+use berth_balancer_core::table::FrontendId;
+use berth_balancer_core::{Affinity, Known, Prefer, Sources, source_hash};
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -41,6 +42,20 @@ impl Shared {
             v4 @ IpAddr::V4(_) => v4,
         };
         self.sources[part(network)].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows all clients that have an endpoint, in the order of [`Affinity::each`] for those that lie in one part.
+    pub(crate) fn each_affinity(&self, mut visit: impl FnMut(FrontendId, IpAddr, Prefer, u64)) {
+        for part in &self.affinity {
+            part.lock().unwrap_or_else(PoisonError::into_inner).each(&mut visit);
+        }
+    }
+
+    /// Shows all clients that are counted.
+    pub(crate) fn each_source(&self, now: u64, mut visit: impl FnMut(FrontendId, IpAddr, Known)) {
+        for part in &self.sources {
+            part.lock().unwrap_or_else(PoisonError::into_inner).each(now, &mut visit);
+        }
     }
 
     /// Forgets what expired, a bit at a time.

@@ -25,6 +25,17 @@ pub struct Histogram {
     pub sum_ns: u64,
 }
 
+impl Histogram {
+    /// Adds what was counted elsewhere by the same bounds.
+    pub(crate) fn add(&mut self, buckets: &[u64], sum_ns: u64) {
+        self.buckets.resize(self.buckets.len().max(buckets.len()), 0);
+        for (sum, count) in self.buckets.iter_mut().zip(buckets) {
+            *sum += count;
+        }
+        self.sum_ns += sum_ns;
+    }
+}
+
 /// Everything.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Stats {
@@ -40,8 +51,34 @@ pub struct Stats {
     pub workers: Vec<WorkerStats>,
     /// Each port of each service.
     pub ports: Vec<PortStats>,
+    /// What the fast path counts; empty if no service is on it.
+    pub fast: Vec<FastCount>,
     /// Processes before this one that still have connections, latest first.
     pub predecessors: Vec<Predecessor>,
+    /// Where services' addresses are.
+    pub addresses: Addresses,
+}
+
+/// Where services' addresses are.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Addresses {
+    /// There is a network namespace of the data plane's own.
+    pub has_namespace: bool,
+    /// Why, or why not, for people.
+    pub because: String,
+    /// Addresses that it has; all others are the host's.
+    pub taken: u64,
+    /// What of the host keeps some clients out, for people.
+    pub warnings: Vec<String>,
+}
+
+/// One of the fast path's counters, as `berth_balancer_fast::Stats` has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FastCount {
+    /// Name: `opened`, `queue_full`.
+    pub name: String,
+    /// Value. `tcp_flows` and `udp_flows` go up and down, the others up.
+    pub value: u64,
 }
 
 /// A process that was replaced and still has connections.
@@ -89,6 +126,8 @@ pub struct PortStats {
     pub port: Name,
     /// Protocol.
     pub protocol: Protocol,
+    /// Whether the fast path has it. Its loopback addresses are served by listeners all the same.
+    pub is_fast: bool,
     /// Connections, or UDP flows, now.
     pub active: u64,
     /// Connections, or UDP flows, that were let in.
@@ -148,10 +187,13 @@ pub struct EndpointStats {
     pub is_healthy: bool,
 }
 
+/// In [`FlowInfo::worker`]: none; the kernel forwards it.
+pub const FAST: u32 = u32::MAX;
+
 /// One connection or UDP flow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FlowInfo {
-    /// Worker that has it.
+    /// Worker that has it, or [`FAST`].
     pub worker: u32,
     /// Protocol.
     pub protocol: Protocol,
@@ -183,7 +225,19 @@ pub struct Draining {
 }
 
 record!(Histogram { buckets, sum_ns });
-record!(Stats { revision, pid, uptime_ns, is_retired, workers, ports, predecessors });
+record!(Stats {
+    revision,
+    pid,
+    uptime_ns,
+    is_retired,
+    workers,
+    ports,
+    fast,
+    predecessors,
+    addresses,
+});
+record!(FastCount { name, value });
+record!(Addresses { has_namespace, because, taken, warnings });
 record!(Predecessor { pid, connections });
 record!(WorkerStats {
     connections,
@@ -202,6 +256,7 @@ record!(PortStats {
     service,
     port,
     protocol,
+    is_fast,
     active,
     accepted,
     refused,

@@ -6,7 +6,7 @@ mod descriptors;
 mod unreachable;
 
 pub(crate) use datagrams::{Datagrams, Name};
-pub(crate) use descriptors::{descriptors_max, receive, send};
+pub(crate) use descriptors::{Spare, descriptors_max, receive, send};
 pub(crate) use unreachable::unreachable;
 
 use crate::limits::BACKLOG;
@@ -49,11 +49,18 @@ fn shared(address: &SocketAddr, kind: SocketType) -> Result<OwnedFd, Errno> {
 pub(crate) fn listen(address: &SocketAddr) -> Result<OwnedFd, Errno> {
     let socket = shared(address, SocketType::STREAM)?;
     sockopt::set_tcp_nodelay(&socket, true)?;
-    // Clients that vanished without a word are noticed, so that they do not fill the place of others for ever.
-    sockopt::set_socket_keepalive(&socket, true)?;
-    sockopt::set_tcp_keepidle(&socket, Duration::from_mins(5))?;
+    // Connections inherit this.
+    keep_alive(&socket);
+    sockopt::set_socket_oobinline(&socket, true)?;
     net::listen(&socket, BACKLOG)?;
     Ok(socket)
+}
+
+/// Has the kernel notice a peer that vanished without a word, so that it does not fill the place of others for ever.
+pub(crate) fn keep_alive(socket: impl AsFd) {
+    // A socket that broke in between tells so by itself.
+    let _ = sockopt::set_socket_keepalive(&socket, true);
+    let _ = sockopt::set_tcp_keepidle(&socket, Duration::from_mins(5));
 }
 
 /// A socket for datagrams to a service.

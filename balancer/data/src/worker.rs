@@ -18,7 +18,7 @@ mod relay;
 mod slab;
 mod wheel;
 
-pub(crate) use mail::{Command, Mailbox, Place};
+pub(crate) use mail::{Command, Found, Mailbox, Place};
 
 use crate::counters::Counters;
 use crate::limits::{BUFFER_BYTES, EVENTS_MAX, PAUSE_MS};
@@ -50,6 +50,8 @@ pub(crate) struct Plan {
     pub(crate) flows_max: u32,
     pub(crate) pipes_max: usize,
     pub(crate) shared: Arc<Shared>,
+    /// Takes nothing new until it is told.
+    pub(crate) waits: bool,
     pub(crate) counters: Arc<Counters>,
     pub(crate) mail: Receiver<Command>,
     /// Readable when there is mail.
@@ -77,13 +79,20 @@ pub(crate) struct Worker {
     bell: Arc<OwnedFd>,
     /// Who the endpoints are that left the table and have connections.
     leaving: BTreeMap<BackendId, Leaving>,
+    /// Connections whose endpoint has not accepted yet, in no order.
+    dialing: Vec<Id>,
     /// Connections that wait for another turn.
     again: Vec<Id>,
     due: Vec<Id>,
     now: u64,
     connections_max: u32,
+    /// Another process serves still: nothing new is taken.
+    waits: bool,
     /// Until when nothing is accepted.
     paused_until: Option<u64>,
+    /// Connections whose endpoint is not probed yet, and where the search for them is.
+    unprobed: u32,
+    probe_at: u32,
     swept_ns: u64,
     sweep: usize,
     stops: bool,
@@ -114,8 +123,11 @@ fn unword(data: EventData) -> (u8, Id) {
 }
 
 /// How a TCP socket is watched, once for all its life.
-const WATCHED: EventFlags =
-    EventFlags::IN.union(EventFlags::OUT).union(EventFlags::RDHUP).union(EventFlags::ET);
+const WATCHED: EventFlags = EventFlags::IN
+    .union(EventFlags::OUT)
+    .union(EventFlags::PRI)
+    .union(EventFlags::RDHUP)
+    .union(EventFlags::ET);
 
 impl Worker {
     /// A worker with an empty table.
@@ -141,15 +153,19 @@ impl Worker {
             udp: Udp::new(plan.flows_max, plan.seed),
             crowd: Crowd::new(plan.connections_max, plan.seed),
             shared: plan.shared,
+            waits: plan.waits,
             counters: plan.counters,
             mail: plan.mail,
             bell: plan.bell,
             leaving: BTreeMap::new(),
+            dialing: Vec::new(),
             again: Vec::new(),
             due: Vec::new(),
             now,
             connections_max: plan.connections_max,
             paused_until: None,
+            unprobed: 0,
+            probe_at: 0,
             swept_ns: now,
             sweep: 0,
             stops: false,
@@ -211,7 +227,7 @@ impl Worker {
         };
         until(self.core.drains().deadline());
         until(self.paused_until);
-        until((!self.udp.is_empty()).then_some(self.swept_ns + SWEEP_NS));
+        until((!self.udp.is_empty() || self.unprobed > 0).then_some(self.swept_ns + SWEEP_NS));
         let wait = wait?;
         // Rounded up to a millisecond: waking too soon would be a busy loop.
         let wait = wait.div_ceil(1_000_000) * 1_000_000;
@@ -231,6 +247,9 @@ impl Worker {
         side.writable |= flags.contains(EventFlags::OUT);
         side.ended |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP);
         side.broken |= broken;
+        if flags.contains(EventFlags::PRI) {
+            side.note_urgent();
+        }
         match (conn.state, is_client) {
             (State::Open, _) => self.drive(id),
             (State::Connecting, false) => self.on_connect(id, flags),
@@ -279,6 +298,9 @@ impl Worker {
             self.sweep += 1;
             self.shared.sweep(self.now, self.sweep);
             self.sweep_flows();
+            if self.unprobed > 0 {
+                self.probe_some();
+            }
         }
     }
 
@@ -354,6 +376,24 @@ impl Worker {
         }
     }
 
+    /// Has the kernel probe endpoints of connections that lived for a while, some at a time. Those of one request do not pay for
+    /// it: that is two system calls.
+    fn probe_some(&mut self) {
+        let slots = self.conns.slots();
+        let some = (slots / PROBE_SWEEPS).max(64).min(slots);
+        for _ in 0..some {
+            self.probe_at = if self.probe_at + 1 >= slots { 0 } else { self.probe_at + 1 };
+            let Some((_, conn)) = self.conns.at(self.probe_at) else { continue };
+            if conn.unprobed && self.now.saturating_sub(conn.opened_ns) >= SWEEP_NS {
+                conn.unprobed = false;
+                self.unprobed -= 1;
+                if let Some(socket) = &conn.server.socket {
+                    sys::keep_alive(socket);
+                }
+            }
+        }
+    }
+
     /// Pauses accepting: descriptors or connections are at their bound.
     fn pause(&mut self) {
         if self.paused_until.is_none() {
@@ -370,3 +410,6 @@ impl Worker {
 
 /// Time between two looks at flows that may have expired.
 const SWEEP_NS: u64 = 100_000_000;
+
+/// Sweeps in which all connections are looked at once: 5 seconds.
+const PROBE_SWEEPS: u32 = 50;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Binary upgrades: processes that take over from one another while connections and flows are held. And descriptors that run out.
+//! Binary upgrades: processes that take over from one another while connections and flows are held.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::unwrap_used,
@@ -12,48 +12,17 @@
 
 mod fixture;
 
-use berth_balancer_core::model::{Protocol, Settings};
+use berth_balancer_core::model::{Algorithm, ClientIp, Limits, Outlier, Protocol, Settings};
 use berth_balancer_data::control::{Client, Unservable};
+use fixture::crowd::open_from;
+use fixture::process::{start, upgrade};
 use fixture::{HANG, connect, endpoints, place, service, within};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
-
-/// The example `data-plane`, which cargo builds beside the tests.
-fn binary() -> PathBuf {
-    let own = std::env::current_exe().unwrap();
-    let path = own.parent().unwrap().parent().unwrap().join("examples/data-plane");
-    assert!(
-        path.exists(),
-        "{} is not there: cargo test builds examples, --test alone does not",
-        path.display()
-    );
-    path
-}
-
-/// A process that ends with the test.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(path: &Path, take_over: bool) -> Process {
-    let mut command = Command::new(binary());
-    command.arg(path).args(["--workers", "2"]);
-    if take_over {
-        command.arg("--take-over");
-    }
-    Process(command.spawn().unwrap())
-}
 
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -98,14 +67,6 @@ fn open(at: SocketAddr) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(HANG))?;
     Ok(stream)
-}
-
-fn open_from(ip: [u8; 4], at: SocketAddr) -> TcpStream {
-    use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
-    let stream = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-    bind(&stream, &SocketAddr::from((ip, 0))).unwrap();
-    connect(&stream, &at).unwrap();
-    stream.into()
 }
 
 #[test]
@@ -191,47 +152,129 @@ fn ten_upgrades_reset_nobody_and_lose_no_new_connection() {
 }
 
 #[test]
-fn where_descriptors_run_out_old_connections_go_on_and_new_ones_wait() {
+fn no_datagram_is_lost_in_an_upgrade_nor_goes_elsewhere() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("control");
-    // 64 are kept back; of the rest seven eighths go to connections, two each.
-    let script = format!("ulimit -n 256; exec {:?} {path:?} --workers 2", binary());
-    let mut process = Process(Command::new("sh").args(["-c", &script]).spawn().unwrap());
+    let mut processes = vec![start(&path, false)];
     let mut client = connect(&path);
-    let at = place(Protocol::Tcp, "127.0.0.1");
+    let at = place(Protocol::Udp, "127.0.0.1");
+    let settings = Settings { algorithm: Algorithm::RoundRobin, ..Settings::default() };
+    let several: Vec<SocketAddr> = (0..3).map(|_| echo_datagrams()).collect();
+    client
+        .apply(vec![service("u", Protocol::Udp, at, settings), endpoints("u", &several)])
+        .unwrap();
+    let (ends, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let talkers: Vec<_> = (0..16)
+        .map(|_| {
+            let (ends, asked) = (ends.clone(), asked.clone());
+            thread::spawn(move || {
+                let talks = UdpSocket::bind("127.0.0.1:0").unwrap();
+                talks.connect(at).unwrap();
+                talks.set_read_timeout(Some(HANG)).unwrap();
+                // The endpoint answers with the address from which it is asked: the flow's own, and no two flows have the same.
+                let (mut flow, mut buffer) = (Vec::new(), [0; 64]);
+                while !ends.load(Ordering::Relaxed) {
+                    for _ in 0..4 {
+                        talks.send(b"?").unwrap();
+                    }
+                    for _ in 0..4 {
+                        let got = talks.recv(&mut buffer).expect("no datagram is lost");
+                        if flow.is_empty() {
+                            flow = buffer[..got].to_vec();
+                        }
+                        assert_eq!(flow, buffer[..got], "it stays with its endpoint");
+                        asked.fetch_add(1, Ordering::Relaxed);
+                    }
+                    thread::sleep(Duration::from_millis(1));
+                }
+            })
+        })
+        .collect();
+    within(|| (asked.load(Ordering::Relaxed) > 200).then_some(()));
+    for _ in 0..10 {
+        processes.push(upgrade(&path, &mut client));
+        let before = asked.load(Ordering::Relaxed);
+        within(|| (asked.load(Ordering::Relaxed) > before + 200).then_some(()));
+    }
+    ends.store(true, Ordering::Relaxed);
+    talkers.into_iter().for_each(|talker| talker.join().unwrap());
+}
+
+#[test]
+fn a_successor_knows_what_the_process_before_found_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control");
+    let first = start(&path, false);
+    let mut client = connect(&path);
+    let places: Vec<SocketAddr> = (0..4).map(|_| place(Protocol::Tcp, "127.0.0.1")).collect();
+    let [sick, failing, sticky, few] = places[..] else { unreachable!() };
+    let outlier = Outlier { failures: 1, ejection_ns: 300_000_000_000, ..Outlier::default() };
+    let turns = Settings { algorithm: Algorithm::RoundRobin, ..Settings::default() };
+    let (one, two, nobody) = (echo(), echo(), place(Protocol::Tcp, "127.0.0.1"));
+    let affinity = Some(ClientIp { timeout_ns: 3_600_000_000_000 });
+    let limits = Limits { connections_per_source_max: Some(2), ..Limits::default() };
     client
         .apply(vec![
-            service("a", Protocol::Tcp, at, Settings::default()),
-            endpoints("a", &[echo()]),
+            service("sick", Protocol::Tcp, sick, turns.clone()),
+            endpoints("sick", &[one, two]),
+            service(
+                "failing",
+                Protocol::Tcp,
+                failing,
+                Settings { outlier: Some(outlier), ..turns.clone() },
+            ),
+            endpoints("failing", &[nobody, one]),
+            service("sticky", Protocol::Tcp, sticky, Settings { affinity, ..turns.clone() }),
+            endpoints("sticky", &[one, two]),
+            service("few", Protocol::Tcp, few, Settings { limits, ..turns }),
+            endpoints("few", &[one]),
         ])
         .unwrap();
-    let mut old = open(at).unwrap();
-    speak(&mut old, 1).unwrap();
-    // One source alone does not get all there is.
-    let mut crowd: Vec<TcpStream> = (0..200).map(|_| open(at).unwrap()).collect();
-    within(|| {
-        let crowded = client.stats().ok()?.workers.iter().all(|worker| worker.crowded > 0);
-        crowded.then_some(())
-    });
-    crowd.extend((2..200_u8).map(|number| open_from([127, 0, 0, number], at)));
-    within(|| {
-        let paused = client.stats().ok()?.workers.iter().all(|worker| worker.paused > 0);
-        paused.then_some(())
-    });
-    let used = |process: &Process| {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.0.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
-    };
-    let before = used(&process);
-    thread::sleep(Duration::from_millis(500));
-    assert!(used(&process) - before <= 10, "no busy loop: at most a fifth of a core");
-    for _ in 0..50 {
-        speak(&mut old, 2).unwrap();
+    client.health(("sick".into(), "".into()), "e0".into(), false).unwrap();
+    // Often enough that each worker has seen the one that fails.
+    for _ in 0..100 {
+        speak(&mut open(failing).unwrap(), 1).unwrap();
     }
-    client.stats().expect("the control socket answers");
-    crowd.clear();
-    let mut late = open(at).unwrap();
-    speak(&mut late, 3).unwrap();
-    assert!(process.0.try_wait().unwrap().is_none());
+    let opened = |client: &mut Client, service: &str| -> Vec<u64> {
+        let stats = client.stats().unwrap();
+        let port = stats.ports.iter().find(|port| &*port.service == service).unwrap();
+        port.endpoints.iter().map(|endpoint| endpoint.opened).collect()
+    };
+    let mut of: Vec<usize> = Vec::new();
+    for source in 1..=20 {
+        let before = opened(&mut client, "sticky");
+        let mut stream: TcpStream = open_from([127, 0, 1, source], sticky).unwrap();
+        speak(&mut stream, source).unwrap();
+        let after = opened(&mut client, "sticky");
+        of.push(usize::from(after[0] == before[0]));
+    }
+    assert!(of.contains(&0) && of.contains(&1));
+    let mut held: Vec<TcpStream> = (0..2).map(|_| open(few).unwrap()).collect();
+    held.iter_mut().for_each(|stream| speak(stream, 1).unwrap());
+    let mut old = Client::connect(&path).unwrap();
+    let _second = upgrade(&path, &mut client);
+
+    let stats = client.stats().unwrap();
+    let port = stats.ports.iter().find(|port| &*port.service == "sick").unwrap();
+    assert_eq!(port.endpoints.iter().map(|e| e.is_healthy).collect::<Vec<_>>(), [false, true]);
+    for _ in 0..100 {
+        speak(&mut open(failing).unwrap(), 1).unwrap();
+    }
+    assert_eq!(opened(&mut client, "failing")[0], 0, "it is ejected still");
+    for (source, endpoint) in (1..=20).zip(of) {
+        let before = opened(&mut client, "sticky");
+        let mut stream = open_from([127, 0, 1, source], sticky).unwrap();
+        speak(&mut stream, source).unwrap();
+        let after = opened(&mut client, "sticky");
+        assert_eq!(after[endpoint], before[endpoint] + 1, "a client keeps its endpoint");
+    }
+    speak(&mut open(few).unwrap(), 1).expect_err("two connections are held by the other process");
+    speak(&mut held[0], 2).unwrap();
+    held.pop();
+    within(|| speak(&mut open(few).unwrap(), 1).ok());
+    // A control plane that is connected to the old process must not be told that its change is in effect.
+    let error = old.apply(vec![endpoints("sick", &[one])]).unwrap_err();
+    assert!(error.is_broken(), "{error}");
+    drop(held);
+    drop(first);
 }

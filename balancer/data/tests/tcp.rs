@@ -436,3 +436,72 @@ fn a_removed_endpoint_keeps_its_connections_until_the_deadline() {
     assert_eq!(broke.kind(), std::io::ErrorKind::ConnectionReset);
     assert_eq!(plane.client.drains().unwrap(), []);
 }
+
+/// Sends bytes of which the last is urgent.
+fn send_urgent(stream: &TcpStream, bytes: &[u8]) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let sent = rustix::net::send(stream, rest, rustix::net::SendFlags::OOB).unwrap();
+        rest = &rest[sent..];
+    }
+}
+
+#[test]
+fn urgent_bytes_pass_in_their_place_and_end_no_read() {
+    // What is said in the test's order, urgent or not; the endpoint answers with all it got, urgent bytes in between.
+    let whole = backend(|mut stream| {
+        let mut got = Vec::new();
+        stream.read_to_end(&mut got).unwrap();
+        for part in got.chunks(1 + got.len() / 7) {
+            send_urgent(&stream, part);
+        }
+    });
+    let (mut plane, at) = serving(Settings::default(), &[whole]);
+    for bytes in [1, 10, 5_000, 70_000, 3_000_000] {
+        for part in [1, 2, 7] {
+            let sent: Vec<u8> = (0..bytes).map(|n: usize| (n % 249) as u8).collect();
+            let mut stream = open(at);
+            for (number, part) in sent.chunks(bytes.div_ceil(part)).enumerate() {
+                let (plain, urgent) = part.split_at(part.len() / 2);
+                stream.write_all(plain).unwrap();
+                send_urgent(&stream, urgent);
+                if number % 2 == 0 {
+                    thread::sleep(Duration::from_millis(2));
+                }
+            }
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            assert!(ended(&mut stream).unwrap() == sent, "{bytes} bytes in {part} parts");
+        }
+    }
+    // One that stays open costs nothing while nothing comes.
+    let mut stream = open(at);
+    stream.write_all(b"a").unwrap();
+    send_urgent(&stream, b"b");
+    let loops = |plane: &mut Plane| {
+        plane.client.stats().unwrap().workers.iter().map(|worker| worker.loops).sum::<u64>()
+    };
+    thread::sleep(Duration::from_millis(300));
+    let before = loops(&mut plane);
+    thread::sleep(Duration::from_millis(300));
+    assert!(loops(&mut plane) - before < 100, "no busy loop");
+}
+
+#[test]
+fn an_endpoint_that_vanishes_is_noticed() {
+    let to = backend(echo);
+    let (_plane, at) = serving(Settings::default(), &[to]);
+    let mut stream = open(at);
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    // The kernel tells of each socket which timer runs: 2 is the one that probes.
+    let (remote, none) = (format!("0100007F:{:04X}", to.port()), "00:00000000");
+    within(|| {
+        let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
+        let timer = table.lines().find_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            (fields.get(2) == Some(&&*remote) && fields.get(3) == Some(&"01"))
+                .then(|| fields.get(5).unwrap_or(&none).to_string())
+        });
+        timer.is_some_and(|timer| timer.starts_with("02:")).then_some(())
+    });
+}

@@ -191,7 +191,7 @@ impl Session {
             external_ips: Vec::new(),
             load_balancer_ips: Vec::from_iter(outer.then_some(address.ip())),
             ports: vec![port],
-            settings,
+            settings: settings.into(),
         };
         self.change(Change::Service(Box::new(service)))?;
         self.change(Change::Endpoints(EndpointSet { service: Name::from(*name), endpoints }))
@@ -215,7 +215,7 @@ impl Session {
                 external_ips: Vec::new(),
                 load_balancer_ips: Vec::new(),
                 ports: vec![port],
-                settings: Settings::default(),
+                settings: Settings::default().into(),
             });
             let one = |at: u32| {
                 let address = Ipv4Addr::from_bits(0x0ac8_0000 + number * endpoints + at);

@@ -30,6 +30,14 @@ macro_rules! counters {
         #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
         pub struct Stats { $($(#[$about])* pub $name: u64),* }
 
+        impl Stats {
+            /// All of them, each with its name; `tcp_flows` and `udp_flows` go up and down, the others up.
+            #[must_use]
+            pub fn named(&self) -> Vec<(&'static str, u64)> {
+                vec![$((stringify!($name), self.$name)),*]
+            }
+        }
+
         impl Counters {
             pub(crate) fn read(&self) -> Stats {
                 Stats { $($name: self.$name.get()),* }

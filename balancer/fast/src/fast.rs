@@ -14,8 +14,7 @@ use crate::decider::{self, Command, Decider, Handle};
 use crate::end::Probes;
 use crate::engine::{Engine, Outside, Sizes, Takes};
 use crate::fits::fits;
-use crate::kernel::{ApplyError, Kernel, Standing};
-use crate::neighbours::Exception;
+use crate::kernel::{ApplyError, Conflicts, Kernel, Standing};
 use crate::notes::Notes;
 use crate::queue::{self, Queue};
 use crate::report::{DrainReport, FlowQuery, FlowReport, PortReport};
@@ -24,7 +23,10 @@ use crate::ways::Ways;
 use berth_balancer_core::Table;
 use berth_balancer_core::model::Cidr;
 use berth_balancer_core::table::{BackendId, Diff, Frontend};
+use berth_balancer_host::address::Network;
+use berth_balancer_host::exception::Exception;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -52,6 +54,8 @@ pub struct Options {
     pub state: PathBuf,
     /// Bytes for events that wait; `None` for the usual.
     pub event_bytes: Option<usize>,
+    /// What becomes of a table some of whose addresses are somebody else's.
+    pub conflicts: Conflicts,
 }
 
 impl Default for Options {
@@ -64,6 +68,7 @@ impl Default for Options {
             queue_max: 8_192,
             state: PathBuf::from("/run/berth"),
             event_bytes: None,
+            conflicts: Conflicts::Refuse,
         }
     }
 }
@@ -99,6 +104,7 @@ pub struct Fast {
     shared: Arc<Shared>,
     handle: Handle,
     threads: Vec<JoinHandle<()>>,
+    conflicts: Conflicts,
 }
 
 #[derive(Debug)]
@@ -158,8 +164,8 @@ impl Fast {
         let mut kernel_side = Kernel::open(&name, metric(&options.instance), number, options.takes)
             .map_err(kernel("the rules"))?;
         let mut engine = engine;
-        begin(&mut kernel_side, &mut engine, table)?;
-        let exception = Exception::new(&name);
+        begin(&mut kernel_side, &mut engine, table, options.conflicts)?;
+        let exception = exception(&name);
         exception.ensure();
         let state = State {
             kernel: kernel_side,
@@ -186,7 +192,8 @@ impl Fast {
             .name("fast-watch".into())
             .spawn(move || watch::watch(&watched, &decider))
             .map_err(kernel("a thread"))?;
-        Ok(Self { shared, handle, threads: vec![deciding, watching] })
+        let threads = vec![deciding, watching];
+        Ok(Self { shared, handle, threads, conflicts: options.conflicts })
     }
 
     /// Takes a new table: when this returns, every decision is made by it, and flows of UDP to endpoints that are gone have ended.
@@ -200,12 +207,31 @@ impl Fast {
         }
         let mut state = self.shared.lock();
         let diff = Diff::between(&state.table, table);
-        let (prepared, removals) = state.kernel.prepare(table, &diff)?;
+        let (prepared, removals) = state.kernel.prepare(table, &diff, self.conflicts)?;
         let next = table.clone();
         let adopt = move |engine: &mut Engine, now| engine.adopt(next, prepared, now);
         self.handle.call(adopt).ok_or(ApplyError::Stopped)?;
         state.table = table.clone();
         state.kernel.finish(&removals)
+    }
+
+    /// Addresses that are wanted and somebody else's.
+    #[must_use]
+    pub fn left_out(&self) -> Vec<Conflict> {
+        self.shared.lock().kernel.left_out()
+    }
+
+    /// Looks again whether addresses that were left out are free, and takes them. True if there were some.
+    ///
+    /// # Errors
+    /// The kernel refused; they stay left out.
+    pub fn retry(&self) -> Result<bool, ApplyError> {
+        let mut state = self.shared.lock();
+        let table = state.table.clone();
+        let Some(prepared) = state.kernel.retry(&table)? else { return Ok(false) };
+        let adopt = move |engine: &mut Engine, now| engine.adopt(table, prepared, now);
+        self.handle.call(adopt).ok_or(ApplyError::Stopped)?;
+        Ok(true)
     }
 
     /// What was counted.
@@ -341,11 +367,16 @@ impl Drop for Fast {
 }
 
 /// The first table. What was made of it is removed if it fails half way and there was nothing before.
-fn begin(side: &mut Kernel, engine: &mut Engine, table: &Table) -> Result<(), ApplyError> {
+fn begin(
+    side: &mut Kernel,
+    engine: &mut Engine,
+    table: &Table,
+    conflicts: Conflicts,
+) -> Result<(), ApplyError> {
     let earlier = side.is_installed()?;
     let diff = Diff::between(&Table::default(), table);
     let now = decider::now();
-    let begun = side.begin(table, &diff).and_then(|prepared| {
+    let begun = side.begin(table, &diff, conflicts).and_then(|prepared| {
         engine.serve(side.turn());
         engine.adopt(table.clone(), prepared, now);
         // Flows of an earlier run are in the books before the first packet is decided on.
@@ -370,7 +401,7 @@ pub fn clean(options: &Options) -> Result<(), StartError> {
     let name = table_name(&options.instance);
     let mut side = Kernel::open(&name, metric(&options.instance), 0, options.takes)
         .map_err(kernel("the rules"))?;
-    Exception::new(&name).remove();
+    exception(&name).remove();
     let mut notes = Notes::read(&options.state, &options.instance);
     for port in notes.ports() {
         drop(side.set_hairpin(port, false));
@@ -386,7 +417,25 @@ pub fn clean(options: &Options) -> Result<(), StartError> {
 pub fn conflicts(options: &Options, ranges: &[Cidr]) -> io::Result<Vec<Conflict>> {
     let host = Host::read(&mut Routes::open()?)?;
     let metric = metric(&options.instance);
-    Ok(ranges.iter().filter_map(|range| host.conflict(*range, metric)).collect())
+    let network = |range: &Cidr| Network { address: range.address, prefix: range.prefix };
+    Ok(ranges.iter().filter_map(|range| host.conflict(network(range), metric)).collect())
+}
+
+/// The rule among those of others: flows with our mark are forwarded.
+fn exception(name: &str) -> Exception {
+    // As iptables writes it.
+    const MARK: &str = "0x1000000/0x1000000";
+    const _: () = assert!(crate::rules::FLOW_OURS == 0x0100_0000);
+    Exception::new(name, &["-m", "connmark", "--mark", MARK])
+}
+
+/// Addresses that interfaces of this host have.
+///
+/// # Errors
+/// The kernel did not tell them.
+pub fn own_addresses() -> io::Result<Vec<IpAddr>> {
+    let addresses = Routes::open()?.addresses()?;
+    Ok(addresses.iter().map(|own| own.destination).collect())
 }
 
 /// The clock of all times here: nanoseconds of the monotonic clock.

@@ -22,7 +22,7 @@ use crate::rules::{self, ToUser};
 use berth_balancer_core::Table;
 use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::{BackendId, Diff};
-use change::{Change, Taken, count, elements, taken};
+use change::{Change, Taken, count, elements, outer, taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -57,6 +57,16 @@ pub enum ApplyError {
     Stopped,
 }
 
+/// What becomes of a table some of whose addresses are somebody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Conflicts {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// It is taken without them; [`crate::Fast::retry`] looks again.
+    LeaveOut,
+}
+
 /// The kernel's side of a table.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -76,6 +86,8 @@ pub(crate) struct Kernel {
     addresses: BTreeMap<IpAddr, u32>,
     ports: BTreeMap<(Protocol, u16), u32>,
     backends: BTreeMap<u32, (BackendId, SocketAddr)>,
+    /// Addresses that are wanted and somebody else's: no packet to them is taken.
+    left_out: BTreeMap<IpAddr, Conflict>,
     sources: Vec<IpAddr>,
     installed: [Option<Found>; 2],
 }
@@ -95,6 +107,7 @@ impl Kernel {
             addresses: BTreeMap::new(),
             ports: BTreeMap::new(),
             backends: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             sources: Vec::new(),
             installed: [None; 2],
         })
@@ -117,11 +130,40 @@ impl Kernel {
         ApplyError::Rules { table: self.table.clone(), source }
     }
 
+    /// Addresses that are taken, in order.
+    fn served(&self) -> Vec<IpAddr> {
+        let left_out = |address: &&IpAddr| !self.left_out.contains_key(address);
+        self.addresses.keys().filter(left_out).copied().collect()
+    }
+
+    /// Addresses that are wanted and somebody else's.
+    pub(crate) fn left_out(&self) -> Vec<Conflict> {
+        self.left_out.values().cloned().collect()
+    }
+
+    /// Takes addresses that were left out and are free now.
+    pub(crate) fn retry(&mut self, table: &Table) -> Result<Option<Prepared>, ApplyError> {
+        let wanted: Vec<IpAddr> = self.left_out.keys().copied().collect();
+        let outer = outer(table, |address| self.left_out.contains_key(&address));
+        let conflicts = self.conflicts(&wanted, &outer, table)?;
+        let is_free =
+            |address: &IpAddr| !conflicts.iter().any(|taken| taken.range.address == *address);
+        let addresses: Vec<IpAddr> = wanted.into_iter().filter(is_free).collect();
+        if addresses.is_empty() {
+            return Ok(None);
+        }
+        let added = Removals { addresses, ports: Vec::new() };
+        self.add(&added, &[])?;
+        added.addresses.iter().for_each(|address| drop(self.left_out.remove(address)));
+        Ok(Some(Prepared { addresses_added: added.addresses, ..Prepared::default() }))
+    }
+
     /// Tells the kernel of all that a new table has more; says what the engine must know, and what is to be taken out later.
     pub(crate) fn prepare(
         &mut self,
         table: &Table,
         diff: &Diff,
+        conflicts: Conflicts,
     ) -> Result<(Prepared, Removals), ApplyError> {
         let mut change = Change::default();
         for id in &diff.frontends_removed {
@@ -136,10 +178,12 @@ impl Kernel {
             }
         }
         change.backends.retain(|(id, at)| self.backends.get(&id.slot) != Some(&(*id, *at)));
-        let (added, removed) = change.places(&self.addresses, &self.ports);
-        self.check(&added.addresses, &change.outer, table)?;
+        let (mut added, mut removed) = change.places(&self.addresses, &self.ports);
+        let left_out = self.check(&mut added, &change.outer, table, conflicts)?;
         self.add(&added, &change.backends)?;
         self.note(table, diff, &change);
+        removed.addresses.retain(|address| self.left_out.remove(address).is_none());
+        self.left_out.extend(left_out);
         let prepared = Prepared {
             addresses_added: added.addresses,
             addresses_removed: removed.addresses.clone(),
@@ -150,17 +194,23 @@ impl Kernel {
     }
 
     /// Installs the rules with all of a first table.
-    pub(crate) fn begin(&mut self, table: &Table, diff: &Diff) -> Result<Prepared, ApplyError> {
+    pub(crate) fn begin(
+        &mut self,
+        table: &Table,
+        diff: &Diff,
+        conflicts: Conflicts,
+    ) -> Result<Prepared, ApplyError> {
         let mut change = Change::default();
         for frontend in diff.frontends_added.iter().filter_map(|id| table.frontend(*id)) {
             if (self.takes)(frontend) {
                 change.take(frontend);
             }
         }
-        let (added, _) = change.places(&self.addresses, &self.ports);
-        self.check(&added.addresses, &change.outer, table)?;
+        let (mut added, _) = change.places(&self.addresses, &self.ports);
+        let left_out = self.check(&mut added, &change.outer, table, conflicts)?;
         let former = self.former()?;
         self.note(table, diff, &change);
+        self.left_out = left_out;
         self.take()?;
         let locals = self.locals(&added.addresses);
         self.routes.add(self.metric, &locals).map_err(ApplyError::Routes)?;
@@ -186,20 +236,37 @@ impl Kernel {
         Ok(all)
     }
 
-    /// Refuses addresses that the host has already, or that lie where packets are routed to somebody else.
+    /// Addresses that the host has already, or that lie where packets are routed to somebody else: refuses the table for them, or
+    /// takes them out of what is added.
     fn check(
+        &mut self,
+        added: &mut Removals,
+        outer: &BTreeSet<IpAddr>,
+        table: &Table,
+        conflicts: Conflicts,
+    ) -> Result<BTreeMap<IpAddr, Conflict>, ApplyError> {
+        let found = self.conflicts(&added.addresses, outer, table)?;
+        if conflicts == Conflicts::Refuse && !found.is_empty() {
+            return Err(ApplyError::Conflict(found));
+        }
+        let left_out: BTreeMap<IpAddr, Conflict> =
+            found.into_iter().map(|conflict| (conflict.range.address, conflict)).collect();
+        added.addresses.retain(|address| !left_out.contains_key(address));
+        Ok(left_out)
+    }
+
+    fn conflicts(
         &mut self,
         addresses: &[IpAddr],
         outer: &BTreeSet<IpAddr>,
         table: &Table,
-    ) -> Result<(), ApplyError> {
+    ) -> Result<Vec<Conflict>, ApplyError> {
         if addresses.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
         let host = conflict::Host::read(&mut self.routes).map_err(ApplyError::Routes)?;
         self.sources = host.sources(table.node_addresses());
-        let conflicts = host.conflicts(addresses, outer, self.metric);
-        if conflicts.is_empty() { Ok(()) } else { Err(ApplyError::Conflict(conflicts)) }
+        Ok(host.conflicts(addresses, outer, self.metric))
     }
 
     fn add(
@@ -278,7 +345,7 @@ impl Kernel {
         self.clean_stale_routes()?;
         let there = self.own_routes().map_err(ApplyError::Routes)?;
         let gone: Vec<IpAddr> =
-            self.addresses.keys().filter(|at| there.binary_search(at).is_err()).copied().collect();
+            self.served().into_iter().filter(|at| there.binary_search(at).is_err()).collect();
         let locals = self.locals(&gone);
         self.routes.add(self.metric, &locals).map_err(ApplyError::Routes)?;
         Ok(!gone.is_empty())
@@ -312,7 +379,7 @@ impl Kernel {
 
     /// Removes routes of an earlier run whose addresses are not wanted now.
     pub(crate) fn clean_stale_routes(&mut self) -> Result<(), ApplyError> {
-        let wanted: Vec<IpAddr> = self.addresses.keys().copied().collect();
+        let wanted = self.served();
         self.clean_routes(|at| wanted.binary_search(at).is_err())
     }
 

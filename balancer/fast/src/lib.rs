@@ -14,8 +14,6 @@
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
-mod address;
-mod conflict;
 mod conntrack;
 mod counters;
 mod decider;
@@ -27,28 +25,26 @@ mod fits;
 #[doc(hidden)]
 pub mod fuzz;
 mod kernel;
-mod neighbours;
-mod netlink;
-mod nft;
 mod notes;
 mod owner;
 mod packet;
 mod probe;
 mod queue;
 pub mod report;
-mod route;
 mod rules;
 pub mod topology;
 mod ways;
+
+pub(crate) use berth_balancer_host::{address, conflict, netlink, nft, route};
 
 pub use conflict::{Conflict, With};
 #[doc(hidden)]
 pub use conntrack::flush_all;
 pub use counters::Stats;
 pub use engine::Takes;
-pub use fast::{Fast, Options, StartError, clean, conflicts, now};
+pub use fast::{Fast, Options, StartError, clean, conflicts, now, own_addresses};
 pub use fits::{fits, misfits};
-pub use kernel::ApplyError;
+pub use kernel::{ApplyError, Conflicts};
 pub use probe::{Available, Missing, probe};
 pub use route::{Hop, ROUTE_PROTOCOL};
 pub use rules::{FLOW_ENDED, FLOW_FIN, FLOW_MASQUERADE, FLOW_OURS};

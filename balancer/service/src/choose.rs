@@ -7,19 +7,28 @@
 //! |---|---|---|---|
 //! | `proxy_in`, `proxy_out` | yes | no | the kernel forwards packets; the header is bytes in a connection |
 //! | `timeouts.first_byte` | yes | no | the kernel does not see what a packet answers |
+//! | `timeouts.idle`, `timeouts.age_max` | yes | no | the kernel's entries end with the connection |
 //! | all else | yes | yes | |
 //!
 //! Which source address (topology x source), where the host can do it at all:
 //!
 //! | replies of endpoints | fast | proxy |
 //! |---|---|---|
-//! | come back through this node | keep | keep, if the host allows it |
-//! | go past it on layer 2, or are not known to come back | masquerade | masquerade |
+//! | come back through this node | each flow | keep, if the host allows it |
+//! | go past it on layer 2, or are not known to come back | each flow | masquerade |
+//!
+//! On the fast path `auto` stays `auto`: where client and endpoint are is known when a flow begins, and decided for each
+//! (`berth_balancer_fast::topology` has the cells).
+//!
+//! Addresses (kind x path): one that an interface of the host has, loopback addresses among them, is served by a listener on the proxy
+//! path; a loopback address cannot be forwarded at all.
 //!
 //! What is asked for by name and cannot be had is a problem of the configuration, never silently something else.
 
 use berth_balancer_core::model::{DataPath, ProxyProtocol, Settings, SourceAddress};
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 /// What the host and the data plane can do. Each `Err` says why not, in words for the operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +39,8 @@ pub struct Available {
     pub proxy_keep: Result<(), String>,
     /// Where replies of endpoints go.
     pub replies: Replies,
+    /// Addresses that the host's interfaces have.
+    pub own: BTreeSet<IpAddr>,
 }
 
 impl Default for Available {
@@ -40,7 +51,16 @@ impl Default for Available {
                 "the data plane does not keep source addresses on the proxy path".to_owned()
             ),
             replies: Replies::Unknown,
+            own: BTreeSet::new(),
         }
+    }
+}
+
+impl Available {
+    /// The first of a service's addresses that is the host's own.
+    #[must_use]
+    pub fn own_of(&self, addresses: impl IntoIterator<Item = IpAddr>) -> Option<IpAddr> {
+        addresses.into_iter().find(|at| at.is_loopback() || self.own.contains(at))
     }
 }
 
@@ -62,7 +82,7 @@ pub struct Taken {
     pub path: DataPath,
     /// Why this path.
     pub path_because: String,
-    /// [`SourceAddress::Keep`] or [`SourceAddress::Masquerade`].
+    /// [`SourceAddress::Keep`], [`SourceAddress::Masquerade`], or [`SourceAddress::Auto`] where each flow has its own.
     pub source: SourceAddress,
     /// Why this source address.
     pub source_because: String,
@@ -83,17 +103,25 @@ impl fmt::Display for Cannot {
     }
 }
 
-/// The best that is right.
+/// The best that is right for a service; `own` is one of its addresses that is the host's own ([`Available::own_of`]).
 ///
 /// # Errors
 /// What was asked for by name and cannot be had.
-pub fn choose(settings: &Settings, available: &Available) -> Result<Taken, Cannot> {
-    let (path, path_because) = path(settings, available)?;
+pub fn choose(
+    settings: &Settings,
+    own: Option<IpAddr>,
+    available: &Available,
+) -> Result<Taken, Cannot> {
+    let (path, path_because) = path(settings, own, available)?;
     let (source, source_because) = source(settings.source, path, available)?;
     Ok(Taken { path, path_because, source, source_because })
 }
 
-fn path(settings: &Settings, available: &Available) -> Result<(DataPath, String), Cannot> {
+fn path(
+    settings: &Settings,
+    own: Option<IpAddr>,
+    available: &Available,
+) -> Result<(DataPath, String), Cannot> {
     let needs = needs_proxy(settings);
     match settings.path {
         DataPath::Proxy => Ok((DataPath::Proxy, "asked for".to_owned())),
@@ -107,12 +135,21 @@ fn path(settings: &Settings, available: &Available) -> Result<(DataPath, String)
                 let because = format!("fast cannot be had: {why}; auto takes what there is");
                 Err(Cannot { field: "path", because })
             }
-            (None, Ok(())) => Ok((DataPath::Fast, "asked for".to_owned())),
+            (None, Ok(())) => match own {
+                Some(own) => {
+                    let because = format!("fast does not go with {own}, which the host itself has");
+                    Err(Cannot { field: "path", because })
+                }
+                None => Ok((DataPath::Fast, "asked for".to_owned())),
+            },
         },
         DataPath::Auto => Ok(match (needs, &available.fast) {
             (Some(feature), _) => (DataPath::Proxy, format!("only the proxy path has {feature}")),
             (None, Err(why)) => (DataPath::Proxy, why.clone()),
-            (None, Ok(())) => (DataPath::Fast, "nothing asked for needs the proxy".to_owned()),
+            (None, Ok(())) => match own {
+                Some(own) => (DataPath::Proxy, format!("the host itself has {own}")),
+                None => (DataPath::Fast, "nothing asked for needs the proxy".to_owned()),
+            },
         }),
     }
 }
@@ -123,6 +160,8 @@ fn needs_proxy(settings: &Settings) -> Option<&'static str> {
         ("proxy_in", settings.proxy_in != ProxyProtocol::Off),
         ("proxy_out", settings.proxy_out != ProxyProtocol::Off),
         ("timeouts.first_byte", settings.timeouts.first_byte_ns.is_some()),
+        ("timeouts.idle", settings.timeouts.idle_ns.is_some()),
+        ("timeouts.age_max", settings.timeouts.age_ns_max.is_some()),
     ];
     asked.into_iter().find(|(_, asked)| *asked).map(|(feature, _)| feature)
 }
@@ -147,6 +186,10 @@ fn source(
             }
             Ok(&()) => Ok((SourceAddress::Keep, "asked for".to_owned())),
         },
+        SourceAddress::Auto if path == DataPath::Fast => {
+            let because = "each flow's is kept if its replies come back through this node";
+            Ok((SourceAddress::Auto, because.to_owned()))
+        }
         SourceAddress::Auto => Ok(match (can, available.replies) {
             (Err(why), _) => (SourceAddress::Masquerade, why.clone()),
             (Ok(&()), Replies::ThroughNode) => {
@@ -173,11 +216,16 @@ mod tests {
 
     fn host(fast: bool, keep: bool, replies: Replies) -> Available {
         let can = |yes: bool, why: &str| if yes { Ok(()) } else { Err(why.to_owned()) };
-        Available { fast: can(fast, "no root"), proxy_keep: can(keep, "no leave"), replies }
+        let own = BTreeSet::from([IpAddr::from([192, 0, 2, 7])]);
+        Available { fast: can(fast, "no root"), proxy_keep: can(keep, "no leave"), replies, own }
     }
 
     fn check(settings: &Settings, available: &Available) -> String {
-        match choose(settings, available) {
+        check_at(settings, "10.96.0.1", available)
+    }
+
+    fn check_at(settings: &Settings, address: &str, available: &Available) -> String {
+        match choose(settings, available.own_of([address.parse().unwrap()]), available) {
             Err(cannot) => format!("cannot {}", cannot.field),
             Ok(taken) => format!("{:?} {:?}", taken.path, taken.source).to_lowercase(),
         }
@@ -193,10 +241,10 @@ mod tests {
         use Replies::{Past, ThroughNode, Unknown};
         use SourceAddress::{Auto as Any, Keep, Masquerade};
         for (path, source, fast, keep, replies, want) in [
-            (Auto, Any, true, true, ThroughNode, "fast keep"),
-            (Auto, Any, true, true, Past, "fast masquerade"),
-            (Auto, Any, true, true, Unknown, "fast masquerade"),
-            (Auto, Any, true, false, ThroughNode, "fast keep"),
+            (Auto, Any, true, true, ThroughNode, "fast auto"),
+            (Auto, Any, true, true, Past, "fast auto"),
+            (Auto, Any, true, true, Unknown, "fast auto"),
+            (Auto, Any, true, false, ThroughNode, "fast auto"),
             (Auto, Any, false, true, ThroughNode, "proxy keep"),
             (Auto, Any, false, true, Past, "proxy masquerade"),
             (Auto, Any, false, false, ThroughNode, "proxy masquerade"),
@@ -208,7 +256,7 @@ mod tests {
             (Proxy, Any, true, true, ThroughNode, "proxy keep"),
             (Proxy, Any, true, false, ThroughNode, "proxy masquerade"),
             (Proxy, Keep, true, false, ThroughNode, "cannot source"),
-            (Fast, Any, true, false, Past, "fast masquerade"),
+            (Fast, Any, true, false, Past, "fast auto"),
             (Fast, Keep, true, false, Past, "fast keep"),
             (Fast, Any, false, true, ThroughNode, "cannot path"),
         ] {
@@ -229,8 +277,8 @@ mod tests {
         let idle = Settings { timeouts: idle, ..plain.clone() };
         let host = host(true, true, Replies::ThroughNode);
         for (settings, auto, fast) in [
-            (plain, "fast keep", "fast keep"),
-            (idle, "fast keep", "fast keep"),
+            (plain, "fast auto", "fast auto"),
+            (idle, "proxy keep", "cannot path"),
             (first_byte, "proxy keep", "cannot path"),
             (proxy_in, "proxy keep", "cannot path"),
             (proxy_out, "proxy keep", "cannot path"),
@@ -242,8 +290,24 @@ mod tests {
     }
 
     #[test]
+    fn every_cell_of_address_and_path() {
+        let host = host(true, false, Replies::Unknown);
+        for (address, auto, fast) in [
+            ("10.96.0.1", "fast auto", "fast auto"),
+            ("192.0.2.7", "proxy masquerade", "cannot path"),
+            ("127.0.0.1", "proxy masquerade", "cannot path"),
+            ("::1", "proxy masquerade", "cannot path"),
+        ] {
+            let settings = Settings::default();
+            assert_eq!(check_at(&settings, address, &host), auto, "{address}");
+            let settings = Settings { path: DataPath::Fast, ..settings };
+            assert_eq!(check_at(&settings, address, &host), fast, "{address}");
+        }
+    }
+
+    #[test]
     fn what_is_taken_says_why() {
-        let taken = choose(&Settings::default(), &host(false, false, Replies::Unknown));
+        let taken = choose(&Settings::default(), None, &host(false, false, Replies::Unknown));
         let taken = taken.expect("auto always takes something");
         assert_eq!((&*taken.path_because, &*taken.source_because), ("no root", "no leave"));
     }

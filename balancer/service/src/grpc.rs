@@ -43,7 +43,7 @@ impl Calls {
 
     /// A configuration file is read first: what it names is not a client's to take.
     fn open(&self) -> Result<(), Status> {
-        if self.control.shared().moment().open {
+        if self.control.shared().is_open() {
             return Ok(());
         }
         Err(Status::unavailable("the configuration file has not been read yet; try again"))

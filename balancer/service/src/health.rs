@@ -9,7 +9,7 @@ pub(crate) use checker::Checker;
 
 use crate::state::Entry;
 use berth_balancer_core::model::Name;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -57,7 +57,7 @@ pub(crate) struct Target {
     pub(crate) name: Name,
     pub(crate) entry: Option<Arc<Entry>>,
     /// Endpoints and ports that are unhealthy now: a check that begins begins there.
-    pub(crate) unhealthy: Vec<(Name, Name)>,
+    pub(crate) unhealthy: BTreeSet<(Name, Name)>,
 }
 
 impl Targets {
@@ -102,8 +102,10 @@ impl Verdicts {
             self.0.remove(service);
             return Vec::new();
         };
+        let addresses: BTreeMap<&Name, IpAddr> =
+            entry.endpoints().map(|endpoint| (&endpoint.name, endpoint.address)).collect();
         of_service.retain(|(endpoint, port), address| {
-            entry.endpoints().any(|e| e.name == *endpoint && e.address == *address)
+            addresses.get(endpoint) == Some(address)
                 && entry.service.ports.iter().any(|own| own.name == *port)
         });
         let mut free = Vec::new();

@@ -3,6 +3,7 @@
 
 pub mod process;
 
+use crate::choose::Available;
 use crate::problem::Problems;
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{Config, Name, Protocol};
@@ -98,6 +99,11 @@ pub trait DataPlane: Debug + Send {
     /// # Errors
     /// Nobody is there.
     fn known(&mut self) -> Result<Known, PlaneError>;
+
+    /// What it and its host can do, as it said when it was last reached.
+    fn available(&self) -> Available {
+        Available::default()
+    }
 
     /// Who it is.
     fn identity(&self) -> Identity;

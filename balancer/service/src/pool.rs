@@ -44,12 +44,14 @@ impl Given {
     }
 
     /// The address that a service gets: the one it has, if a pool still has it, or the lowest that is free.
-    /// `claimed` says whether an address is somebody's otherwise.
+    /// `claimed` says whether an address is somebody's otherwise; `free` where the last search of the same plan ended, so that ten
+    /// thousand services do not each look at the addresses of all before them.
     #[must_use]
     pub fn find(
         &self,
         service: &str,
         pools: &[Cidr],
+        free: &mut Free,
         claimed: impl Fn(IpAddr) -> bool,
     ) -> Option<IpAddr> {
         if let Some(address) = self.of(service)
@@ -58,9 +60,29 @@ impl Given {
         {
             return Some(address);
         }
-        let free = |address: &IpAddr| !self.by_address.contains_key(address) && !claimed(*address);
-        pools.iter().flat_map(addresses).find(free)
+        let is_free =
+            |address: &IpAddr| !self.by_address.contains_key(address) && !claimed(*address);
+        // What others gave up since lies behind: it is looked at before somebody gets none.
+        for _ in 0..2 {
+            while let Some(pool) = pools.get(free.pool) {
+                let left = || addresses(pool).skip(free.looked_at);
+                if let Some((at, address)) = left().enumerate().find(|(_, one)| is_free(one)) {
+                    free.looked_at += at + 1;
+                    return Some(address);
+                }
+                *free = Free { pool: free.pool + 1, looked_at: 0 };
+            }
+            *free = Free::default();
+        }
+        None
     }
+}
+
+/// Where the search for free addresses goes on.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Free {
+    pool: usize,
+    looked_at: usize,
 }
 
 /// The addresses of a range that a host may have: of IPv4 without network and broadcast, of IPv6 without the routers' anycast.
@@ -111,10 +133,33 @@ mod tests {
     }
 
     #[test]
+    fn a_search_goes_on_where_the_last_one_ended_and_finds_what_was_given_up_behind_it() {
+        let pools: Vec<Cidr> =
+            vec!["10.0.0.0/16".parse().unwrap(), "203.0.113.0/31".parse().unwrap()];
+        let (mut given, mut free) = (Given::default(), Free::default());
+        let looked_at = std::cell::Cell::new(0);
+        let claimed = |_| {
+            looked_at.set(looked_at.get() + 1);
+            false
+        };
+        for number in 0..65_534_u32 + 2 {
+            let name: Name = number.to_string().into();
+            let address = given.find(&name, &pools, &mut free, claimed).unwrap();
+            given.give(&name, address);
+        }
+        assert_eq!(given.of("65534").unwrap().to_string(), "203.0.113.0");
+        assert!(looked_at.get() <= 65_600, "{} looked at", looked_at.get());
+        given.take("7");
+        let got = given.find("late", &pools, &mut free, claimed);
+        assert_eq!(got.unwrap().to_string(), "10.0.0.8");
+    }
+
+    #[test]
     fn an_address_stays_with_its_service() {
         let pools: Vec<Cidr> = vec!["203.0.113.0/30".parse().unwrap()];
         let mut given = Given::default();
-        let find = |given: &Given, name: &str| given.find(name, &pools, |_| false);
+        let find =
+            |given: &Given, name: &str| given.find(name, &pools, &mut Free::default(), |_| false);
         let (a, b): (Name, Name) = ("a".into(), "b".into());
         given.give(&a, find(&given, "a").unwrap());
         given.give(&b, find(&given, "b").unwrap());
@@ -123,8 +168,10 @@ mod tests {
         given.take("a");
         assert_eq!(find(&given, "b"), given.of("b"), "it keeps what it has");
         assert_eq!(find(&given, "c").unwrap().to_string(), "203.0.113.1");
-        assert_eq!(given.find("c", &pools, |_| true), None, "services claim them all");
+        let mut free = Free::default();
+        assert_eq!(given.find("c", &pools, &mut free, |_| true), None, "services claim them all");
         let other: Vec<Cidr> = vec!["198.51.100.0/24".parse().unwrap()];
-        assert_eq!(given.find("b", &other, |_| false).unwrap().to_string(), "198.51.100.1");
+        let got = given.find("b", &other, &mut free, |_| false);
+        assert_eq!(got.unwrap().to_string(), "198.51.100.1");
     }
 }

@@ -40,12 +40,14 @@ pub struct Problems {
     pub list: Vec<Problem>,
     /// How many more there are.
     pub more: usize,
+    /// Another source is in the way: the same may be right later.
+    pub waits: bool,
 }
 
 impl Problems {
     /// One problem alone.
     pub fn one(path: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { list: vec![Problem::new(path, message)], more: 0 }
+        Self { list: vec![Problem::new(path, message)], ..Self::default() }
     }
 
     /// Notes a problem.
@@ -55,6 +57,12 @@ impl Problems {
         } else {
             self.more += 1;
         }
+    }
+
+    /// Notes that another source has what this one wants.
+    pub fn note_waiting(&mut self, path: impl Into<String>, message: impl Into<String>) {
+        self.waits = true;
+        self.note(path, message);
     }
 
     /// Whether there is none.

@@ -2,7 +2,6 @@
 //! The service: puts the control plane, its sources, the checker, gRPC and the admin port together.
 
 use crate::admin::Admin;
-use crate::choose::Available;
 use crate::control::{self, Control};
 use crate::grpc::Calls;
 use crate::health::{Checker, Counts, Targets};
@@ -69,7 +68,6 @@ pub struct Builder {
     listen: Option<SocketAddr>,
     admin: Option<SocketAddr>,
     tls: Option<TlsFiles>,
-    available: Available,
 }
 
 impl Builder {
@@ -101,13 +99,6 @@ impl Builder {
         self
     }
 
-    /// What the host and the data plane can do.
-    #[must_use]
-    pub fn available(mut self, available: Available) -> Self {
-        self.available = available;
-        self
-    }
-
     /// Adopts the data plane, or starts it, and begins.
     ///
     /// # Errors
@@ -133,8 +124,8 @@ impl Builder {
             Err(error) => return Err(StartError::Thread(io::Error::other(error))),
         };
         let (targets, targets_end) = Targets::new();
-        let (control, thread) = control::start(plane, self.available, known, heir, targets)
-            .map_err(StartError::Thread)?;
+        let (control, thread) =
+            control::start(plane, known, heir, targets).map_err(StartError::Thread)?;
         // Without a file there is nothing to wait for.
         control.shared().change(|moment| (moment.ready, moment.open) = (!with_file, !with_file));
 
@@ -188,15 +179,7 @@ impl Server {
     /// Begins to set a service up over a data plane, and the way to its counters.
     #[must_use]
     pub fn builder(plane: Box<dyn DataPlane>, observer: Observer) -> Builder {
-        Builder {
-            plane,
-            observer,
-            sources: Vec::new(),
-            listen: None,
-            admin: None,
-            tls: None,
-            available: Available::default(),
-        }
+        Builder { plane, observer, sources: Vec::new(), listen: None, admin: None, tls: None }
     }
 
     /// Where gRPC is served.

@@ -27,7 +27,7 @@ pub struct Entry {
     /// Whose it is.
     pub owner: Owner,
     /// As it was wanted.
-    pub wish: Wish,
+    pub wish: Arc<Wish>,
     /// As the data plane has it: with its addresses out of pools, path and source address decided.
     pub service: Service,
     /// What it takes, and why.

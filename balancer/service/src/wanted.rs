@@ -5,8 +5,9 @@
 //! it is wanted; [`Origin`] knows how the source calls its fields, so that a problem found later still names the field that its
 //! author wrote.
 
-use berth_balancer_core::model::{Cidr, Endpoint, Name, Node, Service};
+use berth_balancer_core::model::{Cidr, Endpoint, Name, Node, Service, Settings};
 use std::fmt;
+use std::sync::Arc;
 
 /// Who wants something. A service belongs to one source; another one cannot touch it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,6 +43,19 @@ pub struct Wish {
     pub from_pool: bool,
     /// Its endpoints.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// Settings that services share which say the same: those that came last.
+#[derive(Debug, Default)]
+pub(crate) struct LastSettings(Arc<Settings>);
+
+impl LastSettings {
+    pub(crate) fn share(&mut self, settings: Settings) -> Arc<Settings> {
+        if *self.0 != settings {
+            self.0 = Arc::new(settings);
+        }
+        Arc::clone(&self.0)
+    }
 }
 
 /// A wish, and where it stands.

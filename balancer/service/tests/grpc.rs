@@ -213,7 +213,10 @@ async fn a_page_of_settings_reads_back_as_it_was_written() {
     let read = grpc::update(request.clone()).unwrap().services.remove(0).wish;
     assert_eq!(read, wish);
     assert_eq!(read.service.settings.algorithm, Algorithm::RingHash(HashKey::Flow));
-    assert!(matches!(read.service.settings.health_check.unwrap().probe, Probe::Http { .. }));
+    assert!(matches!(
+        read.service.settings.health_check.as_ref().unwrap().probe,
+        Probe::Http { .. }
+    ));
     apply(&mut client, request).await.unwrap();
     assert_eq!(double.config(), from_file.config());
     server.stop(true).await;

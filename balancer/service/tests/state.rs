@@ -12,7 +12,12 @@ use berth_balancer_service::wanted::{Common, Draft, EndpointUpdate, Origin, Owne
 use std::net::Ipv4Addr;
 
 fn available() -> Available {
-    Available { fast: Ok(()), proxy_keep: Ok(()), replies: Replies::ThroughNode }
+    Available {
+        fast: Ok(()),
+        proxy_keep: Ok(()),
+        replies: Replies::ThroughNode,
+        ..Available::default()
+    }
 }
 
 fn address(base: u32, number: u32) -> std::net::IpAddr {
@@ -53,7 +58,7 @@ fn wish(number: u32, random: &mut Random) -> Wish {
         external_ips: Vec::new(),
         load_balancer_ips: Vec::new(),
         ports: ports.clone(),
-        settings: Settings { drain_ns: u64::from(random.below(2)), ..Settings::default() },
+        settings: Settings { drain_ns: u64::from(random.below(2)), ..Settings::default() }.into(),
     };
     let from_pool = random.below(4) == 0;
     let mut endpoints: Vec<Endpoint> = Vec::new();

@@ -3,7 +3,7 @@
 
 mod status;
 
-use crate::cli::{BalancerArgs, BalancerCommand, DataArgs};
+use crate::cli::{BalancerArgs, BalancerCommand, DataArgs, Namespace};
 use anyhow::Context;
 use berth_balancer_service::choose::Available;
 use berth_balancer_service::observe::{Observer, Socket};
@@ -29,7 +29,7 @@ pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
              `berth balancer --help` has examples"
         );
     }
-    let mut builder = builder(control.clone(), args.workers)?;
+    let mut builder = builder(control.clone(), args.workers, &data_arguments(&args))?;
     if let Some(path) = &args.config {
         builder = builder.source(Box::new(File::new(path.clone())));
     }
@@ -53,13 +53,30 @@ pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
     until_stopped(server, !args.keep_data).await
 }
 
+/// What of the command line is the data plane's.
+fn data_arguments(args: &BalancerArgs) -> Vec<OsString> {
+    let mut all: Vec<OsString> = ["--namespace", args.namespace.word()].map(Into::into).into();
+    if args.no_fast {
+        all.push("--no-fast".into());
+    }
+    if let Some(instance) = &args.instance {
+        all.extend(["--instance".into(), instance.into()]);
+    }
+    all
+}
+
 /// Begins to set a balancer up whose data plane is this program.
-pub(crate) fn builder(control: PathBuf, workers: u32) -> anyhow::Result<Builder> {
+pub(crate) fn builder(
+    control: PathBuf,
+    workers: u32,
+    more: &[OsString],
+) -> anyhow::Result<Builder> {
     let program =
         env::current_exe().context("cannot find this program, to start the data plane")?;
     let words = ["--log", "warn", "balancer", "data", "--workers"];
     let mut arguments: Vec<OsString> = words.into_iter().map(Into::into).collect();
     arguments.extend([workers.to_string().into(), "--control".into(), control.clone().into()]);
+    arguments.extend_from_slice(more);
     let plane = Process::claim(control.clone(), Launch { program, arguments })?;
     let observer = Observer::new(Box::new(Socket::new(control)));
     Ok(Server::builder(Box::new(plane), observer))
@@ -131,6 +148,14 @@ pub(crate) fn data(args: &DataArgs, control: Option<PathBuf>) -> anyhow::Result<
     let mut options = berth_balancer_data::Options::new(control_path(control));
     options.workers = args.workers;
     options.take_over = args.take_over;
+    options.fast = !args.no_fast;
+    if let Some(instance) = &args.instance {
+        options.instance.clone_from(instance);
+    }
+    options.namespace = match args.namespace {
+        Namespace::Auto => berth_balancer_data::Namespace::Auto,
+        Namespace::Off => berth_balancer_data::Namespace::Off,
+    };
     berth_balancer_data::run(options)?;
     Ok(ExitCode::SUCCESS)
 }

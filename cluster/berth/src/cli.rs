@@ -3,7 +3,7 @@
 
 mod balancer;
 
-pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, StatusArgs};
+pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;

@@ -16,7 +16,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let server = start(builder).await?;
     // A folder of its own: `up` twice on one machine is two of everything.
     let folder = std::env::temp_dir().join(format!("berth-up-{}", std::process::id()));
-    let mut balancer = balancer::builder(folder.join("balancer.sock"), 0)?
+    let mut balancer = balancer::builder(folder.join("balancer.sock"), 0, &[])?
         .listen(args.balancer)
         .admin(args.balancer_admin);
     if let Some(path) = &args.balancer_config {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! All trials of a run: repetitions of one row are interleaved, so that what drifts on the machine drifts for all alike.
 
-use super::client::Kind;
-use super::rows::{Metric, Row};
+use super::rows::{Metric, Needs, Row};
 use super::subject::{Column, Subject};
 use super::trial::{Bench, Sample};
 use crate::error::Error;
+use crate::progress;
 use indicatif::ProgressBar;
 
 /// One balancer in one configuration on one row.
@@ -42,6 +42,20 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     }
 }
 
+/// What is compared of a sample.
+fn value(sample: &Sample, metric: Metric) -> f64 {
+    match metric {
+        Metric::Rate => sample.per_second,
+        // Gigabits of gigabytes.
+        Metric::Throughput => sample.per_second * 8.0,
+        Metric::P50 => sample.p50_us,
+        Metric::P99 => sample.p99_us,
+        Metric::Memory => sample.memory,
+        Metric::Calls => sample.calls,
+        Metric::Held => f64::NAN,
+    }
+}
+
 impl Cell {
     /// The median of one of the samples' values.
     pub fn median(&self, of: impl Fn(&Sample) -> f64) -> f64 {
@@ -50,14 +64,22 @@ impl Cell {
 
     /// The median of what is compared.
     pub fn value(&self, metric: Metric) -> f64 {
-        self.median(|sample| match metric {
-            Metric::Rate => sample.per_second,
-            // Gigabits of gigabytes.
-            Metric::Throughput => sample.per_second * 8.0,
-            Metric::P50 => sample.p50_us,
-            Metric::P99 => sample.p99_us,
-            Metric::Memory => sample.memory,
+        self.median(|sample| value(sample, metric))
+    }
+
+    /// The median of a figure that only this row has.
+    pub fn extra(&self, name: &str) -> f64 {
+        self.median(|sample| {
+            sample.extra.iter().find(|extra| extra.name == name).map_or(f64::NAN, |e| e.value)
         })
+    }
+
+    /// The least and the most of what is compared.
+    pub fn spread(&self, metric: Metric) -> Option<(f64, f64)> {
+        let values = self.samples.iter().map(|sample| value(sample, metric));
+        let values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+        let least = values.iter().copied().reduce(f64::min)?;
+        Some((least, values.into_iter().reduce(f64::max)?))
     }
 
     /// How often something failed.
@@ -87,6 +109,18 @@ impl Cell {
 }
 
 impl Outcome {
+    /// The least of a column's medians, as `of` tells, among the variants that `counts` names.
+    pub fn least(
+        &self,
+        column: Column,
+        counts: impl Fn(&str) -> bool,
+        of: impl Fn(&Sample) -> f64,
+    ) -> Option<f64> {
+        let cells = self.cells.iter().filter(|c| c.column == column && counts(&c.variant));
+        let values = cells.map(|cell| cell.median(&of)).filter(|value| value.is_finite());
+        values.reduce(f64::min)
+    }
+
     /// The best median of a column, as `of` tells, by whether more of it is better.
     fn best(&self, column: Column, more: bool, of: impl Fn(&Cell) -> f64) -> Option<f64> {
         let values = self.cells.iter().filter(|cell| cell.column == column).map(of);
@@ -114,6 +148,16 @@ impl Outcome {
     }
 }
 
+/// Whether a balancer has what a row needs.
+pub fn serves(subject: &dyn Subject, needs: Needs) -> bool {
+    match needs {
+        Needs::Nothing => true,
+        Needs::Changes => subject.changes(),
+        Needs::Steering => subject.is_steered(),
+        Needs::Processes => subject.has_processes(),
+    }
+}
+
 /// Runs a row: so many repetitions of each balancer that can serve it, in turn.
 pub fn run(
     bench: &mut Bench,
@@ -124,8 +168,8 @@ pub fn run(
 ) -> Result<Outcome, Error> {
     let able: Vec<&dyn Subject> = subjects.iter().map(AsRef::as_ref).collect();
     let able: Vec<_> = able.into_iter().filter(|s| s.lacks(row.protocol).is_none()).collect();
-    let still = !matches!(row.kind, Kind::Change { .. });
-    let able: Vec<&dyn Subject> = able.into_iter().filter(|s| still || s.changes()).collect();
+    let able: Vec<&dyn Subject> = able.into_iter().filter(|s| serves(*s, row.needs)).collect();
+    let repetitions = row.times.of(repetitions);
     let cell = |subject: &&dyn Subject| Cell {
         column: subject.column(),
         variant: subject.variant(),
@@ -138,7 +182,9 @@ pub fn run(
             // Another one first each time: nobody always follows the same neighbour.
             let at = (turn + repetition) % able.len();
             let cell = &mut cells[at];
-            bar.set_message(format!("{} {}", row.name, cell.name()));
+            let what = format!("{} {}", row.name, cell.name());
+            progress::tell(bar, &format!("{what}, {} of {repetitions}", repetition + 1));
+            bar.set_message(what);
             if cell.broken.is_none() {
                 let seed = (repetition as u64) << 8 | at as u64;
                 match bench.trial(able[at], row, seed) {

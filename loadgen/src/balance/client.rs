@@ -7,6 +7,7 @@
 //! - [`change`]: endpoints come and go while connections are held
 //! - [`idle`]: connections that are held
 //! - [`datagrams`]: pairs of datagrams
+//! - [`steady`]: held and new connections while something happens to the balancer
 
 pub mod bulk;
 pub mod change;
@@ -15,6 +16,8 @@ pub mod course;
 pub mod datagrams;
 pub mod idle;
 pub mod open;
+pub mod steady;
+pub mod talk;
 
 use super::message::Nonces;
 use super::socket::Sources;
@@ -48,6 +51,21 @@ impl Target {
     pub fn nonces(&self) -> Nonces {
         Nonces::new(self.seed)
     }
+}
+
+/// What happens to a balancer in row `hold`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Upheaval {
+    /// Connections that are held.
+    pub held: usize,
+    /// Configurations that are reloaded.
+    pub reloads: usize,
+    /// Endpoints that leave or come back.
+    pub changes: usize,
+    /// Processes that are replaced.
+    pub upgrades: usize,
+    /// New connections a second.
+    pub per_second: f64,
 }
 
 /// What is asked for.
@@ -87,6 +105,22 @@ pub enum Kind {
         held: usize,
         /// How many changes.
         turns: usize,
+    },
+    /// Held and new connections while configurations, endpoints and the balancer's own process are replaced.
+    Hold(Upheaval),
+    /// New connections while endpoints leave and come back.
+    Drain {
+        /// How often one leaves.
+        removals: usize,
+        /// New connections a second.
+        per_second: f64,
+    },
+    /// Steady traffic while thousands of services are added, and single endpoints of them replaced.
+    Crowd {
+        /// How many services.
+        services: u16,
+        /// How many replacements.
+        changes: usize,
     },
     /// Datagrams from fixed sources.
     Datagrams {

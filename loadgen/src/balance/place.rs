@@ -12,6 +12,7 @@
 //! node's alone where a balancer listens on it; to everybody else it is behind the node.
 
 pub mod broom;
+pub mod conntrack;
 pub mod netns;
 
 use super::socket::Sources;
@@ -34,6 +35,9 @@ pub const NODE_BEHIND: Ipv4Addr = Ipv4Addr::new(198, 18, 2, 1);
 pub const BACKEND: Ipv4Addr = Ipv4Addr::new(198, 18, 2, 2);
 /// The service address.
 pub const SERVICE: Ipv4Addr = Ipv4Addr::new(198, 18, 3, 10);
+
+/// The network of the services that a row adds by thousands.
+pub const CROWD: (Ipv4Addr, u8) = (Ipv4Addr::new(198, 19, 0, 0), 16);
 
 /// Which of the three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +110,30 @@ impl Place {
         })?;
         self.broom.lock().unwrap_or_else(PoisonError::into_inner).watch(child.id());
         Ok(child)
+    }
+
+    /// Empties the node's table of flows: a trial must not begin with what the one before left.
+    pub fn forget_flows(&self) -> Result<(), Error> {
+        if self.trio.is_none() {
+            // The host's own is nobody's to empty.
+            return Ok(());
+        }
+        self.run(Role::Node, || {
+            let what = "empty the node's table of flows".to_owned();
+            conntrack::flush().map_err(|source| Error::Namespace { what, source })
+        })
+    }
+
+    /// Gives the node the network of [`CROWD`], for what listens in its namespace, or takes it away.
+    pub fn own_crowd(&self, own: bool) -> Result<(), Error> {
+        self.trio.as_ref().map_or(Ok(()), |trio| trio.own_crowd(own))
+    }
+
+    /// The address of a service of the crowd. On the loopback device all of 127.0.0.0/8 is there.
+    pub fn crowd_address(&self, number: u16) -> IpAddr {
+        let [_, _, c, d] = u32::from(number).to_be_bytes();
+        let (a, b) = if self.trio.is_some() { (198, 19) } else { (127, 77) };
+        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
     }
 
     /// Where a balancer that listens does so.

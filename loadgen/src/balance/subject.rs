@@ -7,6 +7,7 @@ pub mod nft;
 pub mod nginx;
 pub mod ours;
 pub mod program;
+pub mod table;
 
 use super::backend::{Endpoint, Protocol};
 use super::place::Place;
@@ -99,6 +100,16 @@ pub trait Subject: Debug + Send + Sync {
         false
     }
 
+    /// Whether it takes changes over gRPC, and its forwarding process can be replaced.
+    fn is_steered(&self) -> bool {
+        false
+    }
+
+    /// Whether processes forward, whose system calls can be counted.
+    fn has_processes(&self) -> bool {
+        true
+    }
+
     /// Starts it; when this returns it serves all services.
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error>;
 }
@@ -113,7 +124,7 @@ pub trait Running: Debug + Send {
     /// Its processes.
     fn pids(&self) -> Vec<u32>;
 
-    /// Which path served a service, for what has several.
+    /// Which path it says that it takes for a service, for what has several.
     fn path(&mut self, _service: &Service) -> Result<Option<String>, Error> {
         Ok(None)
     }
@@ -121,7 +132,27 @@ pub trait Running: Debug + Send {
     /// Serves these services from now on instead, whose fronts are the same; connections that are there stay. It may return before
     /// the change is in effect.
     fn change(&mut self, _services: &[Service]) -> Result<(), Error> {
-        Err(Error::Setup("it cannot be changed while it runs".to_owned()))
+        Err(Error::Balancer("it cannot be changed while it runs".to_owned()))
+    }
+
+    /// Where it takes changes over gRPC, within the node's namespace.
+    fn steering(&self) -> Option<SocketAddr> {
+        None
+    }
+
+    /// How many changed configurations it has taken.
+    fn taken(&mut self) -> Result<u64, Error> {
+        Err(Error::Balancer("it does not say when it took a change".to_owned()))
+    }
+
+    /// Replaces the process that forwards by a new one; gives that one's number.
+    fn upgrade(&mut self, _place: &Place) -> Result<u32, Error> {
+        Err(Error::Balancer("it cannot be replaced while it runs".to_owned()))
+    }
+
+    /// Whether it listens on addresses that the node has to own.
+    fn listens_on_node(&self) -> bool {
+        true
     }
 
     /// Stops it. What it made (rules, addresses, processes) is gone when this returns.

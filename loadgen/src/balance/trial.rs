@@ -2,16 +2,20 @@
 //! One trial: a balancer is started, loaded once, and stopped.
 
 use super::backend::process::Process;
+use super::calls::Counter;
 use super::client::course::{Meter, Span, Tally};
 use super::client::{Kind, Target, bulk, change, closed, datagrams, idle, open};
+use super::observe;
 use super::place::{Place, Role};
 use super::rows::{Row, service_of};
+use super::steered::{Extra, Found, Stage, crowd, drain, hold};
 use super::subject::{Column, Running, Service, Subject};
 use super::usage;
 use crate::error::Error;
 use crate::report::count;
 use rustix::time::{ClockId, clock_gettime};
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 /// How long processes get to settle before their memory is read.
@@ -43,8 +47,14 @@ pub struct Sample {
     pub memory: f64,
     /// Lost datagrams, of all.
     pub lost_share: f64,
-    /// Which path served, for what has several.
+    /// Requests without an answer, which are failures too.
+    pub unanswered: u64,
+    /// System calls for an operation (for downloads, a megabyte).
+    pub calls: f64,
+    /// Who forwarded.
     pub path: Option<String>,
+    /// Figures that only this row has.
+    pub extra: Vec<Extra>,
     /// How often something failed.
     pub failures: u64,
     /// What failed.
@@ -60,12 +70,14 @@ pub struct Bench {
     pub place: Place,
     /// The services.
     pub services: Vec<Service>,
+    /// A front for a service that a row adds.
+    pub extra: SocketAddr,
     /// Their endpoints.
     pub backends: Process,
     /// How long.
     pub span: Span,
-    /// Configurations that did not start: they would not for the next row, and each try takes its time.
-    pub dead: Vec<(Column, String)>,
+    /// Configurations that did not start, and why: they would not for the next row, and each try takes its time.
+    pub dead: Vec<(Column, String, String)>,
 }
 
 impl Bench {
@@ -73,20 +85,29 @@ impl Bench {
     pub fn trial(&mut self, subject: &dyn Subject, row: &Row, seed: u64) -> Result<Sample, Error> {
         let id = service_of(row.protocol);
         let Some(at) = self.services.iter().position(|service| service.id == id) else {
-            return Err(Error::Setup(format!("there is no service for row {}", row.name)));
+            return Err(Error::Balancer(format!("there is no service for row {}", row.name)));
         };
         let name = (subject.column(), subject.variant());
-        if self.dead.contains(&name) {
-            return Err(Error::Setup("it did not start for an earlier row either".to_owned()));
+        if let Some((_, _, why)) = self.dead.iter().find(|(c, v, _)| (*c, v) == (name.0, &name.1)) {
+            return Err(Error::Balancer(format!("as for an earlier row: {why}")));
         }
+        self.place.forget_flows()?;
         let started = subject.start(&self.place, &self.services);
-        let mut running = started.inspect_err(|_| self.dead.push(name))?;
+        let mut running = started.inspect_err(|error| {
+            self.dead.push((name.0, name.1.clone(), crate::chain(error)));
+        })?;
         let before = self.backends.counts()?;
-        let addresses = running.addresses(&self.services[at]);
-        let sources = self.place.sources();
-        let target = Target { addresses, service: id, sources, seed };
-        let mut sample = self.load(&target, row, running.as_mut(), at)?;
-        let path = running.path(&self.services[at])?;
+        let mut ways = vec![self.way(running.as_ref(), at)?];
+        let mut sample = if row.is_steered() {
+            self.steered(row, running.as_mut(), (at, seed), name.0)?
+        } else {
+            let addresses = running.addresses(&self.services[at]);
+            let sources = self.place.sources();
+            let target = Target { addresses, service: id, sources, seed };
+            self.load(&target, row, running.as_mut(), at)?
+        };
+        ways.push(self.way(running.as_ref(), at)?);
+        let said = running.path(&self.services[at])?;
         running.stop()?;
         let after = self.backends.counts()?;
         let strayed = after.misdirected - before.misdirected;
@@ -100,9 +121,48 @@ impl Bench {
                 sample.notes.push(format!("{times} {what}"));
             }
         }
-        check_path(subject.column(), path.as_deref(), &mut sample);
-        sample.path = path;
+        for seen in &ways {
+            if let Some(why) = observe::objection(name.0, said.as_deref(), *seen) {
+                sample.failures += 1;
+                sample.notes.push(why);
+            }
+        }
+        sample.path = ways.last().map(ToString::to_string);
         Ok(sample)
+    }
+
+    /// Who forwards a connection to a service now.
+    fn way(&self, running: &dyn Running, at: usize) -> Result<observe::Way, Error> {
+        let service = &self.services[at];
+        let address = running.addresses(service).first().copied().unwrap_or(service.front);
+        observe::way(&self.place, service, address, &running.pids())
+    }
+
+    /// A row in which something happens to the balancer.
+    fn steered(
+        &self,
+        row: &Row,
+        running: &mut dyn Running,
+        (at, seed): (usize, u64),
+        column: Column,
+    ) -> Result<Sample, Error> {
+        let stage = Stage {
+            place: &self.place,
+            service: &self.services[at],
+            services: &self.services,
+            extra: self.extra,
+            path: column.name(),
+            seed,
+        };
+        let Found { tally, extra } = match row.kind {
+            Kind::Hold(upheaval) => hold::run(&stage, running, upheaval)?,
+            Kind::Drain { removals, per_second } => {
+                drain::run(&stage, running, (removals, per_second))?
+            }
+            Kind::Crowd { services, changes } => crowd::run(&stage, running, (services, changes))?,
+            _ => return Err(Error::Balancer(format!("nothing happens in row {}", row.name))),
+        };
+        Ok(Sample { extra, ..sample(&tally, &Gauge::default(), f64::NAN) })
     }
 
     fn load(
@@ -114,6 +174,8 @@ impl Bench {
     ) -> Result<Sample, Error> {
         let pids = running.pids();
         let mut gauge = Gauge::new(pids.clone(), self.backends.pid());
+        // Not quite as long as it is measured, so that nothing is counted when the load is over.
+        gauge.counts_for = row.counts_calls().then(|| self.span.measure.mul_f64(0.8));
         let (span, kind) = (self.span, row.kind);
         let change = |turn: usize| replace_an_endpoint(running, &self.services, at, turn);
         let (tally, memory) = self.place.run(Role::Client, || {
@@ -125,7 +187,17 @@ impl Bench {
             };
             done.map_err(Error::Load)
         })?;
-        Ok(sample(&tally, &gauge, memory))
+        let mut sample = sample(&tally, &gauge, memory);
+        match gauge.calls {
+            // A thousand megabytes a gigabyte.
+            Some(Ok(calls)) if tally.bytes > 0 => {
+                sample.calls = calls / sample.per_second / 1_000.0
+            }
+            Some(Ok(calls)) => sample.calls = calls / sample.per_second,
+            Some(Err(why)) => sample.notes.push(why),
+            None => {}
+        }
+        Ok(sample)
     }
 }
 
@@ -144,20 +216,6 @@ fn replace_an_endpoint(
     let new = endpoints.last().map_or(0, |endpoint| endpoint.index);
     running.change(&services).map_err(|error| io::Error::other(crate::chain(&error)))?;
     Ok(new)
-}
-
-/// A column is measured on its own path, or not at all.
-fn check_path(column: Column, path: Option<&str>, sample: &mut Sample) {
-    let wanted = match column {
-        Column::Proxy => "proxy",
-        Column::Fast => "fast",
-        _ => return,
-    };
-    if path != Some(wanted) {
-        sample.failures += 1;
-        let served = path.unwrap_or("nobody knows which");
-        sample.notes.push(format!("the path that served was {served}, not {wanted}"));
-    }
 }
 
 /// Runs a load; gives what it counted, and memory if that is what it is about.
@@ -179,7 +237,7 @@ fn run(
         }
         Kind::NewFlows { window } => datagrams::run(target, (window, 1, true), span, meter),
         Kind::Idle { few, many } => return hold(target, (few, many), pids),
-        Kind::Change { .. } => {
+        Kind::Change { .. } | Kind::Hold(_) | Kind::Drain { .. } | Kind::Crowd { .. } => {
             return Err(io::Error::other("changes are made by who has the balancer"));
         }
     };
@@ -208,6 +266,11 @@ struct Gauge {
     backend: u32,
     begin: Taken,
     end: Taken,
+    /// Counts system calls for so long.
+    counts_for: Option<Duration>,
+    counter: Option<Counter>,
+    /// Calls a second, or why they were not counted.
+    calls: Option<Result<f64, String>>,
 }
 
 /// Seconds of CPU at one moment.
@@ -239,11 +302,13 @@ impl Gauge {
 
 impl Meter for Gauge {
     fn begin(&mut self) {
+        self.counter = self.counts_for.map(|during| Counter::start(&self.own, during));
         self.begin = self.look();
     }
 
     fn end(&mut self) {
         self.end = self.look();
+        self.calls = self.counter.take().map(Counter::finish);
     }
 }
 
@@ -278,7 +343,10 @@ fn sample(tally: &Tally, gauge: &Gauge, memory: f64) -> Sample {
         p999_us: latency(0.999),
         memory,
         lost_share: count(tally.lost) / (count(tally.lost) + operations).max(1.0),
+        unanswered: tally.unanswered,
+        calls: f64::NAN,
         path: None,
+        extra: Vec::new(),
         failures: tally.failures + u64::from(operations <= 0.0),
         notes,
         curve: SHARES.map(|share| (share, latency(share))).to_vec(),

@@ -4,6 +4,7 @@
 use super::schedule::OutputArgs;
 use super::values::{number, within};
 use crate::balance::backend::process::Wanted;
+use crate::balance::client::Upheaval;
 use crate::balance::rows::Sizes;
 use crate::balance::subject::Column;
 use std::net::IpAddr;
@@ -12,7 +13,9 @@ use std::path::PathBuf;
 const AFTER_HELP: &str = "\
 Loads balancers with the same load, in turn, and prints what each does a second and what of the machine it takes
 for it. Client and backends are built in: every request names its service and carries a nonce, and a wrong
-service, a wrong byte or a broken connection fails the run. `--list-rows` shows the rows.
+service, a wrong byte, a broken connection or a request without an answer fails the run, and so does a column
+that was not served by its own path, as seen from outside of the balancer. `--list-rows` shows the rows; a table
+at the end says which of Berth's promises are met.
 
 As root, client, balancer and backends stand in three network namespaces (berth-PID-client, -node, -backend),
 which are removed again; else all are on the loopback device, and nft, whose rules would touch the host's own, is
@@ -23,8 +26,12 @@ of the whole machine.
 Examples:
   berth-loadgen balance --against haproxy,nginx,nft,direct
         all rows, five repetitions each, medians
-  berth-loadgen balance --against haproxy,direct --row tcp-short --row tcp-keepalive
+  berth-loadgen balance --against haproxy,direct --rows tcp-short,tcp-keepalive
         two rows against two others
+  berth-loadgen balance --rows hold --hold 500,10,100,2,200
+        held connections through reloads, changes and upgrades, in small
+  berth-loadgen balance --against haproxy,nginx,nft,direct --quick
+        all rows, a first look
   berth-loadgen balance --against direct --row latency --rate 20000 --duration 5
         20,000 requests a second whatever the answers; latency counts from when a request was due
   berth-loadgen balance --only haproxy,nginx --row tcp-idle --idle 1000,4000
@@ -38,8 +45,8 @@ Peers on Debian: apt install haproxy nginx-light libnginx-mod-stream nftables";
 #[derive(Debug, clap::Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct BalanceArgs {
-    /// Row to run; may be given several times [default: all]
-    #[arg(long = "row", value_name = "NAME")]
+    /// Rows to run; may be given several times [default: all]
+    #[arg(long = "rows", visible_alias = "row", value_name = "NAME,...", value_delimiter = ',')]
     pub rows: Vec<String>,
 
     /// List the rows and stop
@@ -62,7 +69,11 @@ pub struct BalanceArgs {
     #[arg(long)]
     pub require_peers: bool,
 
-    /// How often each is measured; medians are printed
+    /// A first look: three short repetitions of small loads. Its ratios mean little
+    #[arg(long, conflicts_with_all = ["repetitions", "duration", "warm_up", "idle", "held", "changes"])]
+    pub quick: bool,
+
+    /// How often each is measured (latencies three times as often, steered rows once); medians are printed
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = repetitions)]
     pub repetitions: usize,
 
@@ -114,6 +125,18 @@ pub struct LoadArgs {
     /// Changes in row change
     #[arg(long, default_value_t = 20, value_name = "N", value_parser = repetitions)]
     pub changes: usize,
+
+    /// Row hold: held connections, reloads, endpoint changes, replaced processes, new connections a second
+    #[arg(long, default_value = "8000,100,1000,10,500", value_name = "N,N,N,N,RATE", value_parser = upheaval)]
+    pub hold: Upheaval,
+
+    /// Row drain: how often an endpoint leaves, and new connections a second
+    #[arg(long, default_value = "1000,200", value_name = "N,RATE", value_parser = drain)]
+    pub drain: (usize, f64),
+
+    /// Row crowd: services, and changes of one endpoint
+    #[arg(long, default_value = "10000,1000", value_name = "N,N", value_parser = crowd)]
+    pub crowd: (u16, usize),
 }
 
 /// Flags of the backends' process.
@@ -136,13 +159,27 @@ pub struct SweepArgs {
 impl BalanceArgs {
     /// The sizes of the loads.
     pub fn sizes(&self) -> Sizes {
-        Sizes {
+        let sizes = Sizes {
             connections: self.load.connections,
             rate: self.load.rate,
             open_connections: self.load.open_connections,
             idle: self.load.idle,
             changes: (self.load.held, self.load.changes),
-        }
+            upheaval: self.load.hold,
+            drain: self.load.drain,
+            crowd: self.load.crowd,
+        };
+        if self.quick { sizes.quick() } else { sizes }
+    }
+
+    /// How often each is measured.
+    pub fn repetitions(&self) -> usize {
+        if self.quick { 3 } else { self.repetitions }
+    }
+
+    /// Seconds before it is measured, and while it is.
+    pub fn times(&self) -> (f64, f64) {
+        if self.quick { (0.2, 0.5) } else { (self.warm_up, self.duration) }
     }
 
     /// What is measured, in the order of the table.
@@ -189,6 +226,35 @@ fn connections(text: &str) -> Result<usize, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     within(number(text)?, 1.0, 1e6)
+}
+
+/// The numbers of a list with commas between them.
+fn list<const N: usize>(text: &str, what: &str) -> Result<[usize; N], String> {
+    let numbers: Result<Vec<usize>, String> = text.split(',').map(number).collect();
+    numbers?.try_into().map_err(|_| format!("{N} numbers with commas between them: {what}"))
+}
+
+fn float(value: usize) -> f64 {
+    crate::report::count(value as u64)
+}
+
+fn upheaval(text: &str) -> Result<Upheaval, String> {
+    let [held, reloads, changes, upgrades, rate] =
+        list(text, "connections, reloads, changes, upgrades, new connections a second")?;
+    let held = within(held, 1, 50_000)?;
+    let per_second = float(within(rate, 1, 10_000)?);
+    Ok(Upheaval { held, reloads, changes, upgrades, per_second })
+}
+
+fn drain(text: &str) -> Result<(usize, f64), String> {
+    let [removals, rate] = list(text, "removals, new connections a second")?;
+    Ok((within(removals, 1, 1_000_000)?, float(within(rate, 1, 10_000)?)))
+}
+
+fn crowd(text: &str) -> Result<(u16, usize), String> {
+    let [services, changes] = list(text, "services, changes")?;
+    let services = u16::try_from(within(services, 1, 50_000)?).unwrap_or(u16::MAX);
+    Ok((services, within(changes, 1, 1_000_000)?))
 }
 
 fn idle(text: &str) -> Result<(usize, usize), String> {

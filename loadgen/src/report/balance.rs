@@ -72,7 +72,7 @@ fn line(out: &mut String, outcome: &Outcome, cell: &Cell, metric: Metric) {
     let name = match metric {
         Metric::P50 => format!("{} p50", outcome.row.name),
         Metric::P99 => format!("{} p99", outcome.row.name),
-        Metric::Rate | Metric::Throughput | Metric::Memory => outcome.row.name.clone(),
+        _ => outcome.row.name.clone(),
     };
     let _ = write!(out, "{name:ROW$}{:NAME$}", cell.name());
     if cell.samples.is_empty() {
@@ -85,7 +85,7 @@ fn line(out: &mut String, outcome: &Outcome, cell: &Cell, metric: Metric) {
     let ratio = |ratio: Option<f64>| ratio.map_or_else(String::new, |ratio| format!("{ratio:.2}"));
     let [haproxy, nginx, nft, direct] =
         Column::PEERS.map(|peer| ratio(outcome.ratio(cell, metric, peer)));
-    let cpu_ratio = if metric == Metric::Memory {
+    let cpu_ratio = if matches!(metric, Metric::Memory | Metric::Calls) {
         String::new()
     } else {
         ratio(outcome.cpu_ratio(cell, Column::Haproxy))
@@ -100,10 +100,20 @@ fn line(out: &mut String, outcome: &Outcome, cell: &Cell, metric: Metric) {
     if lost > LOST_WORTH_TELLING {
         let _ = write!(out, "  {:.2} % lost", lost * 100.0);
     }
+    for extra in cell.samples.iter().flat_map(|sample| &sample.extra) {
+        // A row that has some is measured once.
+        if metric != Metric::P99 {
+            let _ = write!(out, "  {} {}", extra.name, told(extra.value));
+        }
+    }
     if cell.failures() > 0 {
         let _ = write!(out, "  FAILED {}", whole(super::count(cell.failures())));
     }
     out.push('\n');
+}
+
+fn told(value: f64) -> String {
+    if value.fract() == 0.0 { whole(value) } else { format!("{value:.2}") }
 }
 
 fn value(cell: &Cell, metric: Metric, unit: &str) -> String {
@@ -113,7 +123,9 @@ fn value(cell: &Cell, metric: Metric, unit: &str) -> String {
         Metric::Throughput => format!("{value:.1} Gb/s"),
         Metric::P50 | Metric::P99 => format!("{value:.0} us"),
         Metric::Memory if value.is_finite() => format!("{:.2} KB", value / 1_000.0),
-        Metric::Memory => "-".to_owned(),
+        Metric::Calls if value.is_finite() => format!("{value:.2} /{unit}"),
+        Metric::Held => format!("{} failed", whole(super::count(cell.failures()))),
+        Metric::Memory | Metric::Calls => "-".to_owned(),
     }
 }
 
@@ -121,7 +133,7 @@ fn value(cell: &Cell, metric: Metric, unit: &str) -> String {
 fn cpu(us: f64, metric: Metric) -> String {
     match metric {
         _ if !us.is_finite() => String::new(),
-        Metric::Memory => String::new(),
+        Metric::Memory | Metric::Calls | Metric::Held => String::new(),
         Metric::Throughput => format!("{:.2} s/GB", us / 1e6),
         Metric::Rate | Metric::P50 | Metric::P99 => format!("{us:.1} us"),
     }
@@ -147,10 +159,14 @@ fn cell_figures(outcome: &Outcome, cell: &Cell) -> Vec<Figure> {
         figure("latency_p99_us", median(|s| s.p99_us), "us"),
         figure("latency_p999_us", median(|s| s.p999_us), "us"),
         figure("lost_share", median(|s| s.lost_share), "1"),
+        figure("unanswered", super::count(cell.samples.iter().map(|s| s.unanswered).sum()), "1"),
     ];
+    for extra in cell.samples.iter().flat_map(|sample| &sample.extra) {
+        figures.push(figure(extra.name, extra.value, extra.unit));
+    }
     for metric in outcome.row.metrics {
         let (metric_name, ratios) = names(*metric);
-        if matches!(metric, Metric::Throughput | Metric::Memory) {
+        if matches!(metric, Metric::Throughput | Metric::Memory | Metric::Calls) {
             figures.push(figure(metric_name, cell.value(*metric), unit(*metric)));
         }
         for (peer, name) in Column::PEERS.into_iter().zip(ratios) {
@@ -171,6 +187,7 @@ fn unit(metric: Metric) -> &'static str {
         Metric::Throughput => "Gb/s",
         Metric::P50 | Metric::P99 => "us",
         Metric::Memory => "B",
+        Metric::Calls | Metric::Held => "1",
     }
 }
 
@@ -199,6 +216,12 @@ fn names(metric: Metric) -> (&'static str, [&'static str; 4]) {
             "memory_per_connection",
             ["memory_to_haproxy", "memory_to_nginx", "memory_to_nft", "memory_to_direct"],
         ),
+        Metric::Calls => {
+            ("calls", ["calls_to_haproxy", "calls_to_nginx", "calls_to_nft", "calls_to_direct"])
+        }
+        Metric::Held => {
+            ("held", ["held_to_haproxy", "held_to_nginx", "held_to_nft", "held_to_direct"])
+        }
     }
 }
 

@@ -143,6 +143,8 @@ pub struct Bar {
     pub value: f64,
     /// What is written at its end.
     pub note: String,
+    /// The least and the most of several tries, drawn as a thin line.
+    pub spread: Option<(f64, f64)>,
 }
 
 /// Height of a bar, and the space after the bars of a row.
@@ -150,7 +152,7 @@ const BAR: (f64, f64) = (13.0, 11.0);
 
 /// Bars to the right, some to a row.
 pub fn bars(width: f64, names: f64, x: &Axis, rows: &[(String, Vec<Bar>)]) -> String {
-    const NOTES: f64 = 96.0;
+    const NOTES: f64 = 150.0;
     const TOP: f64 = 6.0;
     let (thick, space) = BAR;
     let counts: usize = rows.iter().map(|(_, bars)| bars.len()).sum();
@@ -180,7 +182,16 @@ pub fn bars(width: f64, names: f64, x: &Axis, rows: &[(String, Vec<Bar>)]) -> St
                 at + 1.0,
                 thick - 2.0,
             );
-            text(&mut svg, (names + long + 6.0, at + thick - 3.0), "note", &bar.note);
+            let mut end = long;
+            if let Some((least, most)) = bar.spread {
+                let [from, to] = [least, most].map(|value| x.place(value) * across);
+                let (from, middle) = (names + from, at + thick / 2.0);
+                end = end.max(to);
+                let to = names + to;
+                let _ =
+                    write!(svg, "<path class=\"spread\" d=\"M{from:.1} {middle:.1}H{to:.1}\"/>");
+            }
+            text(&mut svg, (names + end + 6.0, at + thick - 3.0), "note", &bar.note);
             at += thick;
         }
         at += space;
@@ -250,8 +261,12 @@ mod tests {
         assert!(plot.starts_with("<svg ") && plot.ends_with("</svg>"), "{plot}");
         assert!(plot.contains("a &lt; b over time"), "{plot}");
         assert_eq!(plot.matches("<path class=\"line").count(), 1);
-        let bar = Bar { label: "b".into(), class: "one", value: 5.0, note: "5".into() };
+        let bar =
+            Bar { label: "b".into(), class: "one", value: 5.0, note: "5".into(), spread: None };
+        let spread = Some((4.0, 7.0));
+        let wide = bars(500.0, 100.0, &y, &[("row".into(), vec![Bar { spread, ..bar.clone() }])]);
+        assert!(wide.contains("class=\"spread\""), "{wide}");
         let chart = bars(500.0, 100.0, &y, &[("row".into(), vec![bar])]);
-        assert!(chart.contains("width=\"152.0\""), "half of what is left: {chart}");
+        assert!(chart.contains("width=\"125.0\""), "half of what is left: {chart}");
     }
 }

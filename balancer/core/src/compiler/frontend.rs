@@ -35,7 +35,7 @@ impl Source<'_> {
         );
         let before = old.map(|old| &*old.backends).unwrap_or_default();
         let backends = self.backends(before, backends);
-        let settings = self.entry.settings.clone();
+        let settings = self.entry.service.settings.clone();
         let (cluster, local) = pools(&backends, &settings);
         Frontend {
             id,

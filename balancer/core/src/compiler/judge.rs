@@ -21,7 +21,12 @@ impl Compiler {
             Change::RemoveService(_) => {}
             Change::Endpoints(set) => {
                 if let Some(service) = self.known(&set.service, &mut judge) {
-                    validate::endpoints("endpoints", service, &set.endpoints, &mut judge);
+                    validate::endpoints(
+                        || String::from("endpoints"),
+                        service,
+                        &set.endpoints,
+                        &mut judge,
+                    );
                     let less = self.endpoints(&set.service).map(|e| e.ports.len()).sum();
                     let more = set.endpoints.iter().map(|e| e.ports.len()).sum();
                     self.judge_room("endpoints", less, more, &mut judge);
@@ -82,7 +87,7 @@ impl Compiler {
     }
 
     fn judge_service(&self, service: &Service, judge: &mut Judge) {
-        validate::service("service", service, &self.node, judge);
+        validate::service(|| String::from("service"), service, &self.node, judge);
         validate::own_overlaps("service", service, &self.node, judge);
         for claim in validate::claims(service) {
             let with = self.owner(claim.protocol, claim.at, &service.name);

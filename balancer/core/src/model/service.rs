@@ -2,6 +2,7 @@
 //! Services.
 
 use crate::model::{Name, Protocol, Settings};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -20,8 +21,8 @@ pub struct Service {
     pub load_balancer_ips: Vec<IpAddr>,
     /// Ports.
     pub ports: Vec<ServicePort>,
-    /// How its flows are treated.
-    pub settings: Settings,
+    /// How its flows are treated. Most services say nothing, or all the same: who has many shares them.
+    pub settings: Arc<Settings>,
 }
 
 /// A port of a service.

@@ -7,15 +7,21 @@ use crate::model::{Endpoint, Name, Service};
 use crate::problem::Fault;
 use alloc::collections::BTreeSet;
 use alloc::format;
+use alloc::string::String;
 use core::net::SocketAddr;
 
 /// Judges all endpoints of a service. `path` is where the list stands.
-pub(crate) fn endpoints(path: &str, service: &Service, all: &[Endpoint], judge: &mut Judge) {
-    judge.length(|| path.into(), all.len(), BACKENDS_MAX);
+pub(crate) fn endpoints(
+    path: impl Fn() -> String,
+    service: &Service,
+    all: &[Endpoint],
+    judge: &mut Judge,
+) {
+    judge.length(&path, all.len(), BACKENDS_MAX);
     let mut names = BTreeSet::new();
     let mut addresses: BTreeSet<(&Name, SocketAddr)> = BTreeSet::new();
     for (at, one) in all.iter().enumerate() {
-        let path = || format!("{path}[{at}]");
+        let path = || format!("{}[{at}]", path());
         if !names.insert(&one.name) {
             judge.note(format!("{}.name", path()), Fault::DuplicateName(one.name.clone()));
         }
@@ -33,7 +39,7 @@ pub(crate) fn endpoints(path: &str, service: &Service, all: &[Endpoint], judge: 
 /// Judges one endpoint by itself and against its service. `path` is where it stands; only problems ask for it, since a hundred
 /// thousand endpoints would spend most of their time on the text.
 pub(crate) fn endpoint(
-    path: impl Fn() -> alloc::string::String,
+    path: impl Fn() -> String,
     service: &Service,
     endpoint: &Endpoint,
     judge: &mut Judge,

@@ -7,9 +7,30 @@ use crate::model::{DataPath, HealthCheck, Limits, Node, Outlier, Probe, Protocol
 use crate::model::{Service, Settings, Timeouts};
 use crate::problem::Fault;
 use alloc::format;
+use alloc::string::{String, ToString};
+use core::fmt;
 
-pub(super) fn settings(path: &str, service: &Service, node: &Node, judge: &mut Judge) {
+/// A field of something; its text is made for problems only.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    outer: &'a dyn Fn() -> String,
+    field: &'static str,
+}
+
+impl fmt::Display for At<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", (self.outer)(), self.field)
+    }
+}
+
+pub(super) fn settings(
+    path: impl Fn() -> String,
+    service: &Service,
+    node: &Node,
+    judge: &mut Judge,
+) {
     let settings = &service.settings;
+    let path = At { outer: &path, field: "settings" };
     judge.length(
         || format!("{path}.source_ranges"),
         settings.source_ranges.len(),
@@ -46,7 +67,7 @@ pub(super) fn settings(path: &str, service: &Service, node: &Node, judge: &mut J
     fast(path, settings, judge);
 }
 
-fn limits(path: &str, limits: &Limits, judge: &mut Judge) {
+fn limits(path: At<'_>, limits: &Limits, judge: &mut Judge) {
     let counts = [
         ("connections_max", limits.connections_max),
         ("connections_per_endpoint_max", limits.connections_per_endpoint_max),
@@ -62,14 +83,14 @@ fn limits(path: &str, limits: &Limits, judge: &mut Judge) {
     ];
     for (field, rate) in rates {
         let Some(rate) = rate else { continue };
-        let path = format!("{path}.limits.{field}");
+        let path = At { outer: &|| format!("{path}.limits"), field };
         judge.range(|| format!("{path}.per_second"), rate.per_second.into(), 1, RATE_MAX.into());
         judge.range(|| format!("{path}.burst"), rate.burst.into(), 1, u32::MAX.into());
     }
 }
 
-fn outlier(path: &str, outlier: &Outlier, judge: &mut Judge) {
-    let path = format!("{path}.outlier");
+fn outlier(path: At<'_>, outlier: &Outlier, judge: &mut Judge) {
+    let path = At { outer: &|| path.to_string(), field: "outlier" };
     judge.range(|| format!("{path}.failures"), outlier.failures.into(), 1, u16::MAX.into());
     judge.range(|| format!("{path}.ejection_ns"), outlier.ejection_ns, 1, DURATION_NS_MAX);
     judge.range(|| format!("{path}.ejection_ns_max"), outlier.ejection_ns_max, 1, DURATION_NS_MAX);
@@ -79,7 +100,7 @@ fn outlier(path: &str, outlier: &Outlier, judge: &mut Judge) {
     }
 }
 
-fn timeouts(path: &str, timeouts: &Timeouts, judge: &mut Judge) {
+fn timeouts(path: At<'_>, timeouts: &Timeouts, judge: &mut Judge) {
     let all = [
         ("connect_ns", Some(timeouts.connect_ns)),
         ("first_byte_ns", timeouts.first_byte_ns),
@@ -94,8 +115,8 @@ fn timeouts(path: &str, timeouts: &Timeouts, judge: &mut Judge) {
     }
 }
 
-fn health_check(path: &str, check: &HealthCheck, judge: &mut Judge) {
-    let path = format!("{path}.health_check");
+fn health_check(path: At<'_>, check: &HealthCheck, judge: &mut Judge) {
+    let path = At { outer: &|| path.to_string(), field: "health_check" };
     judge.range(|| format!("{path}.port"), check.port.map_or(1, u64::from), 1, 65_535);
     judge.range(|| format!("{path}.interval_ns"), check.interval_ns, 1_000_000, DURATION_NS_MAX);
     judge.range(|| format!("{path}.timeout_ns"), check.timeout_ns, 1, DURATION_NS_MAX);
@@ -112,7 +133,7 @@ fn health_check(path: &str, check: &HealthCheck, judge: &mut Judge) {
 }
 
 /// The line of text knows TCP only, and its header comes first in a stream: a UDP port has neither.
-fn proxy(path: &str, service: &Service, judge: &mut Judge) {
+fn proxy(path: At<'_>, service: &Service, judge: &mut Judge) {
     let udp = service.ports.iter().any(|port| port.protocol == Protocol::Udp);
     let both = [("proxy_in", service.settings.proxy_in), ("proxy_out", service.settings.proxy_out)];
     for (field, version) in both {
@@ -125,7 +146,7 @@ fn proxy(path: &str, service: &Service, judge: &mut Judge) {
 }
 
 /// What only the proxy can do, since the kernel's forwarding sees packets and not connections.
-fn fast(path: &str, settings: &Settings, judge: &mut Judge) {
+fn fast(path: At<'_>, settings: &Settings, judge: &mut Judge) {
     if settings.path != DataPath::Fast {
         return;
     }

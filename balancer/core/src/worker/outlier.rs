@@ -13,7 +13,34 @@ use super::Worker;
 use crate::model::Outlier;
 use crate::table::{BackendId, Frontend};
 
+/// What speaks against a backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record {
+    /// Until when it is passed over, in nanoseconds; in the past if it is not.
+    pub until_ns: u64,
+    /// Ejections in short order.
+    pub ejections: u16,
+    /// Failures in a row.
+    pub failures: u16,
+}
+
 impl Worker {
+    /// What speaks against a backend, for a worker that takes over; `None` if nothing does.
+    #[must_use]
+    pub fn record(&self, backend: BackendId) -> Option<Record> {
+        let state = self.states.get(backend);
+        let (until_ns, ejections, failures) =
+            (state.ejected_until, state.ejections, state.failures);
+        (ejections > 0 || failures > 0).then_some(Record { until_ns, ejections, failures })
+    }
+
+    /// Takes over what speaks against a backend of its table.
+    pub fn restore(&mut self, backend: BackendId, record: Record) {
+        let state = self.states.of(backend);
+        state.ejected_until = record.until_ns;
+        (state.ejections, state.failures) = (record.ejections, record.failures);
+    }
+
     /// Ejects a backend if it failed often enough.
     pub(super) fn judge(&mut self, frontend: &Frontend, backend: BackendId, now: u64) {
         let Some(outlier) = frontend.settings.outlier else { return };

@@ -225,7 +225,7 @@ fn frontend(load: Load, algorithm: Algorithm, weigh: bool) -> Arc<Frontend> {
             port: 80,
             node_port: None,
         }],
-        settings: Settings { algorithm, ..Settings::default() },
+        settings: Settings { algorithm, ..Settings::default() }.into(),
     };
     let endpoints = (0..load.backends).map(endpoint).collect();
     let mut compiler = Compiler::new();

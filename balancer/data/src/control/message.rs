@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is said over the control socket.
 
+use super::estate::Estate;
 use super::wire::{choice, record};
 use crate::stats::{Draining, FlowInfo, Stats};
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{Config, Name, Protocol};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 /// First message of each side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,6 +28,10 @@ pub struct Greeting {
     pub revision: u64,
     /// Workers.
     pub workers: u32,
+    /// Why no service can be on the fast path; empty if it can.
+    pub fast_missing: String,
+    /// Addresses of the host's interfaces.
+    pub addresses: Vec<IpAddr>,
 }
 
 /// What becomes of a change some of whose addresses cannot be served.
@@ -110,10 +115,16 @@ pub(crate) enum Request {
     Drains,
     /// The successor asks for the descriptors.
     HandOver,
-    /// The successor serves: stop taking new flows.
-    Retire,
+    /// The successor is ready: stop taking new flows. It was told what is wanted as of this revision.
+    Retire {
+        revision: u64,
+    },
+    /// The successor asks for the network namespace.
+    Namespace,
     /// End now.
     Stop,
+    /// The successor asks for the connections of sources.
+    Sources,
 }
 
 /// What is answered.
@@ -130,9 +141,17 @@ pub(crate) enum Reply {
     Drains(Vec<Draining>),
     /// Descriptors follow, in this order.
     Sockets(Vec<Handed>),
+    /// Whether there is a network namespace; then its descriptor follows.
+    Namespace(bool),
     Done,
     /// It cannot be done; for people.
     Failed(String),
+    /// What is left to the successor. Descriptors follow, in this order.
+    Retired {
+        estate: Box<Estate>,
+        sockets: Vec<Handed>,
+    },
+    Estate(Box<Estate>),
 }
 
 /// A socket that is handed over.
@@ -156,7 +175,7 @@ pub(crate) struct HandedFlow {
 }
 
 record!(Hello { magic, version });
-record!(Greeting { pid, version, revision, workers });
+record!(Greeting { pid, version, revision, workers, fast_missing, addresses });
 record!(Unserved { service, port, protocol, address, reason });
 record!(Applied { revision, took_ns, unserved });
 record!(Problem { change, path, text });
@@ -172,8 +191,10 @@ choice!(Request {
     4 => Flows(filter),
     5 => Drains,
     6 => HandOver,
-    7 => Retire,
+    7 => Retire { revision },
     8 => Stop,
+    9 => Sources,
+    10 => Namespace,
 });
 choice!(Reply {
     0 => Applied(applied),
@@ -185,4 +206,7 @@ choice!(Reply {
     6 => Sockets(sockets),
     7 => Done,
     8 => Failed(text),
+    9 => Retired { estate, sockets },
+    10 => Estate(estate),
+    11 => Namespace(is_there),
 });

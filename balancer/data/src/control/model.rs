@@ -8,6 +8,16 @@ use berth_balancer_core::model::{
     HashKey, HealthCheck, Limits, Node, Outlier, Probe, Protocol, ProxyProtocol, Rate, Service,
     ServicePort, Settings, SlowStart, SourceAddress, Timeouts, TrafficPolicy,
 };
+use std::sync::Arc;
+
+impl Wire for Arc<Settings> {
+    fn put(&self, out: &mut Vec<u8>) {
+        Settings::put(self, out);
+    }
+    fn get(from: &mut Reader<'_>) -> Result<Self, Malformed> {
+        Settings::get(from).map(Self::new)
+    }
+}
 
 record!(Node { name, zone, addresses, node_ports });
 record!(Config { node, services, endpoints });

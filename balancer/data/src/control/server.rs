@@ -7,8 +7,9 @@ use super::{MAGIC, VERSION, read_frame, write_frame};
 use crate::limits::{CONTROL_STALL_S, CONTROLS_MAX};
 use crate::options::RunError;
 use crate::process::Process;
-use crate::sys;
+use crate::sys::{self, Spare};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -20,6 +21,7 @@ use std::time::Duration;
 /// Listens at a path. What was there is replaced in one step, so that whoever connects finds the old process or the new one.
 pub(crate) fn bind(path: &Path) -> Result<UnixListener, RunError> {
     let failed = |source| RunError::Control { path: path.to_owned(), source };
+    super::check_folder(path).map_err(failed)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);
@@ -41,6 +43,7 @@ pub(crate) fn serve(
     tick: impl Fn(),
 ) {
     let connected = Arc::new(AtomicUsize::new(0));
+    let mut spare = process.wake().try_clone().map(|of| Spare::new(of, CONTROLS_MAX)).ok();
     let wait = Timespec {
         tv_sec: i64::try_from(period.as_secs()).unwrap_or(1),
         tv_nsec: i64::from(period.subsec_nanos()),
@@ -50,7 +53,7 @@ pub(crate) fn serve(
             [PollFd::new(listener, PollFlags::IN), PollFd::new(process.wake(), PollFlags::IN)];
         let _ = poll(&mut sockets, Some(&wait));
         tick();
-        let Ok((stream, _)) = listener.accept() else {
+        let Some(stream) = accept(listener, spare.as_mut()) else {
             // Descriptors may have run out: `poll` would come back at once.
             if !sockets[0].revents().is_empty() {
                 thread::sleep(Duration::from_millis(10));
@@ -73,6 +76,22 @@ pub(crate) fn serve(
     }
 }
 
+/// The next control connection. Where connections and listeners have all descriptors, one that was kept back is given up for it.
+fn accept(listener: &UnixListener, spare: Option<&mut Spare>) -> Option<UnixStream> {
+    let accepted = match (listener.accept(), spare) {
+        (Err(error), Some(spare)) if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            // A worker may take what is given up here; it pauses for a while when it finds none, and this does not.
+            (0..4).find_map(|_| if spare.give() { listener.accept().ok() } else { None })
+        }
+        (accepted, Some(spare)) => {
+            spare.refill(CONTROLS_MAX);
+            accepted.ok()
+        }
+        (accepted, None) => accepted.ok(),
+    };
+    accepted.map(|(stream, _)| stream)
+}
+
 /// Answers one control plane until it goes.
 fn converse(process: &Process, mut stream: UnixStream) -> io::Result<()> {
     stream.set_nonblocking(false)?;
@@ -84,19 +103,26 @@ fn converse(process: &Process, mut stream: UnixStream) -> io::Result<()> {
     if hello.magic != MAGIC || hello.version != VERSION {
         return Ok(());
     }
+    let (revision, fast_missing) = {
+        let state = process.state();
+        (state.revision(), state.fast.missing().unwrap_or_default().to_owned())
+    };
     let greeting = Greeting {
         pid: std::process::id(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        revision: process.state().revision(),
+        revision,
         workers: process.workers(),
+        fast_missing,
+        addresses: crate::process::own_addresses(),
     };
     write_frame(&mut stream, &encode(&greeting))?;
+    let mut heir = false;
     loop {
         await_request(&stream)?;
         let bytes = read_frame(&mut stream)?;
         let began = sys::now();
         let reply = match decode(&bytes) {
-            Ok(request) => answer(process, &stream, request, began)?,
+            Ok(request) => answer(process, &stream, &mut heir, request, began)?,
             Err(malformed) => Some(Reply::Failed(malformed.to_string())),
         };
         drop(bytes);
@@ -111,22 +137,27 @@ fn await_request(stream: &UnixStream) -> io::Result<()> {
     loop {
         match poll(&mut [PollFd::new(stream, PollFlags::IN)], None) {
             Ok(_) => return Ok(()),
-            Err(rustix::io::Errno::INTR) => {}
+            Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// The reply to a request; `None` where it has been given already.
+/// The reply to a request; `None` where it has been given already. `heir`: the successor asks.
 fn answer(
     process: &Process,
     stream: &UnixStream,
+    heir: &mut bool,
     request: Request,
     began: u64,
 ) -> io::Result<Option<Reply>> {
     Ok(Some(match request {
-        Request::Apply { changes, unservable } => process.apply(changes, unservable, began),
-        Request::Replace { config, unservable } => process.replace(*config, unservable, began),
+        Request::Apply { changes, unservable } => {
+            process.apply(changes, unservable, began, *heir).ok_or_else(retired)?
+        }
+        Request::Replace { config, unservable } => {
+            process.replace(*config, unservable, began, *heir).ok_or_else(retired)?
+        }
         Request::Config => {
             let state = process.state();
             Reply::Config { revision: state.revision(), config: Box::new(state.config()) }
@@ -138,13 +169,24 @@ fn answer(
             process.hand_over(stream)?;
             return Ok(None);
         }
-        Request::Retire => {
-            process.retire(stream)?;
+        Request::Namespace => {
+            process.give_namespace(stream)?;
             return Ok(None);
         }
+        Request::Retire { revision } => {
+            *heir = true;
+            process.retire(stream, revision)?;
+            return Ok(None);
+        }
+        Request::Sources => Reply::Estate(Box::new(process.sources())),
         Request::Stop => {
             process.ask_to_stop();
             Reply::Done
         }
     }))
+}
+
+/// A successor serves: whoever wants a change connects again, and finds it.
+fn retired() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "a successor serves")
 }

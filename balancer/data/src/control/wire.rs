@@ -106,6 +106,9 @@ impl Wire for bool {
     }
 }
 
+/// Items for which a list makes room before they have come.
+const ROOM: usize = 1_024;
+
 /// A count: nothing has 2^32 of anything, since a frame is far smaller.
 fn put_count(count: usize, out: &mut Vec<u8>) {
     u32::try_from(count).unwrap_or(u32::MAX).put(out);
@@ -118,7 +121,11 @@ impl Wire for Arc<str> {
     }
     fn get(from: &mut Reader<'_>) -> Result<Self, Malformed> {
         let count = u32::get(from)? as usize;
-        std::str::from_utf8(from.take(count)?).map(Into::into).map_err(|_| Malformed::Text)
+        match from.take(count)? {
+            // Ports mostly have no name: all of them share it.
+            [] => Ok(Self::default()),
+            bytes => std::str::from_utf8(bytes).map(Into::into).map_err(|_| Malformed::Text),
+        }
     }
 }
 
@@ -146,10 +153,12 @@ impl<T: Wire> Wire for Vec<T> {
         if count > from.0.len() {
             return Err(Malformed::Short);
         }
-        let mut items = Self::new();
+        // Room as it is needed: a list of one item has room for one. Above, the list grows with what has come.
+        let mut items = Self::with_capacity(count.min(ROOM));
         for _ in 0..count {
             items.push(T::get(from)?);
         }
+        items.shrink_to_fit();
         Ok(items)
     }
 }

@@ -4,7 +4,8 @@
 //! A place is listened at if it has a service, and the service an endpoint that may serve by that way. Without one there is no
 //! listener, and the kernel refuses for us: connecting itself fails.
 
-use crate::control::Unserved;
+use super::fast::Lane;
+use crate::limits::OPENED_ALONE_MAX;
 use crate::sys;
 use crate::worker::Place;
 use berth_balancer_core::Table;
@@ -14,6 +15,7 @@ use rustix::io::Errno;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::thread;
 
 /// What a table changes about listeners.
 #[derive(Debug, Default)]
@@ -85,19 +87,42 @@ fn add(table: &Table, frontend: &Frontend, places: &mut Vec<Place>) {
 }
 
 /// Whether a place is to be listened at.
-pub(crate) fn is_wanted(table: &Table, (protocol, address): &Place) -> bool {
-    table.lookup(*protocol, *address).is_some_and(|found| {
+pub(crate) fn is_wanted(table: &Table, lane: &Lane, (protocol, address): &Place) -> bool {
+    let found = table.lookup(*protocol, *address);
+    found.filter(|found| !lane.is_taken(found.frontend, *address)).is_some_and(|found| {
         // Clients on this node may reach what others may not.
         let serves = |inside| !found.frontend.pool(found.via, inside).members().is_empty();
         serves(false) || serves(true)
     })
 }
 
+/// Listeners for many places, each place's outcome in its turn. Opening is the kernel's work, and it does it for several threads at
+/// once.
+pub(crate) fn listen_all(places: &[Place], workers: usize) -> Vec<Opened> {
+    let listen = |places: &[Place]| -> Vec<Opened> {
+        places.iter().map(|place| listen(place, workers)).collect()
+    };
+    let threads = if places.len() <= OPENED_ALONE_MAX { 1 } else { workers.clamp(1, 8) };
+    let (own, others) = places.split_at(places.len().div_ceil(threads));
+    let parts = others.chunks(own.len().max(1));
+    thread::scope(|scope| {
+        let threads: Vec<_> = parts
+            .map(|part| (part, thread::Builder::new().spawn_scoped(scope, || listen(part))))
+            .collect();
+        let mut all = listen(own);
+        for (part, thread) in threads {
+            // Where there is no thread to be had, or it broke, this one does its work.
+            all.extend(thread.ok().and_then(|t| t.join().ok()).unwrap_or_else(|| listen(part)));
+        }
+        all
+    })
+}
+
+/// The listeners of a place, one for each worker, or why there are none.
+pub(crate) type Opened = Result<Vec<Arc<OwnedFd>>, Errno>;
+
 /// A socket for each worker.
-pub(crate) fn listen(
-    (protocol, address): &Place,
-    workers: usize,
-) -> Result<Vec<Arc<OwnedFd>>, Errno> {
+fn listen((protocol, address): &Place, workers: usize) -> Opened {
     let one = || match protocol {
         Protocol::Tcp => sys::listen(address),
         Protocol::Udp => sys::bind_datagrams(address),
@@ -105,25 +130,14 @@ pub(crate) fn listen(
     (0..workers).map(|_| one().map(Arc::new)).collect()
 }
 
-/// Says that a place is not served, and why.
-pub(crate) fn unserved(
-    table: &Table,
-    (protocol, address): &Place,
-    error: Errno,
-) -> Option<Unserved> {
-    let frontend = table.lookup(*protocol, *address)?.frontend;
-    let reason = match error {
+/// Why a place is not served, for people.
+pub(crate) fn reason(error: Errno) -> String {
+    match error {
         Errno::ADDRNOTAVAIL => "the address is not local to this host".to_owned(),
         Errno::ADDRINUSE => "another process has the port".to_owned(),
         Errno::ACCESS => "a port below the unprivileged ones needs CAP_NET_BIND_SERVICE".to_owned(),
-        Errno::MFILE | Errno::NFILE => "there are no descriptors left".to_owned(),
+        Errno::MFILE => "no descriptors left: connections have them; raise ulimit -n".to_owned(),
+        Errno::NFILE => "the host has no descriptors left (fs.file-max)".to_owned(),
         other => other.to_string(),
-    };
-    Some(Unserved {
-        service: frontend.service.clone(),
-        port: frontend.port.clone(),
-        protocol: *protocol,
-        address: *address,
-        reason,
-    })
+    }
 }

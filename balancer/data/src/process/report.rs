@@ -1,17 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the process tells of itself.
 
+use super::fast::Lane;
 use super::state::{Process, State};
 use crate::control::{FlowFilter, Reply, Request};
 use crate::limits::FLOWS_LISTED_MAX;
 use crate::stats::{
-    Draining, EndpointStats, FlowInfo, Histogram, PortStats, Predecessor, REFUSALS, Stats,
-    WorkerStats,
+    Draining, EndpointStats, FAST, FastCount, FlowInfo, Histogram, PortStats, Predecessor,
+    REFUSALS, Stats, WorkerStats,
 };
 use crate::sys;
 use crate::worker::Command;
-use berth_balancer_core::model::Config;
+use berth_balancer_core::model::{Config, Name};
 use berth_balancer_core::table::{Backend, Frontend};
+use berth_balancer_fast::Fast;
+use berth_balancer_fast::report::{FlowQuery, FlowReport, PortReport};
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 
 impl State {
@@ -32,9 +36,14 @@ impl Process {
         let mut state = self.state();
         let predecessors = predecessors(&mut state);
         let table = state.table.clone();
-        drop(state);
+        let forwarded = state.fast.running().map(Fast::ports).unwrap_or_default();
+        let addresses = state.places.report();
         let mut ports = Vec::new();
-        table.each(|frontend| ports.push(self.port(frontend)));
+        table.each(|frontend| ports.push(self.port(frontend, &state.fast)));
+        add(&mut ports, forwarded);
+        let counts = state.fast.running().map(|fast| fast.stats().named()).unwrap_or_default();
+        drop(state);
+        let fast = counts.into_iter().map(|(name, value)| FastCount { name: name.into(), value });
         Stats {
             revision: table.version(),
             pid: std::process::id(),
@@ -42,15 +51,18 @@ impl Process {
             is_retired: self.is_retired(),
             workers: self.workers.iter().map(|hand| worker(&hand.counters.own)).collect(),
             ports,
+            fast: fast.collect(),
             predecessors,
+            addresses,
         }
     }
 
-    fn port(&self, frontend: &Frontend) -> PortStats {
+    fn port(&self, frontend: &Frontend, lane: &Lane) -> PortStats {
         let mut port = PortStats {
             service: frontend.service.clone(),
             port: frontend.port.clone(),
             protocol: frontend.protocol,
+            is_fast: lane.has(frontend),
             active: 0,
             accepted: 0,
             refused: vec![0; REFUSALS.len()],
@@ -115,7 +127,18 @@ impl Process {
             0 => FLOWS_LISTED_MAX,
             most => FLOWS_LISTED_MAX.min(most as usize),
         };
-        all.iter().flatten().take(most).collect()
+        let mut flows: Vec<FlowInfo> = all.iter().flatten().take(most).collect();
+        let query = FlowQuery {
+            service: filter.service.clone(),
+            endpoint: filter.endpoint.clone(),
+            most: most - flows.len(),
+        };
+        if query.most > 0
+            && let Some(fast) = self.state().fast.running()
+        {
+            flows.extend(fast.flows(&query).into_iter().map(forwarded));
+        }
+        flows
     }
 
     /// Endpoints that left the table and still have connections.
@@ -125,8 +148,15 @@ impl Process {
             hand.mailbox.send(Command::Drains { reply: reply.clone() });
         }
         drop(reply);
+        let forwarded = self.state().fast.running().map(Fast::draining).unwrap_or_default();
+        let forwarded = forwarded.into_iter().map(|drain| Draining {
+            service: drain.service,
+            endpoint: drain.endpoint,
+            address: drain.address,
+            connections: drain.connections,
+        });
         let mut drains: Vec<Draining> = Vec::new();
-        for draining in all.iter().flatten() {
+        for draining in all.iter().flatten().chain(forwarded) {
             let same = |other: &Draining| {
                 (&other.service, &other.endpoint, other.address)
                     == (&draining.service, &draining.endpoint, draining.address)
@@ -144,6 +174,50 @@ impl Process {
     /// Whether no process that this one replaced is left.
     pub(super) fn is_last(&self) -> bool {
         predecessors(&mut self.state()).is_empty()
+    }
+}
+
+/// Adds what the fast path counted. A port that it has may have connections of a listener too.
+fn add(ports: &mut [PortStats], forwarded: Vec<PortReport>) {
+    let mut forwarded: BTreeMap<(Name, Name), PortReport> = forwarded
+        .into_iter()
+        .map(|port| ((port.service.clone(), port.port.clone()), port))
+        .collect();
+    for port in ports.iter_mut().filter(|port| port.is_fast) {
+        let Some(more) = forwarded.remove(&(port.service.clone(), port.port.clone())) else {
+            continue;
+        };
+        port.active += more.active;
+        port.accepted += more.accepted;
+        for (sum, count) in port.refused.iter_mut().zip(more.refused) {
+            *sum += count;
+        }
+        port.bytes_in += more.bytes_in;
+        port.bytes_out += more.bytes_out;
+        port.connect.add(&more.connect.buckets, more.connect.sum_ns);
+        for (endpoint, more) in port.endpoints.iter_mut().zip(more.endpoints) {
+            endpoint.active += more.active;
+            endpoint.opened += more.opened;
+            endpoint.failed += more.failed;
+            endpoint.ejected += more.ejected;
+            endpoint.bytes_in += more.bytes_in;
+            endpoint.bytes_out += more.bytes_out;
+            endpoint.latency_ns = endpoint.latency_ns.max(more.latency_ns);
+        }
+    }
+}
+
+/// A flow of the fast path, as others are told.
+fn forwarded(flow: FlowReport) -> FlowInfo {
+    FlowInfo {
+        worker: FAST,
+        protocol: flow.protocol,
+        source: flow.source,
+        destination: flow.destination,
+        service: flow.service,
+        endpoint: flow.endpoint,
+        address: flow.address,
+        age_ns: flow.age_ns,
     }
 }
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wanted, what is open, and who works.
 
+use super::estate::Elsewhere;
+use super::fast::{Lane, new_ones};
 use super::listeners::{Fresh, candidates, is_wanted};
+use super::place::Places;
 use crate::control::{Applied, Client, Problem, Reply, Request, Unservable, Unserved};
 use crate::counters::Counters;
-use crate::limits::DESCRIPTORS_RESERVED;
+use crate::limits::{DESCRIPTORS_RESERVED, RETRIES_AT_ONCE};
 use crate::options::{Options, RunError};
 use crate::shared::Shared;
 use crate::sys;
@@ -19,6 +22,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 /// The process.
 #[derive(Debug)]
@@ -26,6 +30,9 @@ pub(crate) struct Process {
     state: Mutex<State>,
     pub(super) workers: Vec<Hand>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    pub(super) shared: Arc<Shared>,
+    /// Descriptors that listeners may take.
+    listeners_max: usize,
     pub(super) started_ns: u64,
     stopped: AtomicBool,
     retired: AtomicBool,
@@ -52,7 +59,7 @@ pub(super) struct Hand {
 }
 
 /// What is wanted and what is open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct State {
     pub(super) compiler: Compiler,
     /// The table that all workers use.
@@ -60,8 +67,14 @@ pub(crate) struct State {
     /// Listeners, one for each worker.
     pub(super) open: BTreeMap<Place, Vec<Arc<OwnedFd>>>,
     pub(super) unserved: BTreeMap<Place, Unserved>,
+    pub(crate) fast: Lane,
+    /// Where services' addresses are.
+    pub(super) places: Places,
     /// Processes that were replaced and still have connections, latest first.
     pub(super) predecessors: Vec<Client>,
+    /// Connections of sources that those have.
+    pub(super) elsewhere: Elsewhere,
+    pub(super) asked_ns: u64,
     tried_ns: u64,
 }
 
@@ -69,8 +82,12 @@ pub(crate) struct State {
 const RETRY_NS: u64 = 1_000_000_000;
 
 impl Process {
-    /// Starts the workers, with nothing to do yet.
-    pub(crate) fn start(options: &Options, workers: u32) -> Result<Arc<Self>, RunError> {
+    /// Starts the workers, with nothing to do yet. Where it `waits` for another process they take nothing new until they are told.
+    pub(crate) fn start(
+        options: &Options,
+        workers: u32,
+        waits: bool,
+    ) -> Result<Arc<Self>, RunError> {
         let seed = random().map_err(|source| RunError::Start { what: "random numbers", source })?;
         let budget = Budget::of(options, workers);
         let shared = Arc::new(Shared::new(seed));
@@ -88,6 +105,7 @@ impl Process {
                 flows_max: budget.flows,
                 pipes_max: budget.pipes,
                 shared: shared.clone(),
+                waits,
                 counters: counters.clone(),
                 mail,
                 bell: bell.clone(),
@@ -102,9 +120,22 @@ impl Process {
             hands.push(Hand { mailbox: Mailbox { sender, bell }, counters });
         }
         Ok(Arc::new(Self {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                compiler: Compiler::default(),
+                table: Table::default(),
+                open: BTreeMap::new(),
+                unserved: BTreeMap::new(),
+                fast: Lane::new(options),
+                places: Places::new(options),
+                predecessors: Vec::new(),
+                elsewhere: Elsewhere::default(),
+                asked_ns: 0,
+                tried_ns: 0,
+            }),
             workers: hands,
             threads: Mutex::new(threads),
+            shared,
+            listeners_max: budget.listeners,
             started_ns: sys::now(),
             stopped: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -189,40 +220,73 @@ impl Process {
     pub(crate) fn tick(&self) {
         let mut state = self.state();
         let now = sys::now();
-        if !state.unserved.is_empty() && now.saturating_sub(state.tried_ns) >= RETRY_NS {
-            state.tried_ns = now;
-            let places: Vec<Place> = state.unserved.keys().copied().collect();
+        self.ask_sources(&mut state, now);
+        self.move_places(&mut state);
+        let lacks = !state.unserved.is_empty() || !state.fast.left_out().is_empty();
+        if !lacks || now.saturating_sub(state.tried_ns) < RETRY_NS {
+            return;
+        }
+        state.tried_ns = now;
+        let table = state.table.clone();
+        state.fast.retry(&table);
+        let places: Vec<Place> = state.unserved.keys().copied().collect();
+        drop(state);
+        // There may be many, and a change does not wait for all of them.
+        for places in places.chunks(RETRIES_AT_ONCE) {
+            let mut state = self.state();
             let table = state.table.clone();
-            let fresh = self.open(&mut state, &table, places, now);
+            let still = places.iter().filter(|place| state.unserved.contains_key(place));
+            let still = still.copied().collect();
+            let fresh = self.open(&mut state, &table, still);
             if fresh.changes() {
                 self.hand_out(&mut state, table, fresh);
             }
-        }
-    }
-
-    /// Takes changes, all or none. `began` is when the message came.
-    pub(crate) fn apply(&self, changes: Vec<Change>, unservable: Unservable, began: u64) -> Reply {
-        let mut state = self.state();
-        let forward = (!state.predecessors.is_empty())
-            .then(|| Request::Apply { changes: changes.clone(), unservable: Unservable::LeaveOut });
-        let careful = changes.len() != 1 || unservable == Unservable::Refuse;
-        let before = careful.then(|| state.compiler.clone());
-        let mut problems = Vec::new();
-        for (change, at) in changes.into_iter().zip(0..) {
-            if let Err(all) = state.compiler.apply(change, began) {
-                problems.extend(all.into_iter().map(|problem| Problem {
-                    change: at,
-                    path: problem.path,
-                    text: problem.fault.to_string(),
-                }));
+            drop(state);
+            if places.len() == RETRIES_AT_ONCE {
+                // A lock that is taken again at once is taken by who had it.
+                thread::sleep(Duration::from_micros(100));
             }
         }
-        self.conclude(&mut state, (before, problems, forward), unservable, began)
     }
 
-    /// Takes a whole configuration.
-    pub(crate) fn replace(&self, config: Config, unservable: Unservable, began: u64) -> Reply {
+    /// Takes changes, all or none. `began` is when the message came. `None`: a successor serves, and it was not the successor
+    /// (`heir`) who asked.
+    pub(crate) fn apply(
+        &self,
+        changes: Vec<Change>,
+        unservable: Unservable,
+        began: u64,
+        heir: bool,
+    ) -> Option<Reply> {
         let mut state = self.state();
+        if self.is_retired() && !heir {
+            return None;
+        }
+        let forward = (!state.predecessors.is_empty())
+            .then(|| Request::Apply { changes: changes.clone(), unservable: Unservable::LeaveOut });
+        let before = (unservable == Unservable::Refuse).then(|| state.compiler.clone());
+        let problems = state.compiler.apply_all(changes, began).err().unwrap_or_default();
+        let problems = problems.into_iter().map(|(at, problem)| Problem {
+            change: u32::try_from(at).unwrap_or(u32::MAX),
+            path: problem.path,
+            text: problem.fault.to_string(),
+        });
+        let problems = problems.collect();
+        Some(self.conclude(&mut state, (before, problems, forward), unservable, began))
+    }
+
+    /// Takes a whole configuration, as [`Self::apply`] takes changes.
+    pub(crate) fn replace(
+        &self,
+        config: Config,
+        unservable: Unservable,
+        began: u64,
+        heir: bool,
+    ) -> Option<Reply> {
+        let mut state = self.state();
+        if self.is_retired() && !heir {
+            return None;
+        }
         let forward = (!state.predecessors.is_empty()).then(|| Request::Replace {
             config: Box::new(config.clone()),
             unservable: Unservable::LeaveOut,
@@ -239,7 +303,7 @@ impl Process {
                 })
                 .collect(),
         };
-        self.conclude(&mut state, (before, problems, forward), unservable, began)
+        Some(self.conclude(&mut state, (before, problems, forward), unservable, began))
     }
 
     /// Publishes what was compiled, or goes back to what was there `before`.
@@ -254,24 +318,31 @@ impl Process {
             let table = state.compiler.table().clone();
             let places = candidates(&state.table, &table);
             let known: Vec<Place> = state.unserved.keys().copied().collect();
-            let fresh = self.open(state, &table, places, began);
+            let fresh = self.open(state, &table, places.clone());
             let new =
                 state.unserved.iter().filter(|(place, _)| known.binary_search(place).is_err());
             if unservable == Unservable::Refuse {
                 problems.extend(new.map(|(_, unserved)| refusal(unserved)));
             }
             if problems.is_empty() {
+                problems.extend(state.direct(&table, unservable));
+            }
+            if problems.is_empty() {
                 self.hand_out(state, table, fresh);
+                let State { table, fast, places: addresses, .. } = &mut *state;
+                addresses.settle(table, fast, &places);
                 state.forward(forward);
                 return Reply::Applied(Applied {
                     revision: state.table.version(),
                     took_ns: sys::now().saturating_sub(began),
-                    unserved: state.unserved.values().cloned().collect(),
+                    unserved: state.unserved(),
                 });
             }
             for place in fresh.opened() {
                 state.open.remove(&place);
             }
+            let State { table, fast, places: addresses, .. } = &mut *state;
+            addresses.settle(table, fast, &places);
             state.unserved.retain(|place, _| known.binary_search(place).is_ok());
         }
         if let Some(before) = before {
@@ -281,38 +352,71 @@ impl Process {
     }
 
     /// Opens the listeners of places that are wanted and not open, and says what is to be closed.
-    pub(super) fn open(
-        &self,
-        state: &mut State,
-        table: &Table,
-        places: Vec<Place>,
-        _now: u64,
-    ) -> Fresh {
+    pub(super) fn open(&self, state: &mut State, table: &Table, places: Vec<Place>) -> Fresh {
         let mut fresh = Fresh::default();
-        for place in places {
-            let wanted = is_wanted(table, &place) && !self.is_retired();
-            match (wanted, state.open.contains_key(&place)) {
-                (true, false) => match super::listeners::listen(&place, self.workers.len()) {
-                    Ok(sockets) => {
-                        state.unserved.remove(&place);
-                        fresh.add(place, &sockets);
-                        state.open.insert(place, sockets);
-                    }
-                    Err(error) => {
-                        let unserved = super::listeners::unserved(table, &place, error);
-                        state.unserved.extend(unserved.map(|unserved| (place, unserved)));
-                    }
-                },
+        let mut wanted = Vec::new();
+        for place in &places {
+            let wanted_here = is_wanted(table, &state.fast, place) && !self.is_retired();
+            match (wanted_here, state.open.contains_key(place)) {
+                (true, false) => wanted.push(*place),
                 (false, open) => {
-                    state.unserved.remove(&place);
+                    state.unserved.remove(place);
                     if open {
-                        fresh.close(place);
+                        fresh.close(*place);
                     }
                 }
                 (true, true) => {}
             }
         }
+        let workers = self.workers.len();
+        let room = (self.listeners_max / workers).saturating_sub(state.open.len());
+        let without = wanted.split_off(wanted.len().min(room));
+        let mut outcomes = state.places.open(table, &state.fast, &places, &wanted, workers);
+        let of_host: Vec<Place> =
+            wanted.into_iter().filter(|place| !outcomes.contains_key(place)).collect();
+        outcomes.extend(of_host.iter().copied().zip(state.places.listen(&of_host, workers)));
+        for (place, outcome) in outcomes {
+            match outcome {
+                Ok(sockets) => {
+                    state.unserved.remove(&place);
+                    fresh.add(place, &sockets);
+                    state.open.insert(place, sockets);
+                }
+                Err(reason) => {
+                    let unserved = super::place::unserved(table, &place, reason);
+                    state.unserved.extend(unserved.map(|unserved| (place, unserved)));
+                }
+            }
+        }
+        if !without.is_empty() {
+            let fresh = without.iter().filter(|place| !state.unserved.contains_key(place)).count();
+            let needed = (state.open.len() + state.unserved.len() + fresh) * workers;
+            let reason = format!(
+                "no descriptors left: {needed} needed for all listeners, {} allowed; raise ulimit -n",
+                self.listeners_max
+            );
+            for place in without {
+                let unserved = super::place::unserved(table, &place, reason.clone());
+                state.unserved.extend(unserved.map(|unserved| (place, unserved)));
+            }
+        }
         fresh
+    }
+
+    /// Opens places anew whose addresses the host has got in the meantime.
+    fn move_places(&self, state: &mut State) {
+        let moved = state.places.tick();
+        if moved.is_empty() {
+            return;
+        }
+        let table = state.table.clone();
+        let mut fresh = Fresh::default();
+        for place in &moved {
+            fresh.close(*place);
+        }
+        self.hand_out(state, table.clone(), fresh);
+        let fresh = self.open(state, &table, moved);
+        self.hand_out(state, table, fresh);
     }
 
     /// Hands a table and its listeners to all workers, and waits until the last of them uses it.
@@ -337,6 +441,30 @@ impl Process {
 }
 
 impl State {
+    /// All places that are wanted and not served.
+    fn unserved(&self) -> Vec<Unserved> {
+        self.unserved.values().chain(self.fast.left_out()).cloned().collect()
+    }
+
+    /// Has the fast path take a table; says what keeps it from that.
+    fn direct(&mut self, table: &Table, unservable: Unservable) -> Vec<Problem> {
+        let before = self.fast.left_out().to_vec();
+        if unservable == Unservable::LeaveOut {
+            self.fast.take(table);
+            return Vec::new();
+        }
+        if let Err(problem) = self.fast.apply(table) {
+            return vec![problem];
+        }
+        let new = new_ones(&before, self.fast.left_out());
+        if !new.is_empty() {
+            // It was taken before, so it is taken again.
+            let running = self.table.clone();
+            let _ = self.fast.apply(&running);
+        }
+        new.iter().map(refusal).collect()
+    }
+
     /// Tells processes that were replaced. One that does not answer has ended.
     fn forward(&mut self, request: Option<Request>) {
         if let Some(request) = request {
@@ -365,13 +493,16 @@ struct Budget {
     connections: u32,
     flows: u32,
     pipes: usize,
+    /// Of all workers together.
+    listeners: usize,
 }
 
 impl Budget {
-    /// Seven eighths of all descriptors may go to connections, two each; a quarter to flows, an eighth to pipes. Together that is more
-    /// than there are: who comes late waits, as where the bound itself is reached.
+    /// Three quarters of all descriptors may go to listeners. Seven eighths may go to connections, two each; a quarter to flows, an
+    /// eighth to pipes. Together that is more than there are: who comes late waits, as where the bound itself is reached.
     fn of(options: &Options, workers: u32) -> Self {
-        let all = sys::descriptors_max().min(1 << 24).saturating_sub(DESCRIPTORS_RESERVED);
+        let bound = sys::descriptors_max(options.descriptors_max);
+        let all = bound.min(1 << 24).saturating_sub(DESCRIPTORS_RESERVED);
         let each = u32::try_from(all).unwrap_or(u32::MAX) / workers;
         let asked = |asked: u32, most: u32| match asked {
             0 => most.max(1),
@@ -381,6 +512,7 @@ impl Budget {
             connections: asked(options.connections_max, each / 16 * 7),
             flows: asked(options.flows_max, (each / 4).min(crate::limits::FLOWS_MAX)),
             pipes: (each / 16) as usize,
+            listeners: (each / 4 * 3) as usize * workers as usize,
         }
     }
 }

@@ -3,27 +3,31 @@
 //!
 //! ```text
 //! successor                       the process that serves
+//! namespace             ->
+//!                       <-        the network namespace of its own, if it has one
 //! hand over             ->
 //!                       <-        which sockets, then the sockets themselves: both have them, and no connection can be lost
-//! opens the same table with them, listens at the control path in its place
+//! opens the same table with them, listens at the control path in its place, and takes nothing yet
 //! retire                ->        closes its own, and gives away UDP flows with their sockets
-//!                       <-        which flows, then their sockets
+//!                       <-        which flows, then their sockets; what changed since, and what was found out
+//! begins
 //! each change           ->        takes it too, until its last connection ends
 //! ```
 //!
+//! In between nobody takes anything new: connections and datagrams wait in the sockets that both have, for some milliseconds.
 //! Should the successor die on the way, the other one goes on as if nothing had been.
 
-use super::state::Process;
+use super::state::{Process, State};
 use crate::control::server;
 use crate::control::wire::encode;
-use crate::control::{Client, ClientError, Handed, Reply, Request, write_frame};
+use crate::control::{Client, ClientError, Estate, Handed, Reply, Request, write_frame};
 use crate::options::{Options, RunError};
 use crate::sys;
-use crate::worker::{Command, Place};
+use crate::worker::{Command, Found, Place};
 use berth_balancer_core::model::Config;
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::sync::Arc;
@@ -57,21 +61,27 @@ pub(super) fn take_over(
     mut client: Client,
     path: &Path,
 ) -> Result<UnixListener, RunError> {
-    let config = client.config().map_err(RunError::TakeOver)?.1;
+    let (revision, config) = client.config().map_err(RunError::TakeOver)?;
+    if let Some(namespace) = receive_namespace(&mut client).map_err(RunError::TakeOver)? {
+        process.state().places.adopt(namespace);
+    }
     let sockets = receive(&mut client, &Request::HandOver).map_err(RunError::TakeOver)?;
     process.begin(config, sockets)?;
     let listener = server::bind(path)?;
     // From here on the other one may have let go: what it fails to give is lost, and all else is served here.
-    match receive(&mut client, &Request::Retire) {
-        Ok(flows) => {
-            process.import(flows);
+    match retire(&mut client, revision) {
+        Ok((estate, sockets)) => {
+            process.take(estate, sockets);
             // It is told each change while the state is locked: one that hangs must not hang this one.
             let impatient = client.set_patience(PATIENCE);
             if impatient.is_ok() {
                 process.state().predecessors.insert(0, client);
             }
         }
-        Err(error) => eprintln!("berth: flows of the process before are lost: {error}"),
+        Err(error) => {
+            eprintln!("berth: flows of the process before are lost: {error}");
+            process.take(Estate::default(), Vec::new());
+        }
     }
     Ok(listener)
 }
@@ -85,46 +95,97 @@ fn receive(client: &mut Client, request: &Request) -> Result<Vec<(Handed, OwnedF
     Ok(handed.into_iter().zip(sockets).collect())
 }
 
-fn give<F: std::os::fd::AsFd>(
-    stream: &UnixStream,
-    handed: Vec<Handed>,
-    sockets: &[F],
-) -> io::Result<()> {
+fn receive_namespace(client: &mut Client) -> Result<Option<OwnedFd>, ClientError> {
+    match client.ask(&Request::Namespace)? {
+        Reply::Namespace(false) => return Ok(None),
+        Reply::Namespace(true) => {}
+        other => return Err(crate::control::unexpected(other)),
+    }
+    Ok(sys::receive(client.stream(), 1).map_err(ClientError::Socket)?.pop())
+}
+
+fn retire(
+    client: &mut Client,
+    revision: u64,
+) -> Result<(Estate, Vec<(Handed, OwnedFd)>), ClientError> {
+    let (estate, handed) = match client.ask(&Request::Retire { revision })? {
+        Reply::Retired { estate, sockets } => (*estate, sockets),
+        other => return Err(crate::control::unexpected(other)),
+    };
+    let sockets = sys::receive(client.stream(), handed.len()).map_err(ClientError::Socket)?;
+    Ok((estate, handed.into_iter().zip(sockets).collect()))
+}
+
+fn give<F: AsFd>(stream: &UnixStream, reply: &Reply, sockets: &[F]) -> io::Result<()> {
     let mut writer = stream;
-    write_frame(&mut writer, &encode(&Reply::Sockets(handed)))?;
+    write_frame(&mut writer, &encode(reply))?;
     sys::send(stream, sockets)
+}
+
+/// Listeners with their places.
+fn listeners(state: &State) -> (Vec<Handed>, Vec<Arc<OwnedFd>>) {
+    let (mut handed, mut sockets) = (Vec::new(), Vec::new());
+    for (place, of) in &state.open {
+        for (socket, worker) in of.iter().zip(0..) {
+            handed.push(Handed { worker, protocol: place.0, place: place.1, flow: None });
+            sockets.push(socket.clone());
+        }
+    }
+    (handed, sockets)
 }
 
 impl Process {
     /// Gives the successor all listeners. They stay open here.
     pub(crate) fn hand_over(&self, stream: &UnixStream) -> io::Result<()> {
-        let state = self.state();
-        let (mut handed, mut sockets) = (Vec::new(), Vec::new());
-        for (place, of) in &state.open {
-            for (socket, worker) in of.iter().zip(0..) {
-                handed.push(Handed { worker, protocol: place.0, place: place.1, flow: None });
-                sockets.push(socket.clone());
-            }
-        }
-        drop(state);
-        give(stream, handed, &sockets)
+        let (handed, sockets) = listeners(&self.state());
+        give(stream, &Reply::Sockets(handed), &sockets)
     }
 
-    /// The successor serves: takes nothing new any more, and gives UDP flows away.
-    pub(crate) fn retire(&self, stream: &UnixStream) -> io::Result<()> {
+    /// Gives the successor the network namespace, if there is one.
+    pub(crate) fn give_namespace(&self, stream: &UnixStream) -> io::Result<()> {
+        let namespace = self.state().places.namespace()?;
+        let mut writer = stream;
+        write_frame(&mut writer, &encode(&Reply::Namespace(namespace.is_some())))?;
+        match namespace {
+            Some(namespace) => sys::send(stream, &[namespace]),
+            None => Ok(()),
+        }
+    }
+
+    /// The successor is ready: takes nothing new any more, and gives UDP flows away, and what was found out. The successor was told
+    /// what is wanted as of `revision`; where that changed since it is told again, with all listeners.
+    pub(crate) fn retire(&self, stream: &UnixStream, revision: u64) -> io::Result<()> {
         let _handing = self.hands();
         let mut state = self.state();
         self.set_retired();
-        state.unserved.clear();
-        state.open.clear();
+        let changed = state.revision() != revision;
+        let (mut handed, sockets) = if changed { listeners(&state) } else { Default::default() };
         let (reply, all) = mpsc::channel();
         for hand in &self.workers {
             hand.mailbox.send(Command::Retire { reply: reply.clone() });
         }
         drop(reply);
-        let (handed, sockets): (Vec<Handed>, Vec<OwnedFd>) = all.iter().flatten().unzip();
+        let (mut flows, mut found) = (Vec::new(), Vec::new());
+        for left in &all {
+            flows.extend(left.flows);
+            found.push((left.worker, left.found));
+        }
+        let config = changed.then(|| Box::new(state.config()));
+        let ports = self.estate(&state, found);
+        state.unserved.clear();
+        state.open.clear();
+        state.places.let_go();
+        let lane = std::mem::take(&mut state.fast);
         drop(state);
-        give(stream, handed, &sockets)
+        let (of_flows, of_theirs): (Vec<Handed>, Vec<OwnedFd>) = flows.into_iter().unzip();
+        handed.extend(of_flows);
+        let all: Vec<BorrowedFd<'_>> =
+            sockets.iter().map(AsFd::as_fd).chain(of_theirs.iter().map(AsFd::as_fd)).collect();
+        let estate = Box::new(Estate { config, ports });
+        let given = give(stream, &Reply::Retired { estate, sockets: handed }, &all);
+        // The successor's rules are there: what still waits here is sent on to it.
+        lane.leave();
+        given
     }
 
     /// Begins with the table and the listeners of another process.
@@ -139,7 +200,12 @@ impl Process {
             let why = format!("its configuration is refused here: {}", problems.join("; "));
             return Err(RunError::TakeOver(ClientError::Failed(why)));
         }
-        let table = state.compiler.table().clone();
+        self.adopt(&mut state, sockets).map_err(RunError::TakeOver)
+    }
+
+    /// Uses the compiled table with listeners of another process, and opens what lacks.
+    fn adopt(&self, state: &mut State, sockets: Vec<(Handed, OwnedFd)>) -> Result<(), ClientError> {
+        let (old, table) = (state.table.clone(), state.compiler.table().clone());
         let mut open: BTreeMap<Place, Vec<Option<OwnedFd>>> = BTreeMap::new();
         for (handed, socket) in sockets {
             let of = open.entry((handed.protocol, handed.place)).or_default();
@@ -149,21 +215,46 @@ impl Process {
             }
             of[worker] = Some(socket);
         }
+        let directed = state.fast.apply(&table);
+        directed.map_err(|problem| ClientError::Failed(problem.to_string()))?;
         let mut fresh = super::listeners::Fresh::default();
         for (place, of) in open {
+            if state.open.contains_key(&place) {
+                continue;
+            }
             let sockets: Vec<Arc<OwnedFd>> = of.into_iter().flatten().map(Arc::new).collect();
             fresh.add(place, &sockets);
             state.open.insert(place, sockets);
         }
-        self.hand_out(&mut state, table.clone(), fresh);
-        let places = super::listeners::candidates(&berth_balancer_core::Table::default(), &table);
-        let fresh = self.open(&mut state, &table, places, now);
-        self.hand_out(&mut state, table, fresh);
+        self.hand_out(state, table.clone(), fresh);
+        let places = super::listeners::candidates(&old, &table);
+        let fresh = self.open(state, &table, places);
+        self.hand_out(state, table, fresh);
         Ok(())
     }
 
-    /// Takes UDP flows over.
-    fn import(&self, flows: Vec<(Handed, OwnedFd)>) {
+    /// Takes over what the other process leaves, and begins.
+    fn take(&self, estate: Estate, sockets: Vec<(Handed, OwnedFd)>) {
+        let mut state = self.state();
+        let (flows, listeners) =
+            sockets.into_iter().partition::<Vec<_>, _>(|(handed, _)| handed.flow.is_some());
+        if let Some(config) = estate.config
+            && let Err(problems) = state.compiler.replace(*config, sys::now())
+        {
+            for problem in problems {
+                eprintln!("berth: the last change of the process before is refused: {problem}");
+            }
+        }
+        let found = self.inherit(&mut state, estate.ports);
+        if let Err(error) = self.adopt(&mut state, listeners) {
+            eprintln!("berth: the last change of the process before is not in effect: {error}");
+        }
+        drop(state);
+        self.import(flows, found);
+    }
+
+    /// Takes UDP flows over, and begins.
+    fn import(&self, flows: Vec<(Handed, OwnedFd)>, found: Vec<Vec<Found>>) {
         let mut by_worker: Vec<Vec<(Handed, OwnedFd)>> =
             self.workers.iter().map(|_| Vec::new()).collect();
         for flow in flows {
@@ -171,8 +262,8 @@ impl Process {
             by_worker[worker].push(flow);
         }
         let (done, all) = mpsc::channel();
-        for (hand, flows) in self.workers.iter().zip(by_worker) {
-            hand.mailbox.send(Command::Import { flows, done: done.clone() });
+        for ((hand, flows), found) in self.workers.iter().zip(by_worker).zip(found) {
+            hand.mailbox.send(Command::Import { flows, found, done: done.clone() });
         }
         drop(done);
         while all.recv().is_ok() {}

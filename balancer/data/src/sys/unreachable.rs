@@ -3,20 +3,37 @@
 //! port (RFC 792, RFC 4443, section 3.1). Needs `CAP_NET_RAW`; without it a client learns nothing, and its datagrams are lost.
 
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, bind, ipproto, sendto};
+use rustix::net::{
+    AddressFamily, SendFlags, SocketFlags, SocketType, bind, ipproto, sendto, sockopt,
+};
 use std::net::{IpAddr, SocketAddr};
 
-/// Says to `client` that nobody has the port of `service`, in the service's name.
+/// Says to `client` that nobody has the port of `service`, in the service's name. The address may be one that this host's kernel does
+/// not know as its own: it is the network namespace's.
 pub(crate) fn unreachable(client: SocketAddr, service: SocketAddr) -> Result<(), Errno> {
     let (family, protocol) = match service.ip() {
-        IpAddr::V4(_) => (AddressFamily::INET, ipproto::ICMP),
+        // With it the head of the packet is ours, and so is its source.
+        IpAddr::V4(_) => (AddressFamily::INET, ipproto::RAW),
         IpAddr::V6(_) => (AddressFamily::INET6, ipproto::ICMPV6),
     };
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = rustix::net::socket_with(family, SocketType::RAW, flags, Some(protocol))?;
-    bind(&socket, &SocketAddr::new(service.ip(), 0))?;
+    let mut packet = Vec::new();
+    match (service.ip(), client.ip()) {
+        (IpAddr::V4(from), IpAddr::V4(to)) => {
+            // The kernel writes length, number and checksum.
+            packet.extend([0x45, 0, 0, 0, 0, 0, 0, 0, 64, 1, 0, 0]);
+            packet.extend(from.octets());
+            packet.extend(to.octets());
+        }
+        (from, _) => {
+            sockopt::set_ipv6_freebind(&socket, true)?;
+            bind(&socket, &SocketAddr::new(from, 0))?;
+        }
+    }
+    packet.extend(message(client, service));
     let to = SocketAddr::new(client.ip(), 0);
-    sendto(&socket, &message(client, service), SendFlags::empty(), &to)?;
+    sendto(&socket, &packet, SendFlags::empty(), &to)?;
     Ok(())
 }
 

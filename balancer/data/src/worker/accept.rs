@@ -142,9 +142,11 @@ impl Worker {
             down: Direction::default(),
             state: if header { State::Header } else { State::Connecting },
             queued: false,
+            unprobed: false,
             attempts: 0,
             via,
             links: Links::NONE,
+            dial: super::open::IDLE,
             ticket: None,
             frontend: frontend.id,
             settings: frontend.settings.clone(),
@@ -195,6 +197,11 @@ impl Worker {
             return;
         }
         self.paused_until = None;
+        self.turn_on();
+    }
+
+    /// Watches all listeners.
+    pub(super) fn turn_on(&mut self) {
         let off: Vec<Id> =
             self.listeners.iter().filter(|(_, l)| l.is_off).map(|(id, _)| id).collect();
         for id in off {

@@ -16,6 +16,7 @@ use super::wheel::Links;
 use berth_balancer_core::model::Settings;
 use berth_balancer_core::table::{BackendId, FrontendId, Via};
 use berth_balancer_core::{Guest, Ticket};
+use rustix::net::sockopt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -32,9 +33,13 @@ pub(super) struct Conn {
     pub(super) state: State,
     /// It waits for another turn.
     pub(super) queued: bool,
+    /// The kernel does not probe its endpoint yet.
+    pub(super) unprobed: bool,
     pub(super) attempts: u8,
     pub(super) via: Via,
     pub(super) links: Links,
+    /// Its place among those that connect.
+    pub(super) dial: u32,
     pub(super) ticket: Option<Ticket>,
     pub(super) frontend: FrontendId,
     pub(super) settings: Arc<Settings>,
@@ -78,8 +83,22 @@ pub(super) struct Side {
     pub(super) ended: bool,
     /// The connection broke.
     pub(super) broken: bool,
+    /// Urgent bytes came: a read ends before them, though more lies behind.
+    pub(super) urgent: bool,
     /// Writes, up to two: from the second on small messages are not held back.
     pub(super) writes: u8,
+}
+
+impl Side {
+    /// Urgent bytes came. From here on they are read in their place among the others (RFC 6093, section 4), and a read that ends
+    /// early does not count as the last.
+    pub(super) fn note_urgent(&mut self) {
+        if let Some(socket) = self.socket.as_ref().filter(|_| !self.urgent) {
+            // Where this fails the urgent byte is lost, and no other.
+            let _ = sockopt::set_socket_oobinline(socket, true);
+        }
+        self.urgent = true;
+    }
 }
 
 /// One of the two ways that bytes take.

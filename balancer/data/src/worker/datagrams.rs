@@ -10,7 +10,7 @@ use super::slab::{Id, Slab};
 use super::{Kind, Worker, word};
 use crate::control::{Handed, HandedFlow};
 use crate::sys::{self, Datagrams, Name};
-use berth_balancer_core::model::Protocol;
+use berth_balancer_core::model::{Limits, Protocol};
 use berth_balancer_core::table::{BackendId, Diff, Served};
 use berth_balancer_core::{FlowKey, FlowTable, Guest, Refusal, Request, Table, Ticket};
 use rustix::event::epoll::EventFlags;
@@ -93,7 +93,18 @@ impl Worker {
     pub(super) fn open_datagrams(&mut self, place: SocketAddr, socket: Arc<OwnedFd>) {
         let id = self.udp.services.insert(Service { socket: socket.clone(), place });
         self.places.insert((Protocol::Udp, place), id);
-        let _ = self.watch(&*socket, word(Kind::Datagrams, id), EventFlags::IN);
+        let flags = if self.waits { EventFlags::empty() } else { EventFlags::IN };
+        let _ = self.watch(&*socket, word(Kind::Datagrams, id), flags);
+    }
+
+    /// Reads the services' sockets from here on. Until then the process before did: a datagram of a flow that it alone knows would
+    /// have gone to another endpoint.
+    pub(super) fn watch_datagrams(&mut self) {
+        for (id, service) in self.udp.services.iter() {
+            let data = word(Kind::Datagrams, id);
+            let _ =
+                rustix::event::epoll::modify(&self.epoll, &*service.socket, data, EventFlags::IN);
+        }
     }
 
     /// Forgets a service's socket, and ends the flows that answer through it.
@@ -460,9 +471,21 @@ impl Worker {
             });
             let Some((_, position)) = named else { continue };
             let ticket = self.core.resume(&frontend, position, self.now);
+            let counted = frontend.settings.limits.connections_per_source_max.is_some();
+            let limits = Limits {
+                connections_per_source_max: counted.then_some(u32::MAX),
+                ..Limits::default()
+            };
+            let source = flow.source.ip();
+            let guest = self
+                .shared
+                .sources(source)
+                .enter(frontend.id, &limits, source, self.now)
+                .ok()
+                .flatten();
             let key = FlowKey::new(flow.source, place);
             let timeouts = frontend.settings.timeouts;
-            if self.link(service, key, (ticket, socket, None), &timeouts).is_some() && flow.replied
+            if self.link(service, key, (ticket, socket, guest), &timeouts).is_some() && flow.replied
             {
                 self.udp.table.reply(&key, self.now);
             }

@@ -87,6 +87,8 @@ impl Worker {
     pub(super) fn end(&mut self, id: Id, end: End) {
         self.wheel.disarm(&mut self.conns, id.index);
         let Some(mut conn) = self.conns.remove(id) else { return };
+        self.unprobed -= u32::from(conn.unprobed);
+        self.end_dial(conn.dial);
         for way in [&mut conn.up, &mut conn.down] {
             if let Some(pipe) = way.pipe.take() {
                 self.tools.pipes.give_back(pipe);

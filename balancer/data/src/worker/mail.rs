@@ -6,8 +6,9 @@ use super::slab::Id;
 use super::{Kind, Worker, word};
 use crate::control::{FlowFilter, Handed};
 use crate::stats::{Draining, FlowInfo};
-use berth_balancer_core::Table;
 use berth_balancer_core::model::Protocol;
+use berth_balancer_core::table::{BackendId, FrontendId};
+use berth_balancer_core::{Record, Table};
 use rustix::event::epoll::EventFlags;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -26,12 +27,28 @@ pub(crate) enum Command {
     Flows { filter: FlowFilter, reply: Sender<Vec<FlowInfo>> },
     /// List endpoints that left the table, each with its connections.
     Drains { reply: Sender<Vec<Draining>> },
-    /// Take nothing new: another process does. Gives UDP flows away with their sockets.
-    Retire { reply: Sender<Vec<(Handed, OwnedFd)>> },
-    /// Take over UDP flows.
-    Import { flows: Vec<(Handed, OwnedFd)>, done: Sender<()> },
+    /// Take nothing new: another process does. Gives UDP flows away with their sockets, and what was found out.
+    Retire { reply: Sender<Left> },
+    /// The process before takes nothing new any more: take over its UDP flows and what it found out, and begin.
+    Import { flows: Vec<(Handed, OwnedFd)>, found: Vec<Found>, done: Sender<()> },
     /// End.
     Stop,
+}
+
+/// What speaks against an endpoint.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) frontend: FrontendId,
+    pub(crate) backend: BackendId,
+    pub(crate) record: Record,
+}
+
+/// What a worker leaves to a successor.
+#[derive(Debug)]
+pub(crate) struct Left {
+    pub(crate) worker: u32,
+    pub(crate) flows: Vec<(Handed, OwnedFd)>,
+    pub(crate) found: Vec<Found>,
 }
 
 /// A worker's box, seen from outside.
@@ -72,8 +89,13 @@ impl Worker {
                 Command::Retire { reply } => {
                     let _ = reply.send(self.retire());
                 }
-                Command::Import { flows, done } => {
+                Command::Import { flows, found, done } => {
+                    self.now = crate::sys::now();
+                    for Found { backend, record, .. } in found {
+                        self.core.restore(backend, record);
+                    }
                     self.import_flows(flows);
+                    self.begin();
                     let _ = done.send(());
                 }
                 Command::Stop => self.stops = true,
@@ -88,6 +110,10 @@ impl Worker {
         let diff = self.core.adopt(&old, &self.table, self.now);
         self.end_flows(&old, &diff);
         self.note_leaving(&old, &diff);
+        let mut gone: Vec<BackendId> =
+            diff.backends_removed.iter().map(|(_, gone)| *gone).collect();
+        gone.sort_unstable();
+        self.redirect(&gone);
         // Where the drain time is 0, it is over.
         self.end_drained();
     }
@@ -97,7 +123,7 @@ impl Worker {
             match protocol {
                 Protocol::Tcp => {
                     let id = self.listeners.insert(Listener::new(socket.clone(), place));
-                    let paused = self.paused_until.is_some();
+                    let paused = self.paused_until.is_some() || self.waits;
                     let flags = if paused { EventFlags::empty() } else { EventFlags::IN };
                     if let Some(listener) = self.listeners.get(id) {
                         listener.is_off = paused;
@@ -126,11 +152,40 @@ impl Worker {
     }
 
     /// Takes nothing new from here on.
-    fn retire(&mut self) -> Vec<(Handed, OwnedFd)> {
+    fn retire(&mut self) -> Left {
+        self.now = crate::sys::now();
+        // Replies that were read go out while their way is open.
+        self.flush_datagrams();
+        let found = self.found();
         let flows = self.export_flows();
         let all: Vec<Place> = self.places.keys().copied().collect();
         self.close_listeners(&all);
-        flows
+        Left { worker: self.number, flows, found }
+    }
+
+    /// What speaks against endpoints.
+    fn found(&self) -> Vec<Found> {
+        let mut found = Vec::new();
+        self.table.each(|frontend| {
+            let all = frontend.backends.iter();
+            let known = all.filter_map(|backend| {
+                let record = self.core.record(backend.id)?;
+                Some(Found { frontend: frontend.id, backend: backend.id, record })
+            });
+            found.extend(known);
+        });
+        found
+    }
+
+    /// Takes what waited for this process to take over.
+    fn begin(&mut self) {
+        if !std::mem::take(&mut self.waits) {
+            return;
+        }
+        self.watch_datagrams();
+        if self.paused_until.is_none() {
+            self.turn_on();
+        }
     }
 
     /// The number of a listener, by its place.

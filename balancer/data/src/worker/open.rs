@@ -9,12 +9,15 @@ use crate::limits::ATTEMPTS_MAX;
 use crate::sys;
 use berth_balancer_core::model::{Protocol, ProxyProtocol};
 use berth_balancer_core::proxy::{self, Parsed};
-use berth_balancer_core::table::Frontend;
+use berth_balancer_core::table::{BackendId, Frontend};
 use berth_balancer_core::{Pick, Prefer, Refusal, Request, Ticket};
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use std::net::SocketAddr;
+
+/// No place among those that connect.
+pub(super) const IDLE: u32 = u32::MAX;
 
 /// The most bytes of a PROXY header that are looked at.
 const HEADER_BYTES: usize = berth_balancer_core::limits::PROXY_V2_BYTES_MAX;
@@ -98,6 +101,8 @@ impl Worker {
                     conn.server.socket = Some(socket);
                     conn.state = State::Connecting;
                     conn.ticket = Some(ticket);
+                    conn.dial = u32::try_from(self.dialing.len()).unwrap_or(IDLE);
+                    self.dialing.push(id);
                     return self.arm(id);
                 }
                 Err(error) if sys::is_exhausted(error) => {
@@ -117,11 +122,51 @@ impl Worker {
     pub(super) fn retry(&mut self, id: Id) {
         let Some(conn) = self.conns.get(id) else { return };
         conn.server.socket = None;
+        let dial = std::mem::replace(&mut conn.dial, IDLE);
+        self.end_dial(dial);
+        let Some(conn) = self.conns.get(id) else { return };
         if let Some(ticket) = conn.ticket.take() {
             conn.tried.push(ticket.backend);
             self.give_back(ticket, true);
         }
         self.open(id);
+    }
+
+    /// Gives those another endpoint that are still connecting to one that left the table (`gone`, in order): its address may have another owner by
+    /// the time that it answers.
+    pub(super) fn redirect(&mut self, gone: &[BackendId]) {
+        let mut lost: Vec<Id> = Vec::new();
+        for id in &self.dialing {
+            let ticket = self.conns.get(*id).and_then(|conn| conn.ticket.as_ref());
+            if ticket.is_some_and(|ticket| gone.binary_search(&ticket.backend).is_ok()) {
+                lost.push(*id);
+            }
+        }
+        for id in lost {
+            let Some(conn) = self.conns.get(id) else { continue };
+            conn.server.socket = None;
+            // It is not this connection's failure.
+            conn.attempts -= 1;
+            let (dial, ticket) = (std::mem::replace(&mut conn.dial, IDLE), conn.ticket.take());
+            self.end_dial(dial);
+            if let Some(ticket) = ticket {
+                self.give_back(ticket, false);
+            }
+            self.open(id);
+        }
+    }
+
+    /// The connection in this place is not among those that connect any more.
+    pub(super) fn end_dial(&mut self, dial: u32) {
+        if dial == IDLE {
+            return;
+        }
+        self.dialing.swap_remove(dial as usize);
+        if let Some(moved) = self.dialing.get(dial as usize)
+            && let Some(conn) = self.conns.get(*moved)
+        {
+            conn.dial = dial;
+        }
     }
 
     /// An event of a socket that connects.
@@ -140,6 +185,11 @@ impl Worker {
             return;
         }
         conn.state = State::Open;
+        conn.unprobed = true;
+        self.unprobed += 1;
+        let dial = std::mem::replace(&mut conn.dial, IDLE);
+        self.end_dial(dial);
+        let Some(conn) = self.conns.get(id) else { return };
         let Some(ticket) = &mut conn.ticket else { return };
         self.core.on_connected(ticket, self.now);
         if let Some(counts) = self.counters.known_frontend(ticket.frontend) {

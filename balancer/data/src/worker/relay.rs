@@ -6,7 +6,8 @@
 //! two large reads a direction goes through a pipe, and back after small ones.
 //!
 //! Sockets are watched edge by edge. A read that fills less than the buffer has emptied the socket, and an end of stream that came
-//! before it has been told with the event; one that comes later makes an event of its own.
+//! before it has been told with the event; one that comes later makes an event of its own. Where urgent bytes came a read may end
+//! before them, and only one that finds nothing has emptied the socket.
 
 use super::conn::{Direction, Rest, Side};
 use super::pipes::Pipes;
@@ -57,7 +58,7 @@ pub(super) fn relay(
         }
         let step = if way.rest.is_some() {
             flush(to, way)
-        } else if way.splices || way.pipe.is_some() {
+        } else if way.splices || way.pipe.as_ref().is_some_and(|pipe| pipe.filled > 0) {
             through_pipe(from, to, way, tools)
         } else {
             through_buffer(from, to, way, tools)
@@ -122,7 +123,7 @@ fn through_buffer(
         Err(_) => return Err(Relayed::SourceBroke),
     };
     // Of a connection that broke the next read tells how.
-    if got < buffer.len() && !from.broken {
+    if got < buffer.len() && !from.broken && !from.urgent {
         from.readable = false;
         way.at_end = from.ended;
     }
@@ -172,16 +173,17 @@ fn through_pipe(
         if way.pipe.is_none() {
             way.pipe = tools.pipes.take();
         }
-        let Some(pipe) = &mut way.pipe else {
+        let Some(pipe) = way.pipe.as_mut().filter(|_| !from.urgent) else {
             way.splices = false;
             return Ok(Step::Moved(0));
         };
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         match splice(source, None, &pipe.writer, None, PIPE_BYTES, flags) {
+            // The end, or urgent bytes are next: a plain read tells.
             Ok(0) => {
-                from.readable = false;
-                way.at_end = true;
-                return Ok(Step::Waits);
+                from.note_urgent();
+                way.splices = false;
+                return Ok(Step::Moved(0));
             }
             Ok(got) => {
                 pipe.filled = got;

@@ -37,6 +37,11 @@ impl<T> Slab<T> {
         self.used
     }
 
+    /// Slots, used or not.
+    pub(super) fn slots(&self) -> u32 {
+        u32::try_from(self.chunks.len() * CHUNK).unwrap_or(u32::MAX)
+    }
+
     /// Adds a record.
     pub(super) fn insert(&mut self, record: T) -> Id {
         let index = self.free.pop().unwrap_or_else(|| self.grow());

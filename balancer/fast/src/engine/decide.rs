@@ -145,7 +145,9 @@ impl Engine {
         let table = self.table.clone();
         let takes = self.takes;
         let found = table.lookup(packet.protocol, packet.destination);
-        let Some(found) = found.filter(|found| takes(found.frontend)) else {
+        // A packet from a loopback address does not leave the host: whoever listens there serves it.
+        let is_near = packet.destination.ip().is_loopback();
+        let Some(found) = found.filter(|found| !is_near && takes(found.frontend)) else {
             return if self.addresses.contains(&packet.destination.ip()) {
                 self.counters.refused.add(1);
                 Verdict::Repeat(Mark::Refuse.bits(self.turn))

@@ -5,6 +5,7 @@ use crate::address::Version;
 use crate::nft::Element;
 use crate::owner::Turn;
 use crate::rules;
+use berth_balancer_core::Table;
 use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::{BackendId, Frontend, Served};
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +62,21 @@ pub(super) fn count<K: Ord>(all: &mut BTreeMap<K, u32>, key: K, more: i32) {
     }
 }
 
+/// Addresses of a frontend that come from outside.
+fn outside(frontend: &Frontend) -> impl Iterator<Item = IpAddr> {
+    frontend.served.iter().filter_map(|served| match *served {
+        Served::At { address, via } if via.is_external() => Some(address.ip().to_canonical()),
+        _ => None,
+    })
+}
+
+/// Of some addresses those that come from outside.
+pub(super) fn outer(table: &Table, of: impl Fn(IpAddr) -> bool) -> BTreeSet<IpAddr> {
+    let mut all = BTreeSet::new();
+    table.each(|frontend| all.extend(outside(frontend).filter(|address| of(*address))));
+    all
+}
+
 pub(super) fn taken(frontend: &Frontend) -> Taken {
     let mut taken = Taken::default();
     for served in &frontend.served {
@@ -94,11 +110,7 @@ impl Change {
 
     pub(super) fn take(&mut self, frontend: &Frontend) {
         let taken = taken(frontend);
-        let outer = frontend.served.iter().filter_map(|served| match *served {
-            Served::At { address, via } if via.is_external() => Some(address.ip().to_canonical()),
-            _ => None,
-        });
-        self.outer.extend(outer);
+        self.outer.extend(outside(frontend));
         for address in taken.addresses {
             *self.addresses.entry(address).or_default() += 1;
         }

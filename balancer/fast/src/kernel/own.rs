@@ -13,7 +13,7 @@ use crate::rules;
 use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::BackendId;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 /// Times that a transaction is tried which others come before.
 const TRIES: usize = 64;
@@ -90,7 +90,7 @@ impl Kernel {
             self.to_user = Some(to_user(owner.queue)?);
             return Err(io::Error::from_raw_os_error(RESTART));
         };
-        let addresses: Vec<IpAddr> = self.addresses.keys().copied().collect();
+        let addresses = self.served();
         let ports: Vec<(Protocol, u16)> = self.ports.keys().copied().collect();
         let backends: Vec<(BackendId, SocketAddr)> = self.backends.values().copied().collect();
         let mut there = [false; 2];

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The live table as one page without scripts: it loads itself again every two seconds.
 
-use super::table::{Table, path, places, source};
+use super::table::{Table, path, places};
 use crate::latency;
 use crate::state::Entry;
-use berth_balancer_data::stats::PortStats;
+use berth_balancer_core::model::SourceAddress;
+use berth_balancer_data::stats::{PortStats, REFUSALS};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
@@ -41,13 +42,28 @@ fn head(page: &mut String, table: &Table) -> std::fmt::Result {
     let plane = &moment.plane;
     write!(
         page,
-        "<h1>Berth balancer</h1><p>revision {}, {} services, data plane process {} with {} workers{}</p>",
+        "<h1>Berth balancer</h1><p>revision {}, {} services, {} endpoints; data plane process {} with {} workers{}",
         moment.revision,
         moment.services,
+        moment.endpoints,
         plane.pid,
         plane.workers,
         if plane.adopted { ", adopted" } else { "" },
     )?;
+    if let Ok(stats) = &table.stats {
+        let connections: u64 = stats.workers.iter().map(|worker| worker.connections).sum();
+        let flows: u64 = stats.workers.iter().map(|worker| worker.flows).sum();
+        write!(page, ", {connections} connections, {flows} UDP flows")?;
+    }
+    page.push_str("</p>");
+    for (count, what) in [
+        (moment.unserved.len(), "addresses are not served: see below"),
+        (moment.unhealthy, "ports of endpoints are unhealthy by active checks"),
+    ] {
+        if count > 0 {
+            write!(page, "<p class=\"bad\">{count} {what}</p>")?;
+        }
+    }
     let trouble = moment.trouble.as_ref().or(table.stats.as_ref().err());
     if let Some(trouble) = trouble {
         write!(page, "<p class=\"bad\">The data plane: {}</p>", escaped(trouble))?;
@@ -69,7 +85,7 @@ fn head(page: &mut String, table: &Table) -> std::fmt::Result {
 
 fn services(page: &mut String, table: &Table) -> std::fmt::Result {
     page.push_str(
-        "<table><tr><th>service<th>address<th>path<th>active<th>accepted<th>refused<th>retries\
+        "<table><tr><th>service<th>address<th>path, and why<th>active<th>accepted<th>refused<th>retries\
          <th>in<th>out<th>connect p99<th>first byte p99</tr>",
     );
     let ports = table.ports();
@@ -96,15 +112,15 @@ fn service(
             format!("{} {}", escaped(&entry.service.name), escaped(&port.name))
         };
         let taken = &entry.taken;
-        let why = format!("{}; source: {}", taken.path_because, taken.source_because);
         write!(
             page,
-            "<tr><td>{name}<td>{} {}<td title=\"{}\">{}, {}",
+            "<tr><td>{name}<td>{} {}<td>{}<div class=\"why\">{}</div>{}<div class=\"why\">{}</div>",
             port.protocol,
             escaped(&places(entry, &port.name, port.protocol).join(" ")),
-            escaped(&why),
             path(taken.path),
-            source(taken.source),
+            escaped(&taken.path_because),
+            source_words(taken.source),
+            escaped(&taken.source_because),
         )?;
         let Some(stats) = ports.get(&(&*entry.service.name, &*port.name)) else {
             page.push_str("<td colspan=\"8\">no counters</tr>");
@@ -116,7 +132,7 @@ fn service(
              <td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}</tr>",
             stats.active,
             stats.accepted,
-            stats.refused.iter().sum::<u64>(),
+            refused(stats),
             stats.retries,
             bytes(stats.bytes_in),
             bytes(stats.bytes_out),
@@ -141,13 +157,44 @@ fn service(
                 time(one.latency_ns),
             )?;
         }
+        if stats.endpoints.len() > ENDPOINTS_MAX {
+            let more = stats.endpoints.len() - ENDPOINTS_MAX;
+            write!(page, "<tr class=\"e\"><td colspan=\"11\">&nbsp;&nbsp;and {more} more</tr>")?;
+        }
         if stats.endpoints.is_empty() {
             page.push_str(
-                "<tr class=\"e\"><td class=\"bad\">&nbsp;&nbsp;no endpoint<td colspan=\"10\"></tr>",
+                "<tr class=\"e\"><td class=\"bad\">&nbsp;&nbsp;no endpoint\
+                 <td colspan=\"10\">connecting is refused</tr>",
             );
+        }
+        for name in entry.drained.iter().take(ENDPOINTS_MAX) {
+            write!(
+                page,
+                "<tr class=\"e\"><td>&nbsp;&nbsp;{}<td colspan=\"10\">drained by request: takes no new \
+                 flows</tr>",
+                escaped(name)
+            )?;
         }
     }
     Ok(())
+}
+
+/// How many got no endpoint, and why.
+fn refused(stats: &PortStats) -> String {
+    let mut text = stats.refused.iter().sum::<u64>().to_string();
+    for (why, count) in REFUSALS.iter().zip(&stats.refused).filter(|(_, count)| **count > 0) {
+        // Writing to a String does not fail.
+        let _ = write!(text, "<div class=\"why\">{count} {}</div>", why.replace('_', " "));
+    }
+    text
+}
+
+/// What endpoints see as the source.
+fn source_words(source: SourceAddress) -> &'static str {
+    match source {
+        SourceAddress::Keep => "endpoints see the client's address",
+        SourceAddress::Auto | SourceAddress::Masquerade => "endpoints see the node's address",
+    }
 }
 
 fn rest(page: &mut String, table: &Table) -> std::fmt::Result {

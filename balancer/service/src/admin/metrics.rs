@@ -16,7 +16,9 @@
 
 use crate::control::{EFFECT_BOUNDS_NS, Shared};
 use crate::health::Counts;
-use berth_balancer_data::stats::{Histogram, LATENCY_BOUNDS_NS, PortStats, REFUSALS, Stats};
+use berth_balancer_data::stats::{
+    FastCount, Histogram, LATENCY_BOUNDS_NS, PortStats, REFUSALS, Stats,
+};
 use std::fmt::Write;
 
 /// Endpoints with series of their own: of each ten series, half a million lines at most.
@@ -32,6 +34,7 @@ pub(super) fn page(shared: &Shared, checks: &Counts, stats: Option<&Stats>) -> S
     page.service(shared, checks, stats.is_some());
     if let Some(stats) = stats {
         page.workers(stats);
+        page.fast(&stats.fast);
         page.ports(&stats.ports[..stats.ports.len().min(PORTS_MAX)]);
         page.endpoints(stats);
     }
@@ -128,6 +131,17 @@ impl Page {
             self.head(name, kind, help);
             for (at, worker) in stats.workers.iter().enumerate() {
                 self.line(name, &format!("worker=\"{at}\""), read(worker));
+            }
+        }
+    }
+
+    fn fast(&mut self, counts: &[FastCount]) {
+        for FastCount { name, value } in counts {
+            if name.ends_with("_flows") {
+                self.single(&format!("fast_{name}"), "gauge", "Flows that are booked.", *value);
+            } else {
+                let help = "Of the fast path: see docs/balancer-fast-path.md.";
+                self.single(&format!("fast_{name}_total"), "counter", help, *value);
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::fields::{Fields, Notes};
 use super::path::Path;
 use super::{service, settings};
-use crate::wanted::{Common, Update};
+use crate::wanted::{Common, LastSettings, Update};
 use berth_balancer_core::model::{Node, Settings};
 use serde_json::Value;
 
@@ -26,8 +26,10 @@ pub(super) fn read(value: &Value, path: &Path<'_>, notes: &Notes, update: &mut U
     let list = fields.list("services");
     let at = path.field("services");
     update.services.reserve(list.len());
+    let mut last = LastSettings::default();
     for (index, value) in list.iter().enumerate() {
-        update.services.push(service::read(value, &at.index(index), notes, &defaults));
+        let settings = (&defaults, &mut last);
+        update.services.push(service::read(value, &at.index(index), notes, settings));
     }
     update.common = Some(common);
     fields.end();

@@ -4,10 +4,11 @@
 use super::fields::{Fields, Notes, kind, shown, text};
 use super::path::Path;
 use super::{endpoint, settings};
-use crate::wanted::{Draft, Origin, Wish};
+use crate::wanted::{Draft, LastSettings, Origin, Wish};
 use berth_balancer_core::model::{Name, Protocol, Service, ServicePort, Settings};
 use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// A port of a service as it is read: with the port that its endpoints have where they say none.
 #[derive(Debug)]
@@ -16,7 +17,12 @@ pub(super) struct Port {
     pub(super) target: u16,
 }
 
-pub(super) fn read(value: &Value, path: &Path<'_>, notes: &Notes, defaults: &Settings) -> Draft {
+pub(super) fn read(
+    value: &Value,
+    path: &Path<'_>,
+    notes: &Notes,
+    (defaults, last): (&Settings, &mut LastSettings),
+) -> Draft {
     let fields = Fields::of(value, path, notes);
     let name = fields.text("name");
     if name.is_none() && !fields.has("name") {
@@ -28,13 +34,15 @@ pub(super) fn read(value: &Value, path: &Path<'_>, notes: &Notes, defaults: &Set
         external_ips: fields.parsed_list("external_ips", "IP address"),
         load_balancer_ips: Vec::new(),
         ports: Vec::new(),
-        settings: defaults.clone(),
+        settings: Arc::default(),
     };
     let mut origin = Origin { path: path.to_string(), ..Origin::default() };
     let port = addresses(&fields, &mut service, &mut origin);
     let from_pool = load_balancer(&fields, &mut service);
     let targets = ports(&fields, port, &mut service, &mut origin);
-    settings::read(&fields, &mut service.settings);
+    let mut settings = defaults.clone();
+    settings::read(&fields, &mut settings);
+    service.settings = last.share(settings);
     let endpoints = endpoint::list(&fields, &targets);
     fields.end();
     Draft { wish: Wish { service, from_pool, endpoints }, origin }

@@ -97,6 +97,8 @@ pub struct Shared {
     taken: AtomicU64,
     refused: AtomicU64,
     overloaded: AtomicU64,
+    /// Counts up when a source lets go of something, or moves it: what another one was refused may be right now.
+    released: AtomicU64,
 }
 
 impl Shared {
@@ -108,6 +110,7 @@ impl Shared {
             taken: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             overloaded: AtomicU64::new(0),
+            released: AtomicU64::new(0),
         }
     }
 
@@ -115,6 +118,31 @@ impl Shared {
     #[must_use]
     pub fn moment(&self) -> Moment {
         self.lock().clone()
+    }
+
+    /// Whether sources other than the configuration file may speak.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.lock().open
+    }
+
+    /// What the data plane said last.
+    pub(crate) fn last(&self) -> Applied {
+        let moment = self.lock();
+        Applied { revision: moment.revision, unserved: moment.unserved.clone() }
+    }
+
+    pub(crate) fn is_troubled(&self) -> bool {
+        self.lock().trouble.is_some()
+    }
+
+    /// How often a source has let go of something.
+    pub(crate) fn released(&self) -> u64 {
+        self.released.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn release(&self) {
+        self.released.fetch_add(1, Ordering::Release);
     }
 
     /// Since when the service runs.

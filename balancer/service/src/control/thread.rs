@@ -6,7 +6,7 @@ use crate::choose::Available;
 use crate::health::{Found, Targets, Verdicts};
 use crate::plane::{Applied, DataPlane, Known, PlaneError, Unhealthy};
 use crate::problem::Problems;
-use crate::state::{Plan, State, Told};
+use crate::state::{Entry, Plan, State, Told};
 use crate::wanted::{Common, Draft, Origin, Owner, Update, Wish};
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{Config, EndpointSet, Name};
@@ -25,7 +25,6 @@ const NAMES_MAX: usize = 1_000;
 /// Starts the thread. `known` is what the data plane had been told before; its services go to `heir`.
 pub(crate) fn start(
     plane: Box<dyn DataPlane>,
-    available: Available,
     known: Known,
     heir: Owner,
     targets: Targets,
@@ -35,8 +34,8 @@ pub(crate) fn start(
     let control = Control::new(sender, Arc::clone(&shared));
     let mut running = Running {
         state: State::with_heir(heir),
+        available: plane.available(),
         plane,
-        available,
         verdicts: Verdicts::default(),
         targets,
         shared,
@@ -129,12 +128,7 @@ impl Running {
     fn take(&mut self, plan: Result<Plan, Problems>, received: Instant) -> Result<Taken, NotTaken> {
         let mut plan = plan.map_err(|problems| self.refuse(problems))?;
         let summary = plan.summary;
-        let applied = if plan.is_empty() {
-            let moment = self.shared.moment();
-            Ok(Applied { revision: moment.revision, unserved: moment.unserved })
-        } else {
-            self.tell(&mut plan)
-        };
+        let applied = if plan.is_empty() { Ok(self.shared.last()) } else { self.tell(&mut plan) };
         let applied = match applied {
             Ok(applied) => applied,
             Err(PlaneError::Refused(problems)) => return Err(self.refuse(problems)),
@@ -176,13 +170,27 @@ impl Running {
 
     fn commit(&mut self, plan: Plan) {
         let mut free = Vec::new();
+        let mut released = plan.is_common();
         for (name, entry) in plan.entries() {
+            let old = self.state.entry(name);
             for (endpoint, port) in self.verdicts.keep(name, entry.map(|entry| &**entry)) {
                 free.push(health(name.clone(), endpoint, port, true));
             }
-            self.targets.set(name, entry, &self.verdicts);
+            let checked = |entry: Option<&Arc<Entry>>| {
+                entry.is_some_and(|entry| entry.service.settings.health_check.is_some())
+            };
+            if checked(entry) || checked(old) {
+                self.targets.set(name, entry, &self.verdicts);
+            }
+            released |= old.is_some_and(|old| match entry {
+                Some(entry) => entry.service != old.service || entry.owner != old.owner,
+                None => true,
+            });
         }
         self.state.commit(plan);
+        if released {
+            self.shared.release();
+        }
         if !free.is_empty()
             && let Err(error) = self.plane.apply(free)
         {
@@ -239,33 +247,54 @@ impl Running {
     fn look_after(&mut self) {
         match self.plane.ensure() {
             Ok(false) => {
-                if self.shared.moment().trouble.is_some() {
+                if self.shared.is_troubled() {
                     self.shared.change(|moment| moment.trouble = None);
                 }
             }
-            Ok(true) => match self.plane.replace(self.state.config()) {
-                Ok(applied) => {
-                    tracing::warn!(
-                        revision = applied.revision,
-                        "the data plane began anew, and serves again"
-                    );
-                    self.shared.applied(&applied);
-                    self.retold();
-                }
-                Err(PlaneError::Refused(problems)) => {
-                    tracing::error!(%problems, "the data plane began anew, and refuses what is wanted");
-                    self.shared.change(|moment| moment.trouble = Some(problems.to_string()));
-                }
-                Err(PlaneError::Gone(why)) => self.shared.change(|m| m.trouble = Some(why)),
-            },
+            Ok(true) => self.tell_anew(),
             Err(PlaneError::Refused(problems)) => {
                 self.shared.change(|moment| moment.trouble = Some(problems.to_string()));
             }
             Err(PlaneError::Gone(why)) => {
-                if self.shared.moment().trouble.is_none() {
+                if !self.shared.is_troubled() {
                     tracing::error!(why, "the data plane cannot be reached");
                 }
                 self.shared.change(|moment| moment.trouble = Some(why));
+            }
+        }
+    }
+
+    /// Tells a data plane that began from nothing everything.
+    fn tell_anew(&mut self) {
+        self.reconsider();
+        match self.plane.replace(self.state.config()) {
+            Ok(applied) => {
+                tracing::warn!(
+                    revision = applied.revision,
+                    "the data plane began anew, and serves again"
+                );
+                self.shared.applied(&applied);
+                self.retold();
+            }
+            Err(PlaneError::Refused(problems)) => {
+                tracing::error!(%problems, "the data plane began anew, and refuses what is wanted");
+                self.shared.change(|moment| moment.trouble = Some(problems.to_string()));
+            }
+            Err(PlaneError::Gone(why)) => self.shared.change(|m| m.trouble = Some(why)),
+        }
+    }
+
+    /// Decides paths and source addresses anew if the data plane can do other things than the one before.
+    fn reconsider(&mut self) {
+        let available = self.plane.available();
+        if available == self.available {
+            return;
+        }
+        self.available = available;
+        match self.state.plan_available(&self.available) {
+            Ok(plan) => self.state.commit(plan),
+            Err(problems) => {
+                tracing::error!(%problems, "the data plane that began anew cannot do what services ask for");
             }
         }
     }

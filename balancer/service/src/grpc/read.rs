@@ -5,7 +5,7 @@
 mod settings;
 
 use crate::problem::Problems;
-use crate::wanted::{Common, Draft, EndpointUpdate, Origin, Owner, Update, Wish};
+use crate::wanted::{Common, Draft, EndpointUpdate, LastSettings, Origin, Owner, Update, Wish};
 use berth_balancer_core::model::{
     Cidr, Endpoint, EndpointPort, Name, Node, Protocol, Service, ServicePort,
 };
@@ -24,8 +24,10 @@ pub fn update(request: pb::ApplyRequest) -> Result<Update, Problems> {
     update.remove = request.remove.into_iter().map(Into::into).collect();
     update.common = request.common.map(|common| read_common(common, &mut problems));
     update.services.reserve(request.services.len());
+    let mut last = LastSettings::default();
     for (at, message) in request.services.into_iter().enumerate() {
-        update.services.push(service(message, At("services", at), &mut problems));
+        let at = At("services", at);
+        update.services.push(service(message, at, &mut last, &mut problems));
     }
     for (at, change) in request.endpoints.into_iter().enumerate() {
         let service: Name = change.service.into();
@@ -82,7 +84,12 @@ fn read_node(node: pb::Node, problems: &mut Problems) -> Node {
     }
 }
 
-fn service(message: pb::Service, at: At, problems: &mut Problems) -> Draft {
+fn service(
+    message: pb::Service,
+    at: At,
+    last: &mut LastSettings,
+    problems: &mut Problems,
+) -> Draft {
     let mut ports = Vec::with_capacity(message.ports.len());
     let mut targets = Vec::with_capacity(message.ports.len());
     for (number, port_message) in message.ports.into_iter().enumerate() {
@@ -113,6 +120,7 @@ fn service(message: pb::Service, at: At, problems: &mut Problems) -> Draft {
     let [cluster_ips, external_ips, load_balancer_ips] =
         lists.map(|(field, list)| addresses(list, || format!("{at}.{field}"), problems));
     let settings = settings::read(message.settings.unwrap_or_default(), at, problems);
+    let settings = last.share(settings);
     let mut endpoints = Vec::with_capacity(message.endpoints.len());
     for (number, one) in message.endpoints.into_iter().enumerate() {
         let path = || format!("{at}.endpoints[{number}]");

@@ -113,32 +113,29 @@ impl Checker {
     fn set(&mut self, target: Target) {
         let Target { name, entry, unhealthy } = target;
         let before = self.services.remove(&name).unwrap_or_default();
-        let mut before: Vec<(u64, Machine)> = before
+        // An endpoint has one machine for each address that is checked.
+        let mut before: BTreeMap<(Name, SocketAddr), (u64, Machine)> = before
             .into_iter()
-            .filter_map(|number| Some((number, self.machines.remove(&number)?)))
+            .filter_map(|number| {
+                let machine = self.machines.remove(&number)?;
+                Some(((machine.endpoint.clone(), machine.address), (number, machine)))
+            })
             .collect();
         let mut numbers = Vec::new();
         let wanted = entry.map(|entry| self.wanted(&entry)).unwrap_or_default();
         for mut machine in wanted {
-            let same = |(_, old): &(u64, Machine)| {
-                old.endpoint == machine.endpoint
-                    && old.address == machine.address
-                    && old.ports == machine.ports
-                    && old.check == machine.check
-            };
+            let old = before.remove(&(machine.endpoint.clone(), machine.address));
             // Who is the same keeps its history, and its place in the heap.
-            if let Some(found) = before.iter().position(same) {
-                let (number, old) = before.swap_remove(found);
+            if let Some((number, old)) =
+                old.filter(|(_, old)| old.ports == machine.ports && old.check == machine.check)
+            {
                 (machine.health, machine.running) = (old.health, old.running);
                 numbers.push(number);
                 self.machines.insert(number, machine);
                 continue;
             }
-            if machine
-                .ports
-                .iter()
-                .any(|port| unhealthy.iter().any(|(e, p)| *e == machine.endpoint && p == port))
-            {
+            let key = |port: &Name| (machine.endpoint.clone(), port.clone());
+            if machine.ports.iter().any(|port| unhealthy.contains(&key(port))) {
                 for _ in 0..machine.check.fall {
                     machine.health.finished(&machine.check, false);
                 }

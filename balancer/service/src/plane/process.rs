@@ -5,6 +5,7 @@
 //! plane's group reaches it. One control plane at a time: a lock beside the socket says who.
 
 use super::{Applied, DataPlane, Identity, Known, PlaneError, Unhealthy, Unserved};
+use crate::choose::Available;
 use crate::problem::Problems;
 use berth_balancer_core::Change;
 use berth_balancer_core::model::Config;
@@ -12,6 +13,7 @@ use berth_balancer_data::control::{self, Client, ClientError, Unservable};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -64,6 +66,7 @@ pub struct Process {
     socket: Option<(u64, u64)>,
     child: Option<Child>,
     identity: Identity,
+    available: Available,
     /// The process that was told everything there is.
     told: Option<u32>,
     started: Option<Instant>,
@@ -86,6 +89,7 @@ impl Process {
             socket: None,
             child: None,
             identity: Identity::default(),
+            available: Available::default(),
             told: None,
             started: None,
             pause: Duration::ZERO,
@@ -114,6 +118,12 @@ impl Process {
         let client = Client::connect(&self.path)?;
         let greeting = client.greeting();
         (self.identity.pid, self.identity.workers) = (greeting.pid, greeting.workers);
+        let missing = &greeting.fast_missing;
+        self.available = Available {
+            fast: if missing.is_empty() { Ok(()) } else { Err(missing.clone()) },
+            own: greeting.addresses.iter().map(IpAddr::to_canonical).collect(),
+            ..Available::default()
+        };
         self.client = Some(client);
         Ok(())
     }
@@ -217,6 +227,10 @@ impl DataPlane for Process {
         self.identity.clone()
     }
 
+    fn available(&self) -> Available {
+        self.available.clone()
+    }
+
     fn ensure(&mut self) -> Result<bool, PlaneError> {
         self.reap();
         if self.answers() {
@@ -273,9 +287,8 @@ fn lock(path: &Path) -> Result<fs::File, ClaimError> {
         let path = path.to_owned();
         move |source| ClaimError::Unusable { path, source }
     };
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        fs::create_dir_all(folder).map_err(unusable(folder))?;
-    }
+    control::make_folder(path).map_err(unusable(path))?;
+    control::check_folder(path).map_err(unusable(path))?;
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);

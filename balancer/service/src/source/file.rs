@@ -59,11 +59,24 @@ fn look(path: &Path) -> Option<Look> {
     Some(Look { inode: data.ino(), device: data.dev(), bytes: data.len(), modified })
 }
 
+/// What became of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// It was taken, or is wrong by itself: nothing is different until it is.
+    Settled,
+    /// Another source has what it names: it is tried again when that lets go.
+    Waits,
+    /// It was not looked at: it is tried again soon.
+    Again,
+}
+
 /// A watched configuration file.
 #[derive(Debug)]
 pub struct File {
     path: PathBuf,
     status: FileStatus,
+    /// It looks as it did when it was refused.
+    retries: bool,
 }
 
 impl File {
@@ -71,12 +84,14 @@ impl File {
     #[must_use]
     pub fn new(path: PathBuf) -> Self {
         let status = FileStatus { path: path.clone(), ..FileStatus::default() };
-        Self { path, status }
+        Self { path, status, retries: false }
     }
 
     async fn watch(mut self, control: Control, mut stopping: watch::Receiver<bool>) {
         // What was taken, or refused for good, and what was seen last.
         let (mut settled, mut seen) = (None, Some(look(&self.path)));
+        // It was refused since another source has what it names: how often sources had let go of something by then.
+        let mut waits = None;
         let mut wait = Duration::ZERO;
         loop {
             tokio::select! {
@@ -86,22 +101,29 @@ impl File {
             }
             wait = LOOK;
             let now = look(&self.path);
-            if settled == Some(now) {
+            let released = control.shared().released();
+            if settled == Some(now) && waits.is_none_or(|before| before == released) {
                 continue;
             }
             if seen.replace(now) != Some(now) {
                 continue;
             }
-            if self.load(&control).await {
-                settled = Some(now);
-            } else {
-                wait = AGAIN;
+            waits = None;
+            self.retries = settled == Some(now);
+            match self.load(&control).await {
+                Outcome::Settled => settled = Some(now),
+                Outcome::Waits => {
+                    (settled, waits) = (Some(now), Some(released));
+                    // Who lets go of many things does it one after the other.
+                    wait = AGAIN;
+                }
+                Outcome::Again => wait = AGAIN,
             }
         }
     }
 
-    /// Takes the file as it stands; whether that is settled, for better or worse.
-    async fn load(&mut self, control: &Control) -> bool {
+    /// Takes the file as it stands.
+    async fn load(&mut self, control: &Control) -> Outcome {
         let received = Instant::now();
         let path = self.path.clone();
         // Large files take a while to read: no work for the runtime's own threads.
@@ -136,22 +158,26 @@ impl File {
                     );
                 }
                 self.tell(control, true);
-                true
+                Outcome::Settled
             }
             Err(NotTaken::Refused(problems)) => {
-                self.status.refused += 1;
-                tracing::error!(
-                    file = %self.path.display(),
-                    problems = problems.count(),
-                    "the configuration is refused; what ran before goes on:\n{problems}"
-                );
-                self.status.problems = Some(problems);
+                let outcome = if problems.waits { Outcome::Waits } else { Outcome::Settled };
+                // The same again is no news.
+                if !self.retries || self.status.problems.as_ref() != Some(&problems) {
+                    tracing::error!(
+                        file = %self.path.display(),
+                        problems = problems.count(),
+                        "the configuration is refused; what ran before goes on:\n{problems}"
+                    );
+                    self.status.refused += 1;
+                    self.status.problems = Some(problems);
+                }
                 self.tell(control, false);
-                true
+                outcome
             }
             Err(why @ (NotTaken::Overloaded | NotTaken::NoDataPlane(_) | NotTaken::Stopping)) => {
                 tracing::warn!(%why, "the configuration is tried again");
-                false
+                Outcome::Again
             }
         }
     }

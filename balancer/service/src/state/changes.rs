@@ -10,7 +10,7 @@ use super::{Entry, State};
 use crate::state::plan::{Entries, Summary};
 use berth_balancer_core::model::{Endpoint, Name};
 use berth_balancer_core::{Change, claims};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 /// What the data plane is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,22 +59,29 @@ impl State {
                 }
             }
         }
-        let mut left: BTreeMap<&Name, &Entry> =
-            there(entries).map(|entry| (&entry.service.name, entry)).collect();
-        let mut order = Vec::with_capacity(left.len());
-        while !left.is_empty() {
-            let waiting = |name: &Name| {
-                waits.get(name).is_some_and(|on| on.iter().any(|with| left.contains_key(*with)))
-            };
-            let free: Vec<&Name> = left.keys().copied().filter(|name| !waiting(name)).collect();
-            if free.is_empty() {
-                return None;
-            }
-            for name in free {
-                order.extend(left.remove(name));
+        if waits.is_empty() {
+            return Some(there(entries).collect());
+        }
+        // Who waits for nobody goes next, and those that waited for it wait for one less (Kahn 1962).
+        let mut waiters: BTreeMap<&Name, Vec<&Name>> = BTreeMap::new();
+        for (name, on) in &waits {
+            on.iter().for_each(|with| waiters.entry(*with).or_default().push(name));
+        }
+        let mut next: VecDeque<&Entry> =
+            there(entries).filter(|entry| !waits.contains_key(&entry.service.name)).collect();
+        let mut order = Vec::with_capacity(entries.len());
+        while let Some(entry) = next.pop_front() {
+            let name = &entry.service.name;
+            order.push(entry);
+            for waiter in waiters.remove(name).into_iter().flatten() {
+                let Some(on) = waits.get_mut(waiter) else { continue };
+                on.remove(name);
+                if on.is_empty() {
+                    next.extend(entries.get(waiter).and_then(|entry| entry.as_deref()));
+                }
             }
         }
-        Some(order)
+        (order.len() == there(entries).count()).then_some(order)
     }
 }
 
@@ -138,8 +145,18 @@ impl<'a> Endpoints<'a> {
         if old.wish.endpoints == new.wish.endpoints && old.drained == new.drained {
             return all;
         }
-        let olds: BTreeMap<&Name, &Endpoint> = old.endpoints().map(|e| (&e.name, e)).collect();
-        let news: BTreeMap<&Name, &Endpoint> = new.endpoints().map(|e| (&e.name, e)).collect();
+        let (mut olds, mut news) = (old.endpoints().peekable(), new.endpoints().peekable());
+        // Mostly they stand where they stood: one that is different among many is found by walking along.
+        while let (Some(old), Some(new)) = (olds.peek().copied(), news.peek().copied())
+            && old.name == new.name
+        {
+            if old != new {
+                all.changed.push(new);
+            }
+            (olds.next(), news.next());
+        }
+        let olds: BTreeMap<&Name, &Endpoint> = olds.map(|e| (&e.name, e)).collect();
+        let news: BTreeMap<&Name, &Endpoint> = news.map(|e| (&e.name, e)).collect();
         for (name, endpoint) in &news {
             match olds.get(name) {
                 None => all.added.push(endpoint),

@@ -7,8 +7,8 @@ use super::{Entry, State, Totals};
 use crate::problem::Problems;
 use crate::wanted::{Common, Origin};
 use berth_balancer_core::limits::{BACKENDS_MAX, FRONTENDS_MAX};
-use berth_balancer_core::model::{Config, EndpointSet};
-use berth_balancer_core::{Fault, Place, claims, validate};
+use berth_balancer_core::model::{Endpoint, Service};
+use berth_balancer_core::{Fault, Place, claims, validate_parts};
 use std::sync::Arc;
 
 impl State {
@@ -24,16 +24,9 @@ impl State {
             .iter()
             .filter_map(|(name, touched)| Some((entries.get(name)?.as_ref()?, touched)))
             .collect();
-        let set = |entry: &Arc<Entry>| EndpointSet {
-            service: entry.service.name.clone(),
-            endpoints: entry.wish.endpoints.clone(),
-        };
-        let config = Config {
-            node: common.node.clone(),
-            services: there.iter().map(|(entry, _)| entry.service.clone()).collect(),
-            endpoints: there.iter().map(|(entry, _)| set(entry)).collect(),
-        };
-        if let Err(found) = validate(&config) {
+        let parts: Vec<(&Service, &[Endpoint])> =
+            there.iter().map(|(entry, _)| (&entry.service, &*entry.wish.endpoints)).collect();
+        if let Err(found) = validate_parts(&common.node, &parts) {
             for problem in found {
                 let path = translated(&problem.path, &there);
                 problems.note(path, words(&problem.fault));
@@ -62,8 +55,8 @@ impl State {
                 Place::Address(address) => Fault::Overlap { address, protocol, with },
                 Place::Node(port) => Fault::NodePortOverlap { port, protocol, with },
             };
-            let path = service_path(&touched.origin, &claim.path);
-            problems.note(path, words(&fault));
+            let path = service_path(&touched.origin, &claim.path.to_string());
+            problems.note_waiting(path, words(&fault));
         }
     }
 

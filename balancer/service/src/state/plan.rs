@@ -4,10 +4,11 @@
 
 use super::changes::Told;
 use super::{Entry, State};
-use crate::choose::{Available, choose};
+use crate::choose::{Available, Cannot, Taken, choose};
+use crate::pool::Free;
 use crate::problem::Problems;
-use crate::wanted::{Common, EndpointUpdate, Origin, Owner, Update, Wish};
-use berth_balancer_core::model::{Endpoint, Name};
+use crate::wanted::{Common, EndpointUpdate, LastSettings, Origin, Owner, Update, Wish};
+use berth_balancer_core::model::{Endpoint, Name, Service, Settings};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,6 +31,12 @@ impl Plan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(&self.told, Told::Changes(changes) if changes.is_empty())
+    }
+
+    /// Whether what holds for all services is different afterwards.
+    #[must_use]
+    pub fn is_common(&self) -> bool {
+        self.common.is_some()
     }
 
     /// The services that are different afterwards; `None` is gone.
@@ -64,7 +71,7 @@ type Given = Vec<(Name, Option<IpAddr>)>;
 #[derive(Debug)]
 pub(super) struct Touched {
     pub(super) owner: Owner,
-    pub(super) wish: Wish,
+    pub(super) wish: Arc<Wish>,
     pub(super) origin: Origin,
     pub(super) drained: BTreeSet<Name>,
     /// Where endpoints stand that came by themselves.
@@ -114,8 +121,10 @@ impl State {
             None => problems.note("service", format!("no service is called \"{service}\"")),
             Some(entry) => {
                 let mut touched = touched(entry, service);
+                let known: BTreeSet<&Name> =
+                    entry.wish.endpoints.iter().map(|endpoint| &endpoint.name).collect();
                 for (at, name) in endpoints.iter().enumerate() {
-                    if !entry.wish.endpoints.iter().any(|endpoint| endpoint.name == *name) {
+                    if !known.contains(name) {
                         let message = format!("the service has no endpoint \"{name}\"");
                         problems.note(format!("endpoints[{at}]"), message);
                     } else if drain {
@@ -166,7 +175,7 @@ impl State {
             Some((owner, common))
                 if *owner != update.owner && *owner != Owner::Adopted && common != wanted =>
             {
-                problems.note("node", format!("belongs to {owner} already"));
+                problems.note_waiting("node", format!("belongs to {owner} already"));
                 None
             }
             Some((owner, common)) if common == wanted && *owner != Owner::Adopted => None,
@@ -187,17 +196,16 @@ impl State {
             let old = self.entries.get(&name);
             if let Some(other) = old.and_then(|old| foreign(old, owner)) {
                 let message = format!("\"{name}\" belongs to {other}");
-                problems.note(format!("{path}.name"), message);
+                problems.note_waiting(format!("{path}.name"), message);
                 continue;
             }
-            if !anew && old.is_some_and(|old| old.wish == draft.wish && old.owner == owner) {
+            if !anew && old.is_some_and(|old| *old.wish == draft.wish && old.owner == owner) {
                 continue;
             }
-            let stays = |name: &Name| draft.wish.endpoints.iter().any(|e| e.name == *name);
-            let drained = old.map(|old| old.drained.iter().filter(|n| stays(n)).cloned().collect());
+            let drained = old.map(|old| still_drained(old, &draft.wish));
             let touched = Touched {
                 owner,
-                wish: draft.wish,
+                wish: Arc::new(draft.wish),
                 origin: draft.origin,
                 drained: drained.unwrap_or_default(),
                 endpoint_paths: BTreeMap::new(),
@@ -208,7 +216,7 @@ impl State {
             match self.entries.get(&name) {
                 Some(old) if foreign(old, owner).is_some() => {
                     let message = format!("\"{name}\" belongs to {}", old.owner);
-                    problems.note(format!("remove[{at}]"), message);
+                    problems.note_waiting(format!("remove[{at}]"), message);
                 }
                 _ if named.contains(&name) => {
                     let message = format!("\"{name}\" stands under services too");
@@ -234,18 +242,19 @@ impl State {
                 }
             }
         }
+        let mut indexes = (endpoints.len() > FEW).then(Indexes::default);
         for (at, update) in endpoints.into_iter().enumerate() {
-            self.touch_endpoint(at, update, owner, &mut touches, problems);
+            self.touch_endpoint((at, update), owner, &mut touches, indexes.as_mut(), problems);
         }
         touches
     }
 
     fn touch_endpoint(
         &self,
-        at: usize,
-        update: EndpointUpdate,
+        (at, update): (usize, EndpointUpdate),
         owner: Owner,
         touches: &mut Touches,
+        indexes: Option<&mut Indexes>,
         problems: &mut Problems,
     ) {
         let name = update.service().clone();
@@ -259,26 +268,51 @@ impl State {
             };
             if foreign(entry, owner).is_some() {
                 let message = format!("\"{name}\" belongs to {}", entry.owner);
-                problems.note(format!("{path}.service"), message);
+                problems.note_waiting(format!("{path}.service"), message);
                 return;
             }
             touches.services.insert(name.clone(), Touched { owner, ..touched(entry, &name) });
         }
         let Some(touched) = touches.services.get_mut(&name) else { return };
-        let endpoints = &mut touched.wish.endpoints;
-        match update {
-            EndpointUpdate::Set { endpoint, .. } => {
+        let endpoints = &mut Arc::make_mut(&mut touched.wish).endpoints;
+        let mut index = indexes.map(|indexes| indexes.of(&name, endpoints));
+        let asked = match &update {
+            EndpointUpdate::Set { endpoint, .. } => &endpoint.name,
+            EndpointUpdate::Remove { endpoint, .. } => endpoint,
+        };
+        let found = match &index {
+            Some(index) => index.get(asked).copied(),
+            None => endpoints.iter().position(|endpoint| endpoint.name == *asked),
+        };
+        match (update, found) {
+            (EndpointUpdate::Set { endpoint, .. }, found) => {
                 touched.endpoint_paths.insert(endpoint.name.clone(), format!("{path}.set"));
-                put(endpoints, *endpoint);
+                if let Some(old) = found.and_then(|found| endpoints.get_mut(found)) {
+                    *old = *endpoint;
+                } else {
+                    if let Some(index) = &mut index {
+                        index.insert(endpoint.name.clone(), endpoints.len());
+                    }
+                    endpoints.push(*endpoint);
+                }
             }
-            EndpointUpdate::Remove { endpoint, .. } => {
-                let Some(found) = endpoints.iter().position(|e| e.name == endpoint) else {
-                    let message = format!("the service has no endpoint \"{endpoint}\"");
-                    problems.note(format!("{path}.remove"), message);
-                    return;
-                };
-                endpoints.remove(found);
+            (EndpointUpdate::Remove { endpoint, .. }, Some(found)) => {
                 touched.drained.remove(&endpoint);
+                match &mut index {
+                    // The last one takes its place: where there are many, those behind it do not move.
+                    Some(index) => {
+                        index.remove(&endpoint);
+                        endpoints.swap_remove(found);
+                        if let Some(moved) = endpoints.get(found) {
+                            index.insert(moved.name.clone(), found);
+                        }
+                    }
+                    None => drop(endpoints.remove(found)),
+                }
+            }
+            (EndpointUpdate::Remove { endpoint, .. }, None) => {
+                let message = format!("the service has no endpoint \"{endpoint}\"");
+                problems.note(format!("{path}.remove"), message);
             }
         }
     }
@@ -294,6 +328,7 @@ impl State {
         let mut entries = BTreeMap::new();
         let mut given = Vec::new();
         let mut pool = Pool::new(self, touches);
+        let mut chosen = Chosen::default();
         for name in &touches.removed {
             entries.insert(name.clone(), None);
             given.push((name.clone(), None));
@@ -314,16 +349,17 @@ impl State {
                     }
                     None => {
                         let message = no_address(common);
-                        problems.note(format!("{path}.load_balancer"), message);
+                        problems.note_waiting(format!("{path}.load_balancer"), message);
                     }
                 }
             } else if self.given.of(name).is_some() {
                 given.push((name.clone(), None));
             }
-            match choose(&service.settings, available) {
-                Ok(taken) => {
-                    (service.settings.path, service.settings.source) = (taken.path, taken.source);
-                    let (owner, wish) = (touched.owner, touched.wish.clone());
+            let own = available.own_of(addresses(&service));
+            match chosen.of(&service.settings, own, available) {
+                Ok((settings, taken)) => {
+                    service.settings = settings;
+                    let (owner, wish) = (touched.owner, Arc::clone(&touched.wish));
                     let drained = touched.drained.clone();
                     let entry = Entry { owner, wish, service, taken, drained };
                     entries.insert(name.clone(), Some(Arc::new(entry)));
@@ -335,12 +371,47 @@ impl State {
     }
 }
 
+/// All addresses of a service.
+fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> {
+    let lists = [&service.cluster_ips, &service.external_ips, &service.load_balancer_ips];
+    lists.into_iter().flatten().map(IpAddr::to_canonical)
+}
+
 fn no_address(common: &Common) -> String {
     if common.pools.is_empty() {
         return "there is no pool to give an address from: load_balancer_pools names ranges".into();
     }
     let pools: Vec<String> = common.pools.iter().map(ToString::to_string).collect();
     format!("no address is free in {}", pools.join(", "))
+}
+
+/// What was chosen last: services that say the same get the same, and share it.
+#[derive(Default)]
+struct Chosen {
+    wanted: Option<Arc<Settings>>,
+    own: Option<IpAddr>,
+    settings: LastSettings,
+    taken: Option<Taken>,
+}
+
+impl Chosen {
+    fn of(
+        &mut self,
+        wanted: &Arc<Settings>,
+        own: Option<IpAddr>,
+        available: &Available,
+    ) -> Result<(Arc<Settings>, Taken), Cannot> {
+        let same = self.wanted.as_ref().is_some_and(|last| Arc::ptr_eq(last, wanted));
+        let same = same && self.own == own;
+        let taken = match self.taken.clone().filter(|_| same) {
+            Some(taken) => taken,
+            None => choose(wanted, own, available)?,
+        };
+        (self.wanted, self.taken) = (Some(Arc::clone(wanted)), Some(taken.clone()));
+        self.own = own;
+        let (path, source) = (taken.path, taken.source);
+        Ok((self.settings.share(Settings { path, source, ..Settings::clone(wanted) }), taken))
+    }
 }
 
 /// Whose a service is, if that keeps another source from touching it.
@@ -352,18 +423,35 @@ fn foreign(old: &Entry, owner: Owner) -> Option<Owner> {
 fn touched(entry: &Entry, name: &str) -> Touched {
     Touched {
         owner: entry.owner,
-        wish: entry.wish.clone(),
+        wish: Arc::clone(&entry.wish),
         origin: Origin::at(format!("service \"{name}\"")),
         drained: entry.drained.clone(),
         endpoint_paths: BTreeMap::new(),
     }
 }
 
-fn put(endpoints: &mut Vec<Endpoint>, endpoint: Endpoint) {
-    match endpoints.iter_mut().find(|old| old.name == endpoint.name) {
-        Some(old) => *old = endpoint,
-        None => endpoints.push(endpoint),
+/// Changes of endpoints up to which each looks for its endpoint: with more of them there is an index.
+const FEW: usize = 16;
+
+/// Where the endpoints of services stand that many changes touch.
+#[derive(Default)]
+struct Indexes(BTreeMap<Name, BTreeMap<Name, usize>>);
+
+impl Indexes {
+    fn of(&mut self, service: &Name, endpoints: &[Endpoint]) -> &mut BTreeMap<Name, usize> {
+        self.0.entry(service.clone()).or_insert_with(|| {
+            endpoints.iter().enumerate().map(|(at, endpoint)| (endpoint.name.clone(), at)).collect()
+        })
     }
+}
+
+/// Endpoints that somebody asked to drain and that are still there.
+fn still_drained(old: &Entry, wish: &Wish) -> BTreeSet<Name> {
+    if old.drained.is_empty() {
+        return BTreeSet::new();
+    }
+    let names = wish.endpoints.iter().map(|endpoint| &endpoint.name);
+    names.filter(|name| old.drained.contains(*name)).cloned().collect()
 }
 
 /// Addresses that are given while a plan is made.
@@ -378,6 +466,7 @@ struct Working {
     given: crate::pool::Given,
     /// Addresses that touched services ask for by number.
     asked: BTreeSet<IpAddr>,
+    free: Free,
 }
 
 impl<'a> Pool<'a> {
@@ -387,15 +476,29 @@ impl<'a> Pool<'a> {
 
     fn find(&mut self, name: &Name, common: &Common) -> Option<IpAddr> {
         let (state, touches) = (self.state, self.touches);
+        // Places of services that are touched are on the move: what they ask for now is in `asked`.
+        let others =
+            |address: IpAddr| state.places.of_address(address).any(|other| !touches.has(other));
+        if let Some(address) = self.kept(name, common).filter(|address| !others(*address)) {
+            return Some(address);
+        }
         let working = self.working.get_or_insert_with(|| Working::new(state, touches));
-        let claimed = |address: IpAddr| {
-            let mut others = state.places.of_address(address);
-            // Places of services that are touched are on the move: what they ask for now is in `asked`.
-            working.asked.contains(&address) || others.any(|other| !touches.has(other))
-        };
-        let address = working.given.find(name, &common.pools, claimed)?;
-        working.given.give(name, address);
+        let Working { given, asked, free } = working;
+        let claimed = |address: IpAddr| asked.contains(&address) || others(address);
+        let address = given.find(name, &common.pools, free, claimed)?;
+        given.give(name, address);
         Some(address)
+    }
+
+    /// The address of a service that is touched alone: whoever else there is stays as it is, and no book is copied.
+    fn kept(&self, name: &Name, common: &Common) -> Option<IpAddr> {
+        let one = self.touches.services.len() == 1 && self.touches.removed.is_empty();
+        let service = &self.touches.services.get(name).filter(|_| one)?.wish.service;
+        let address = self.state.given.of(name)?;
+        let lists = [&service.cluster_ips, &service.external_ips, &service.load_balancer_ips];
+        let asked = lists.into_iter().flatten().any(|own| own.to_canonical() == address);
+        let still = common.pools.iter().any(|pool| pool.contains(address));
+        (still && !asked).then_some(address)
     }
 }
 
@@ -419,6 +522,6 @@ impl Working {
             let lists = [&service.cluster_ips, &service.external_ips, &service.load_balancer_ips];
             asked.extend(lists.into_iter().flatten().map(IpAddr::to_canonical));
         }
-        Self { given, asked }
+        Self { given, asked, free: Free::default() }
     }
 }

@@ -56,6 +56,18 @@ pub(crate) struct BalancerArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) workers: u32,
 
+    /// Serve everything on the proxy path: rules and routes of the host stay as they are
+    #[arg(long)]
+    pub(crate) no_fast: bool,
+
+    /// Names what is made on the host: letters, digits and `-`, another name for each balancer on it [default: by --control]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+
+    /// Whether services' addresses that are not the host's get a network namespace of the data plane's own (root only)
+    #[arg(long, value_enum, default_value_t = Namespace::Auto, value_name = "auto|off")]
+    pub(crate) namespace: Namespace,
+
     /// Leave the data plane running when this ends: the next start adopts it, and no connection is lost
     #[arg(long)]
     pub(crate) keep_data: bool,
@@ -77,6 +89,26 @@ pub(crate) struct BalancerArgs {
     pub(crate) command: Option<BalancerCommand>,
 }
 
+/// Whether the data plane may have a network namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Namespace {
+    /// Where it may, and a service has an address that is not the host's
+    #[default]
+    Auto,
+    /// Never: such addresses are not served
+    Off,
+}
+
+impl Namespace {
+    /// As it stands on a command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+        }
+    }
+}
+
 /// Something else than to serve.
 #[derive(Debug, Subcommand)]
 pub(crate) enum BalancerCommand {
@@ -92,6 +124,18 @@ pub(crate) struct DataArgs {
     /// Worker threads; 0 is one for each core
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) workers: u32,
+
+    /// Serve everything on the proxy path
+    #[arg(long)]
+    pub(crate) no_fast: bool,
+
+    /// Names what is made on the host [default: by --control]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+
+    /// Whether services' addresses that are not the host's get a network namespace of this process' own (root only)
+    #[arg(long, value_enum, default_value_t = Namespace::Auto, value_name = "auto|off")]
+    pub(crate) namespace: Namespace,
 
     /// Take the sockets of the process over that serves there now: an upgrade that resets nobody
     #[arg(long)]

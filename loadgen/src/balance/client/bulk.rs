@@ -75,6 +75,7 @@ impl Bulk<'_> {
         loop {
             let now = Instant::now();
             if !course.goes_on(now) {
+                self.settle(now, &mut course)?;
                 return Ok(course.finish());
             }
             for event in 0..self.poller.wait(Some(course.wait(now)))? {
@@ -89,12 +90,33 @@ impl Bulk<'_> {
                 looked = now;
                 for at in 0..self.streams.len() {
                     if now.saturating_duration_since(self.streams[at].since) > PATIENCE {
-                        course.failed(format!("no bytes for {} s", PATIENCE.as_secs()));
+                        course.unanswered(self.streams[at].since, now);
                         self.streams[at] = self.connect(at)?;
                     }
                 }
             }
         }
+    }
+
+    /// Each stream has to move once more: one that stands still must not be hidden by the others.
+    fn settle(&mut self, ended: Instant, course: &mut Course<'_>) -> io::Result<()> {
+        while course.has_to_settle() && self.streams.iter().any(|stream| stream.since <= ended) {
+            let now = Instant::now();
+            if now.saturating_duration_since(ended) > PATIENCE {
+                let still = self.streams.iter().filter(|stream| stream.since <= ended);
+                still.for_each(|stream| course.unanswered(stream.since, now));
+                return Ok(());
+            }
+            for event in 0..self.poller.wait(Some(LOOK))? {
+                let ready = self.poller.event(event);
+                let at = usize::try_from(ready.token).unwrap_or(usize::MAX);
+                if let Err(why) = self.ready(at, ready, now, course)? {
+                    course.failed(why);
+                    self.streams[at].since = now;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn ready(

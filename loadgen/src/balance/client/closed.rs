@@ -19,6 +19,8 @@ struct Slot {
     nonce: u64,
     since: Instant,
     asked: bool,
+    /// Nothing more is to come.
+    done: bool,
     read: usize,
     bytes: [u8; LONGEST],
 }
@@ -43,6 +45,8 @@ pub struct Closed<'a> {
     poller: Poller,
     slots: Vec<Slot>,
     opened: usize,
+    /// Nothing more is asked.
+    ending: bool,
 }
 
 /// Runs so many connections.
@@ -54,7 +58,8 @@ pub fn run(
 ) -> io::Result<Tally> {
     let nonces = target.nonces();
     let poller = Poller::new()?;
-    let mut load = Closed { target, wire, short, nonces, poller, slots: Vec::new(), opened: 0 };
+    let mut load =
+        Closed { target, wire, short, nonces, poller, slots: Vec::new(), opened: 0, ending: false };
     for at in 0..connections {
         let slot = load.connect(at)?;
         load.slots.push(slot);
@@ -69,7 +74,8 @@ impl Closed<'_> {
         self.opened += 1;
         self.poller.add(&socket, at as u64, Interest::Edges)?;
         let nonce = self.nonces.draw();
-        Ok(Slot { socket, nonce, since, asked: false, read: 0, bytes: [0; LONGEST] })
+        let bytes = [0; LONGEST];
+        Ok(Slot { socket, nonce, since, asked: false, done: false, read: 0, bytes })
     }
 
     fn run(&mut self, mut course: Course<'_>) -> io::Result<Tally> {
@@ -77,6 +83,7 @@ impl Closed<'_> {
         loop {
             let now = Instant::now();
             if !course.goes_on(now) {
+                self.settle(&mut course)?;
                 return Ok(course.finish());
             }
             let found = self.poller.wait(Some(course.wait(now)))?;
@@ -91,17 +98,38 @@ impl Closed<'_> {
         }
     }
 
+    /// Waits for what is on its way: who is never answered must not be left out for having been asked last.
+    fn settle(&mut self, course: &mut Course<'_>) -> io::Result<()> {
+        self.ending = true;
+        let ended = Instant::now();
+        while course.has_to_settle() && self.slots.iter().any(|slot| !slot.done) {
+            if ended.elapsed() > PATIENCE {
+                break;
+            }
+            for event in 0..self.poller.wait(Some(LOOK))? {
+                let ready = self.poller.event(event);
+                self.ready(ready, course)?;
+            }
+        }
+        if course.has_to_settle() {
+            let now = Instant::now();
+            let open = self.slots.iter().filter(|slot| !slot.done);
+            open.for_each(|slot| course.unanswered(slot.since, now));
+        }
+        Ok(())
+    }
+
     fn ready(&mut self, ready: Ready, course: &mut Course<'_>) -> io::Result<()> {
         let at = usize::try_from(ready.token).unwrap_or(usize::MAX);
         let (wire, service) = (self.wire, self.target.service);
-        let Some(slot) = self.slots.get_mut(at) else { return Ok(()) };
+        let Some(slot) = self.slots.get_mut(at).filter(|slot| !slot.done) else { return Ok(()) };
         match slot.step(ready, wire, service) {
             Step::Waits => return Ok(()),
             Step::Failed(why) => course.failed(why),
             Step::Answered(endpoint) => {
                 let now = Instant::now();
                 course.answered(slot.since, now, endpoint);
-                if !self.short {
+                if !self.short && !self.ending {
                     slot.nonce = self.nonces.draw();
                     slot.since = now;
                     slot.read = 0;
@@ -112,6 +140,10 @@ impl Closed<'_> {
                 }
             }
         }
+        if self.ending {
+            self.slots[at].done = true;
+            return Ok(());
+        }
         // A new one in place of that which is done or failed; the old one is closed by being dropped.
         self.slots[at] = self.connect(at)?;
         Ok(())
@@ -121,8 +153,7 @@ impl Closed<'_> {
         for at in 0..self.slots.len() {
             let slot = &self.slots[at];
             if now.saturating_duration_since(slot.since) > PATIENCE {
-                let what = if slot.asked { "answer" } else { "connection" };
-                course.failed(format!("no {what} within {} s", PATIENCE.as_secs()));
+                course.unanswered(slot.since, now);
                 self.slots[at] = self.connect(at)?;
             }
         }

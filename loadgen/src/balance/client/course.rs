@@ -47,6 +47,9 @@ pub struct Tally {
     pub seconds: f64,
     /// Datagrams without an answer.
     pub lost: u64,
+    /// Requests that were still without an answer when they had had [`PATIENCE`](super::PATIENCE), and those behind them on a
+    /// connection that broke. Each is a failure too, and stands among the latencies with its age at least.
+    pub unanswered: u64,
     /// What failed, also outside of the measured time.
     pub failures: u64,
     /// The first failures, told.
@@ -64,11 +67,39 @@ impl Default for Tally {
             bytes: 0,
             seconds: 0.0,
             lost: 0,
+            unanswered: 0,
             failures: 0,
             notes: Vec::new(),
             endpoints: [0; 8],
             latencies: histogram(),
         }
+    }
+}
+
+impl Tally {
+    /// Failures that are told.
+    const NOTES: usize = 5;
+
+    /// Something that must not be.
+    pub fn failed(&mut self, what: impl Display) {
+        self.failures += 1;
+        if self.notes.len() < Self::NOTES {
+            self.notes.push(what.to_string());
+        }
+    }
+
+    /// An operation that an endpoint answered.
+    pub fn count(&mut self, endpoint: u32, took: Duration) {
+        self.operations += 1;
+        let at = usize::try_from(endpoint).unwrap_or(usize::MAX).min(self.endpoints.len() - 1);
+        self.endpoints[at] += 1;
+        self.record(took);
+    }
+
+    /// A latency.
+    pub fn record(&mut self, took: Duration) {
+        let took = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.latencies.saturating_record(took);
     }
 }
 
@@ -128,22 +159,37 @@ impl<'a> Course<'a> {
         next.saturating_duration_since(now).min(LOOK) + Duration::from_millis(1)
     }
 
-    /// An answer that was right, to what was begun at `since`.
+    /// Whether the measured time is over, so that only answers that are due are waited for; not if failures ended the load.
+    pub fn has_to_settle(&self) -> bool {
+        self.over
+    }
+
+    /// An answer that was right, to what was begun at `since`. It counts if it came within the measured time: so many at once are
+    /// begun before it as are left over behind it.
     pub fn answered(&mut self, since: Instant, now: Instant, endpoint: u32) {
-        if self.measuring.is_none() {
-            return;
+        if self.measuring.is_some() && !self.over {
+            self.tally.count(endpoint, now.saturating_duration_since(since));
         }
-        let tally = &mut self.tally;
-        tally.operations += 1;
-        let at = usize::try_from(endpoint).unwrap_or(usize::MAX).min(tally.endpoints.len() - 1);
-        tally.endpoints[at] += 1;
-        let took = now.saturating_duration_since(since).as_nanos();
-        tally.latencies.saturating_record(u64::try_from(took).unwrap_or(u64::MAX));
+    }
+
+    /// An answer that was right, to what was due at `due`. It counts if it was due within the measured time, however late it came.
+    pub fn answered_due(&mut self, due: Instant, now: Instant, endpoint: u32) {
+        if self.measuring.is_some_and(|since| due >= since) {
+            self.tally.count(endpoint, now.saturating_duration_since(due));
+        }
+    }
+
+    /// A request, begun at `since`, that has no answer and is waited for no longer.
+    pub fn unanswered(&mut self, since: Instant, now: Instant) {
+        self.tally.unanswered += 1;
+        self.tally.record(now.saturating_duration_since(since));
+        let age = now.saturating_duration_since(since).as_millis();
+        self.failed(format!("a request was not answered ({age} ms old)"));
     }
 
     /// Bytes of bulk that were right.
     pub fn received(&mut self, bytes: usize) {
-        if self.measuring.is_some() {
+        if self.measuring.is_some() && !self.over {
             self.tally.bytes += bytes as u64;
         }
     }
@@ -157,11 +203,7 @@ impl<'a> Course<'a> {
 
     /// Something that must not be.
     pub fn failed(&mut self, what: impl Display) {
-        const NOTES: usize = 5;
-        self.tally.failures += 1;
-        if self.tally.notes.len() < NOTES {
-            self.tally.notes.push(what.to_string());
-        }
+        self.tally.failed(what);
     }
 
     /// What it found out.

@@ -23,6 +23,8 @@ pub const WINDOW_MAX: usize = 256;
 struct Asked {
     nonce: u64,
     since: Instant,
+    /// It is answered, and nothing was sent in its place.
+    done: bool,
 }
 
 #[derive(Debug)]
@@ -39,6 +41,8 @@ struct Datagrams<'a> {
     /// A source for each pair.
     renew: bool,
     opened: usize,
+    /// Nothing more is sent.
+    ending: bool,
 }
 
 /// Runs `flows` sources with `window` unanswered datagrams each; with `renew`, each pair has a source of its own.
@@ -56,6 +60,7 @@ pub fn run(
         flows: Vec::new(),
         renew,
         opened: 0,
+        ending: false,
     };
     for at in 0..flows {
         let flow = load.open(at, window)?;
@@ -72,7 +77,7 @@ impl Datagrams<'_> {
         self.poller.add(&socket, at as u64, Interest::Edges)?;
         let mut flow = Flow { socket, asked: Vec::with_capacity(window) };
         for slot in 0..window {
-            flow.asked.push(Asked { nonce: 0, since: Instant::now() });
+            flow.asked.push(Asked { nonce: 0, since: Instant::now(), done: false });
             flow.ask(slot, self.target.service, &mut self.nonces);
         }
         Ok(flow)
@@ -83,6 +88,7 @@ impl Datagrams<'_> {
         loop {
             let now = Instant::now();
             if !course.goes_on(now) {
+                self.settle(now, &mut course)?;
                 return Ok(course.finish());
             }
             for event in 0..self.poller.wait(Some(course.wait(now)))? {
@@ -97,6 +103,28 @@ impl Datagrams<'_> {
                 self.replace_the_lost(now, &mut course)?;
             }
         }
+    }
+
+    /// Those that are on their way get their time; who has no answer then is lost.
+    fn settle(&mut self, ended: Instant, course: &mut Course<'_>) -> io::Result<()> {
+        self.ending = true;
+        let open = |flows: &[Flow]| -> usize {
+            flows.iter().map(|flow| flow.asked.iter().filter(|asked| !asked.done).count()).sum()
+        };
+        while course.has_to_settle() && open(&self.flows) > 0 {
+            if ended.elapsed() > LOST_AFTER {
+                (0..open(&self.flows)).for_each(|_| course.lost());
+                break;
+            }
+            for event in 0..self.poller.wait(Some(LOOK))? {
+                let ready = self.poller.event(event);
+                let at = usize::try_from(ready.token).unwrap_or(usize::MAX);
+                if ready.readable && at < self.flows.len() {
+                    self.read(at, course)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn read(&mut self, at: usize, course: &mut Course<'_>) -> io::Result<()> {
@@ -126,6 +154,12 @@ impl Datagrams<'_> {
                 // The answer to one that counted as lost.
                 (Ok(_), None) => continue,
                 (Ok(endpoint), Some(asked)) => course.answered(asked.since, now, endpoint),
+            }
+            if self.ending {
+                if let Some(asked) = flow.asked.get_mut(slot) {
+                    asked.done = true;
+                }
+                continue;
             }
             if self.renew {
                 self.flows[at] = self.open(at, 1)?;
@@ -161,7 +195,7 @@ impl Flow {
         let nonce = nonces.draw() / WINDOW_MAX as u64 * WINDOW_MAX as u64 + slot as u64;
         let mut bytes = [0; DATAGRAM];
         message::write_request(&mut bytes, &Request { service, nonce, amount: 0 });
-        self.asked[slot] = Asked { nonce, since: Instant::now() };
+        self.asked[slot] = Asked { nonce, since: Instant::now(), done: false };
         let _ = send(&self.socket, &bytes, SendFlags::NOSIGNAL);
     }
 }

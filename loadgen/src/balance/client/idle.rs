@@ -119,7 +119,10 @@ impl<'a> Idle<'a> {
         if found > 0 {
             *heard = Instant::now();
         } else if heard.elapsed() > PATIENCE {
-            let waiting = self.waiting;
+            let waiting = self.waiting as u64;
+            self.tally.unanswered += waiting;
+            // One of them by telling it.
+            self.tally.failures += waiting.saturating_sub(1);
             self.fail(format!("{waiting} connections got no answer in {} s", PATIENCE.as_secs()));
             return Ok(false);
         }
@@ -162,10 +165,7 @@ impl<'a> Idle<'a> {
     }
 
     fn fail(&mut self, why: String) {
-        self.tally.failures += 1;
-        if self.tally.notes.len() < 5 {
-            self.tally.notes.push(why);
-        }
+        self.tally.failed(why);
     }
 }
 

@@ -119,6 +119,7 @@ impl Open<'_> {
         loop {
             let now = Instant::now();
             if !course.goes_on(now) {
+                self.settle(&mut course)?;
                 return Ok(course.finish());
             }
             self.send_what_is_due(now, &mut course);
@@ -131,6 +132,25 @@ impl Open<'_> {
                 }
             }
         }
+    }
+
+    /// Waits for all that was asked. What was due within the measured time counts, however late its answer is.
+    fn settle(&mut self, course: &mut Course<'_>) -> io::Result<()> {
+        let ended = Instant::now();
+        while course.has_to_settle() && self.lanes.iter().any(|lane| !lane.asked.is_empty()) {
+            let now = Instant::now();
+            if now.duration_since(ended) > PATIENCE {
+                self.lanes.iter_mut().for_each(|lane| lane.give_up(now, course));
+                break;
+            }
+            for event in 0..self.poller.wait(Some(LOOK))? {
+                let ready = self.poller.event(event);
+                if ready.token != TIMER {
+                    self.ready(ready, course)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// When the next request is due.
@@ -148,6 +168,10 @@ impl Open<'_> {
             let count = self.lanes.len() as u64;
             let lane = usize::try_from(self.sent % count).unwrap_or(0);
             self.sent += 1;
+            if self.lanes[lane].asked.len() >= WAITING_MAX {
+                course.unanswered(due, now);
+                continue;
+            }
             let nonce = self.nonces.draw();
             if let Err(why) = self.lanes[lane].ask(self.target.service, Asked { nonce, due }) {
                 course.failed(why);
@@ -176,6 +200,7 @@ impl Open<'_> {
         }
         if let Err(why) = result {
             course.failed(why);
+            lane.give_up(Instant::now(), course);
             self.lanes[at] = self.connect(at)?;
         }
         Ok(())
@@ -183,10 +208,12 @@ impl Open<'_> {
 }
 
 impl Lane {
+    /// What was asked here gets no answer.
+    fn give_up(&mut self, now: Instant, course: &mut Course<'_>) {
+        self.asked.drain(..).for_each(|asked| course.unanswered(asked.due, now));
+    }
+
     fn ask(&mut self, service: u32, asked: Asked) -> Result<(), String> {
-        if self.asked.len() >= WAITING_MAX {
-            return Err(format!("{WAITING_MAX} requests wait on one connection"));
-        }
         let mut bytes = [0; MESSAGE];
         message::write_request(&mut bytes, &Request { service, nonce: asked.nonce, amount: 0 });
         self.asked.push_back(asked);
@@ -225,7 +252,7 @@ impl Lane {
                 };
                 let endpoint = message::read_answer(answer, service, asked.nonce);
                 let endpoint = endpoint.map_err(|wrong| wrong.to_string())?;
-                course.answered(asked.due, now, endpoint);
+                course.answered_due(asked.due, now, endpoint);
             }
             self.begun.drain(..whole);
             if read < ROOM && !ended {

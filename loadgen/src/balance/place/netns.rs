@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The three namespaces: made with `ip`, entered by single threads, always removed.
 
-use super::{BACKEND, CLIENT, CLIENTS, NODE, NODE_BEHIND, Role, SERVICE};
+use super::{BACKEND, CLIENT, CLIENTS, CROWD, NODE, NODE_BEHIND, Role, SERVICE};
 use crate::error::Error;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fs::File;
@@ -132,6 +132,17 @@ impl Trio {
         }
         // An address that is not there is as wanted.
         let _ = ip(&format!("-n {node} address del {SERVICE}/32 dev lo"));
+        Ok(())
+    }
+
+    /// Makes the network of the crowd the node's own, or nobody's.
+    pub fn own_crowd(&self, own: bool) -> Result<(), Error> {
+        let (node, (network, bits)) = (&self.node.name, CROWD);
+        if own {
+            return ip(&format!("-n {node} route replace local {network}/{bits} dev lo"));
+        }
+        // A route that is not there is as wanted.
+        let _ = ip(&format!("-n {node} route del local {network}/{bits} dev lo"));
         Ok(())
     }
 }

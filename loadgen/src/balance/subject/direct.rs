@@ -24,6 +24,10 @@ impl Subject for Direct {
         None
     }
 
+    fn has_processes(&self) -> bool {
+        false
+    }
+
     fn start(&self, _: &Place, _: &[Service]) -> Result<Box<dyn Running>, Error> {
         Ok(Box::new(Nothing))
     }

@@ -44,6 +44,10 @@ impl Subject for Nft {
         true
     }
 
+    fn has_processes(&self) -> bool {
+        false
+    }
+
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error> {
         super::program::Program::take_address(place)?;
         nft(place, Some(&rules(services)), &["-f", "-"])?;

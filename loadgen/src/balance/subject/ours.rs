@@ -3,19 +3,21 @@
 //! served is asked of its live table.
 
 use super::program::{Program, configure, scope};
+use super::table::Table;
 use super::{Column, Running, Service, Subject};
 use crate::balance::backend::Protocol;
 use crate::balance::place::{Place, Role};
 use crate::balance::socket::any_port;
 use crate::balance::template::fill;
 use crate::error::Error;
-use serde_json::Value;
-use std::fs::File;
-use std::io::{self, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 /// Its configuration.
 const TEMPLATE: &str = include_str!("../../../peers/berth.yaml");
@@ -23,14 +25,21 @@ const TEMPLATE: &str = include_str!("../../../peers/berth.yaml");
 /// How long it may take until it serves.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How long its table may take.
-const TABLE: Duration = Duration::from_secs(5);
+/// How often it is looked at until then.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// The socket of its data plane, in its folder.
+const CONTROL: &str = "balancer.sock";
+/// The flag of a data plane that replaces another.
+const TAKE_OVER: &str = "--take-over";
 
 /// The balancer on one of its paths.
 #[derive(Debug)]
 pub struct Ours {
     program: PathBuf,
     column: Column,
+    /// It was found to listen in the node's namespace, where it needs the address to be the node's.
+    needs_address: AtomicBool,
 }
 
 /// It, on the path of this column.
@@ -42,7 +51,7 @@ pub fn on(column: Column, given: Option<&Path>) -> Result<Vec<Box<dyn Subject>>,
     if !program.is_file() {
         return Err(Error::NoBalancer { path: program });
     }
-    Ok(vec![Box::new(Ours { program, column })])
+    Ok(vec![Box::new(Ours { program, column, needs_address: AtomicBool::new(false) })])
 }
 
 fn config(services: &[Service], path: &str) -> String {
@@ -71,90 +80,167 @@ impl Subject for Ours {
         true
     }
 
+    fn is_steered(&self) -> bool {
+        true
+    }
+
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error> {
         let folder = configure("balancer.yaml", |_| config(services, self.column.name()))?;
-        match self.column {
-            Column::Fast => Program::take_address(place)?,
-            _ => Program::give_address(place)?,
-        }
-        let local = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let admin = place.run(Role::Node, || {
-            let free = TcpListener::bind(any_port(local)).map_err(Error::Load)?;
-            free.local_addr().map_err(Error::Load)
-        })?;
+        let mut owns = self.column == Column::Proxy && self.needs_address.load(Ordering::Relaxed);
+        own_address(place, owns)?;
+        let [admin, steering] = place.run(Role::Node, free_ports)?;
         let mut command = Command::new(&self.program);
         command.args(["--log", "warn", "balancer", "--config"]);
         command.arg(folder.path().join("balancer.yaml"));
-        command.arg("--control").arg(folder.path().join("balancer.sock"));
+        command.arg("--control").arg(folder.path().join(CONTROL));
         command.arg("--admin").arg(admin.to_string());
+        command.arg("--listen").arg(steering.to_string());
         // What it says is shown if it does not start.
         command.env("NO_COLOR", "1");
         let mut program = Program::start("berth balancer", place, &mut command, folder)?;
-        program.wait_until_it_serves(place, services, PATIENCE)?;
         let namespace = place.trio().map(|trio| trio.of(Role::Node).path());
-        let door = namespace.map(File::open).transpose().map_err(Error::Load)?;
+        let namespace = namespace.map(File::open).transpose().map_err(Error::Load)?;
+        let began = Instant::now();
+        loop {
+            program.check()?;
+            // Not there yet, perhaps.
+            let table = Table::ask(admin, namespace.as_ref()).unwrap_or_default();
+            if let Some(why) = table.refusal() {
+                return Err(Error::Balancer(format!("it refused its configuration: {why}")));
+            }
+            let unserved = table.unserved();
+            if !unserved.is_empty() && self.column == Column::Proxy && !owns {
+                // A data plane in the node's own namespace listens on addresses that the node has.
+                owns = true;
+                self.needs_address.store(true, Ordering::Relaxed);
+                own_address(place, true)?;
+            }
+            if table.taken() > 0 && unserved.is_empty() {
+                break;
+            }
+            if began.elapsed() > PATIENCE {
+                let why = unserved.first().map_or_else(
+                    || "it did not take its configuration".to_owned(),
+                    |(address, reason)| format!("it does not serve {address}: {reason}"),
+                );
+                return Err(Error::Balancer(why));
+            }
+            std::thread::sleep(LOOK);
+        }
+        program.wait_until_it_serves(place, services, PATIENCE)?;
         let path = self.column.name();
-        Ok(Box::new(Balancer { program, admin, namespace: door, path }))
+        let successors = Vec::new();
+        Ok(Box::new(Balancer { successors, program, admin, steering, namespace, path, owns }))
     }
+}
+
+/// The node owns the service address, or nobody does.
+fn own_address(place: &Place, own: bool) -> Result<(), Error> {
+    if own { Program::give_address(place) } else { Program::take_address(place) }
+}
+
+/// Two ports of the node that nobody listens on.
+fn free_ports() -> Result<[SocketAddr; 2], Error> {
+    let local = any_port(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let bind = || TcpListener::bind(local).map_err(Error::Load);
+    // Both at once, so that they differ.
+    let (one, other) = (bind()?, bind()?);
+    let address = |listener: &TcpListener| listener.local_addr().map_err(Error::Load);
+    Ok([address(&one)?, address(&other)?])
 }
 
 /// It runs.
 #[derive(Debug)]
 struct Balancer {
+    /// Processes that took over the forwarding.
+    successors: Vec<Child>,
     program: Program,
     admin: SocketAddr,
+    steering: SocketAddr,
     /// Of the node, where its table is.
     namespace: Option<File>,
     /// Which is asked for.
     path: &'static str,
+    /// The node has the service address.
+    owns: bool,
+}
+
+impl Balancer {
+    fn table(&mut self) -> Result<Table, Error> {
+        self.program.check()?;
+        Table::ask(self.admin, self.namespace.as_ref()).map_err(Error::Load)
+    }
 }
 
 impl Running for Balancer {
     fn pids(&self) -> Vec<u32> {
-        self.program.pids()
+        let successors = self.successors.iter().map(Child::id);
+        self.program.pids().into_iter().chain(successors).collect()
     }
 
     fn path(&mut self, service: &Service) -> Result<Option<String>, Error> {
-        self.program.check()?;
-        let (admin, namespace) = (self.admin, self.namespace.as_ref());
-        let table = std::thread::scope(|scope| {
-            let thread = scope.spawn(move || {
-                if let Some(namespace) = namespace {
-                    crate::balance::place::netns::enter(namespace)?;
-                }
-                table(admin)
-            });
-            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        });
-        Ok(path_of(&table.map_err(Error::Load)?, &name(service)))
+        Ok(self.table()?.path(&name(service)))
     }
 
     fn change(&mut self, services: &[Service]) -> Result<(), Error> {
         self.program.rewrite("balancer.yaml", &config(services, self.path))
     }
 
+    fn steering(&self) -> Option<SocketAddr> {
+        Some(self.steering)
+    }
+
+    fn taken(&mut self) -> Result<u64, Error> {
+        Ok(self.table()?.taken())
+    }
+
+    /// As the manual says: the same program is started with `--take-over`, with all else that the running one was started with.
+    fn upgrade(&mut self, place: &Place) -> Result<u32, Error> {
+        let gone = || Error::Balancer("nothing forwards".to_owned());
+        let old = self.table()?.forwards().ok_or_else(gone)?;
+        let words = fs::read(format!("/proc/{old}/cmdline")).map_err(Error::Load)?;
+        let words = words.split(|byte| *byte == 0).filter(|word| !word.is_empty());
+        let words: Vec<&OsStr> = words.map(OsStr::from_bytes).collect();
+        let (program, rest) = words.split_first().ok_or_else(gone)?;
+        let mut command = Command::new(program);
+        command.args(rest.iter().filter(|word| *word != &TAKE_OVER)).arg(TAKE_OVER);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = place.spawn(Role::Node, &mut command)?;
+        let successor = child.id();
+        self.successors.push(child);
+        let began = Instant::now();
+        while self.table()?.forwards() != Some(successor) {
+            if began.elapsed() > PATIENCE {
+                return Err(Error::Balancer(format!("process {successor} did not take over")));
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(successor)
+    }
+
+    fn listens_on_node(&self) -> bool {
+        self.owns
+    }
+
     fn stop(mut self: Box<Self>) -> Result<(), Error> {
-        self.program.stop()
+        let stopped = self.program.stop();
+        end(&mut self.successors);
+        stopped
     }
 }
 
-/// The live table, as it is sent.
-fn table(admin: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&admin, TABLE)?;
-    stream.set_read_timeout(Some(TABLE))?;
-    write!(stream, "GET /table HTTP/1.1\r\nHost: berth\r\nConnection: close\r\n\r\n")?;
-    let mut text = String::new();
-    stream.read_to_string(&mut text)?;
-    Ok(text)
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        end(&mut self.successors);
+    }
 }
 
-/// The path that a service takes, by the answer with the table.
-fn path_of(answer: &str, service: &str) -> Option<String> {
-    let body = &answer[answer.find('{')?..=answer.rfind('}')?];
-    let table: Value = serde_json::from_str(body).ok()?;
-    let services = table["services"].as_array()?;
-    let service = services.iter().find(|one| one["name"] == service)?;
-    service["path"].as_str().map(str::to_owned)
+/// The last one was told to end with the balancer; those before it may still hold connections.
+fn end(successors: &mut Vec<Child>) {
+    for mut child in successors.drain(..) {
+        let _ = child.kill();
+        let _ = child.wait();
+    }
 }
 
 #[cfg(test)]
@@ -184,14 +270,5 @@ mod tests {
   endpoints: [10.0.0.1:9000, 10.0.0.1:9001]
 ";
         assert!(text.ends_with(want), "{text}");
-    }
-
-    #[test]
-    fn the_path_is_read_from_the_table() {
-        let answer = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\r\n\
-                      {\"services\": [{\"name\": \"a\", \"path\": \"fast\"}, {\"name\": \"b\"}]}\n";
-        assert_eq!(path_of(answer, "a"), Some("fast".to_owned()));
-        assert_eq!(path_of(answer, "b"), None);
-        assert_eq!(path_of("HTTP/1.1 404 Not Found\r\n\r\n", "a"), None);
     }
 }

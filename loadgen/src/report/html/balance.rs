@@ -5,14 +5,16 @@ use super::{card, frame};
 use crate::balance::campaign::{Cell, Outcome};
 use crate::balance::rows::Metric;
 use crate::balance::subject::Column;
+use crate::report::promises::{Judged, State, bound, told as told_value};
 use crate::report::svg::{Axis, Bar, Line, bars, escape, lines};
 use crate::report::table::{duration, thousands, whole};
 use std::fmt::Write;
 
 /// The page.
-pub fn page(command: &str, outcomes: &[Outcome]) -> String {
+pub fn page(command: &str, outcomes: &[Outcome], promises: &[Judged]) -> String {
     let mut body = String::new();
-    summary(&mut body, outcomes);
+    summary(&mut body, outcomes, promises);
+    promised(&mut body, promises);
     body.push_str("<p class=\"legend\">");
     for column in Column::ALL {
         let class = class(column);
@@ -36,7 +38,36 @@ fn class(column: Column) -> &'static str {
     }
 }
 
-fn summary(out: &mut String, outcomes: &[Outcome]) {
+/// Floors and goals.
+fn promised(out: &mut String, promises: &[Judged]) {
+    if promises.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<section><h2>Promised, and met</h2>\n<div class=\"scroll\"><table><thead><tr><th>path</th>\
+         <th>row</th><th></th><th>measured</th><th>floor</th><th>goal</th><th></th></tr></thead><tbody>\n",
+    );
+    for one in promises {
+        let class = match one.state {
+            State::Missed => " class=\"bad\"",
+            State::Goal | State::Floor | State::Unknown => "",
+        };
+        let (floor, goal) = one.bounds;
+        let cells = [
+            one.row.to_owned(),
+            one.what.to_owned(),
+            told_value(one.value),
+            bound(one, floor),
+            bound(one, goal),
+            one.state.words().to_owned(),
+        ];
+        let cells: String = cells.iter().map(|c| format!("<td>{}</td>", escape(c))).collect();
+        let _ = writeln!(out, "<tr{class}><th>{}</th>{cells}</tr>", one.column);
+    }
+    out.push_str("</tbody></table></div></section>\n");
+}
+
+fn summary(out: &mut String, outcomes: &[Outcome], promises: &[Judged]) {
     let failed = outcomes.iter().filter(|outcome| !outcome.passed()).count();
     let verdict = if failed == 0 { ("all rows hold", "good") } else { ("rows failed", "bad") };
     let held = format!("{} / {}", outcomes.len() - failed, outcomes.len());
@@ -48,6 +79,10 @@ fn summary(out: &mut String, outcomes: &[Outcome]) {
     out.push_str(&card(&thousands(trials as u64), "trials", ""));
     let class = if failures == 0 { "good" } else { "bad" };
     out.push_str(&card(&thousands(failures), "failures", class));
+    let known = promises.iter().filter(|one| one.state != State::Unknown).count();
+    let missed = promises.iter().filter(|one| one.state == State::Missed).count();
+    let class = if missed == 0 { "good" } else { "bad" };
+    out.push_str(&card(&format!("{} / {known}", known - missed), "floors met", class));
     out.push_str("</section>\n");
 }
 
@@ -56,7 +91,9 @@ fn row(out: &mut String, outcome: &Outcome) {
     let (name, about) = (escape(&outcome.row.name), escape(&outcome.row.about));
     let _ = write!(out, "<article><h3>{name}{mark}</h3>\n<p>{about}</p>\n");
     for metric in outcome.row.metrics {
-        let _ = writeln!(out, "<div class=\"plot\">{}</div>", chart(outcome, *metric));
+        if *metric != Metric::Held {
+            let _ = writeln!(out, "<div class=\"plot\">{}</div>", chart(outcome, *metric));
+        }
     }
     if outcome.row.metrics.contains(&Metric::P99) {
         let _ = write!(
@@ -66,6 +103,17 @@ fn row(out: &mut String, outcome: &Outcome) {
         );
     }
     figures(out, outcome);
+    for cell in &outcome.cells {
+        let extra: Vec<String> = cell
+            .samples
+            .iter()
+            .flat_map(|sample| &sample.extra)
+            .map(|e| format!("{} {} {}", e.name, told_value(Some(e.value)), e.unit))
+            .collect();
+        if !extra.is_empty() {
+            let _ = writeln!(out, "<p>{}: {}</p>", escape(&cell.name()), escape(&extra.join(", ")));
+        }
+    }
     let notes: Vec<String> = outcome
         .cells
         .iter()
@@ -85,6 +133,8 @@ fn told(value: f64, metric: Metric, unit: &str) -> String {
         Metric::Throughput => format!("{value:.1} Gb/s"),
         Metric::P50 | Metric::P99 => duration(value),
         Metric::Memory => format!("{:.2} KB", value / 1_000.0),
+        Metric::Calls => format!("{value:.2} /{unit}"),
+        Metric::Held => String::new(),
     }
 }
 
@@ -92,19 +142,29 @@ fn chart(outcome: &Outcome, metric: Metric) -> String {
     let unit = outcome.row.unit;
     let bar = |cell: &Cell| {
         let value = cell.value(metric);
-        let note = told(value, metric, unit);
-        let label = format!("{}: {note}", cell.name());
+        let told_one = told(value, metric, unit);
+        let spread = cell.spread(metric);
+        let range = spread.map_or_else(String::new, |(least, most)| {
+            format!(", {} to {}", told(least, metric, unit), told(most, metric, unit))
+        });
+        let label = format!("{}: {told_one}{range}", cell.name());
+        let ratio = outcome.ratio(cell, metric, Column::Haproxy);
+        let ratio = ratio.map_or_else(String::new, |ratio| format!(" ({ratio:.2} x)"));
         let value = if value.is_finite() { value.max(0.0) } else { 0.0 };
-        (cell.name(), vec![Bar { label, class: class(cell.column), value, note }])
+        let note = format!("{told_one}{ratio}");
+        (cell.name(), vec![Bar { label, class: class(cell.column), value, note, spread }])
     };
     let rows: Vec<(String, Vec<Bar>)> = outcome.cells.iter().map(bar).collect();
-    let most = rows.iter().flat_map(|(_, bars)| bars).map(|bar| bar.value).fold(0.0, f64::max);
+    let ends = |bar: &Bar| bar.spread.map_or(bar.value, |(_, most)| most.max(bar.value));
+    let most = rows.iter().flat_map(|(_, bars)| bars).map(ends).fold(0.0, f64::max);
     let title = match metric {
         Metric::Rate => format!("{unit} a second"),
         Metric::Throughput => "Gb/s".to_owned(),
         Metric::P50 => "median latency in microseconds".to_owned(),
         Metric::P99 => "99th percentile in microseconds".to_owned(),
         Metric::Memory => "bytes of user memory a connection".to_owned(),
+        Metric::Calls => format!("system calls a {unit}"),
+        Metric::Held => String::new(),
     };
     bars(1_000.0, 250.0, &Axis::linear(&title, most, whole), &rows)
 }

@@ -91,7 +91,7 @@ fn comparison(out: &mut String, rows: &[RowReport]) {
 
 fn bar(class: &'static str, label: &str, value: f64) -> Bar {
     let note = whole(value);
-    Bar { label: format!("{label}: {note} pods a second"), class, value, note }
+    Bar { label: format!("{label}: {note} pods a second"), class, value, note, spread: None }
 }
 
 fn figures(out: &mut String, rows: &[RowReport]) {

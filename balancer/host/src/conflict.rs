@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Addresses that a service must not take, since they are somebody's already.
 
-use crate::address::Version;
-use crate::route::{Link, ROUTE_PROTOCOL, Route, Routes};
-use berth_balancer_core::model::Cidr;
+use crate::address::{Network, Version};
+use crate::route::{Link, ROUTE_PROTOCOL, Route, Routes, VETH_ROUTE_PROTOCOL};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -13,7 +12,7 @@ use std::net::IpAddr;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conflict {
     /// What was to be taken; one address is a range of one.
-    pub range: Cidr,
+    pub range: Network,
     /// Whose it is.
     pub with: With,
 }
@@ -26,12 +25,12 @@ pub enum With {
         /// The interface's name.
         name: String,
         /// Its address and network.
-        network: Cidr,
+        network: Network,
     },
     /// A route leads elsewhere.
     Route {
         /// Its destination.
-        destination: Cidr,
+        destination: Network,
         /// The name of the interface through which it leads.
         interface: String,
     },
@@ -56,7 +55,7 @@ impl fmt::Display for Conflict {
 }
 
 /// All in one line.
-pub(crate) fn list(conflicts: &[Conflict]) -> String {
+pub fn list(conflicts: &[Conflict]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<String> = conflicts.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = conflicts.len().saturating_sub(SHOWN);
@@ -66,27 +65,58 @@ pub(crate) fn list(conflicts: &[Conflict]) -> String {
 
 /// Addresses and routes of a host.
 #[derive(Debug)]
-pub(crate) struct Host {
-    pub(crate) links: Vec<Link>,
-    pub(crate) addresses: Vec<Route>,
-    pub(crate) routes: Vec<Route>,
+pub struct Host {
+    /// Interfaces.
+    pub links: Vec<Link>,
+    /// Addresses of interfaces.
+    pub addresses: Vec<Route>,
+    /// Routes of all tables.
+    pub routes: Vec<Route>,
 }
 
 impl Host {
-    pub(crate) fn read(routes: &mut Routes) -> io::Result<Self> {
+    /// Asks the kernel.
+    ///
+    /// # Errors
+    /// The kernel did not tell.
+    pub fn read(routes: &mut Routes) -> io::Result<Self> {
         let (links, addresses) = (routes.links()?, routes.addresses()?);
         let mut all = routes.routes(Version::V4)?;
         all.extend(routes.routes(Version::V6)?);
         Ok(Self { links, addresses, routes: all })
     }
 
-    fn name(&self, link: u32) -> String {
+    /// Forgets the routes of an instance: what is looked for is whose all else is.
+    pub fn forget(&mut self, metric: u32) {
+        self.routes.retain(|route| !is_balancers(route) || route.metric != metric);
+    }
+
+    /// Whether an address is the host's own: a plain socket may have it.
+    #[must_use]
+    pub fn is_own(&self, address: IpAddr) -> bool {
+        let all = Network::of(address);
+        let local =
+            |route: &&Route| route.local && !is_balancers(route) && overlap(all, network(route));
+        self.addresses.iter().any(|own| own.destination == address)
+            || self.routes.iter().any(|route| local(&route))
+    }
+
+    /// The interface in whose network an address lies.
+    #[must_use]
+    pub fn link_of(&self, address: IpAddr) -> Option<u32> {
+        let all = Network::of(address);
+        self.addresses.iter().find(|own| overlap(all, network(own))).map(|own| own.link)
+    }
+
+    /// An interface's name.
+    #[must_use]
+    pub fn name(&self, link: u32) -> String {
         let found = self.links.iter().find(|other| other.index == link);
         found.map_or_else(|| format!("number {link}"), |link| link.name.clone())
     }
 
     /// The addresses that local clients get as their source: the node's own if they are given, else one of an interface.
-    pub(crate) fn sources(&self, node: &[IpAddr]) -> Vec<IpAddr> {
+    pub fn sources(&self, node: &[IpAddr]) -> Vec<IpAddr> {
         let own = |address: &&IpAddr| self.addresses.iter().any(|own| own.destination == **address);
         let mut all: Vec<IpAddr> = node.iter().filter(own).copied().collect();
         let usable = |address: &IpAddr| match address {
@@ -100,14 +130,14 @@ impl Host {
 
     /// Of addresses that services want, those that are somebody's. Those of a load balancer's pool (`outer`) may lie in a network
     /// of the host's, where others look for them. `metric` is that of this instance's own routes.
-    pub(crate) fn conflicts(
+    pub fn conflicts(
         &self,
         addresses: &[IpAddr],
         outer: &BTreeSet<IpAddr>,
         metric: u32,
     ) -> Vec<Conflict> {
         let conflict = |address: &IpAddr| {
-            let range = Cidr { address: *address, prefix: bits(*address) };
+            let range = Network::of(*address);
             let found = self.conflict(range, metric)?;
             let own = || self.addresses.iter().any(|own| own.destination == *address);
             let hard = match found.with {
@@ -121,21 +151,19 @@ impl Host {
     }
 
     /// Whose a range is.
-    pub(crate) fn conflict(&self, range: Cidr, metric: u32) -> Option<Conflict> {
+    pub fn conflict(&self, range: Network, metric: u32) -> Option<Conflict> {
         let interface = self.addresses.iter().find(|own| overlap(range, network(own)));
         let with = interface
             .map(|own| With::Interface { name: self.name(own.link), network: network(own) });
         let foreign = |route: &&Route| {
-            let ours = route.protocol == ROUTE_PROTOCOL && route.local;
             route.prefix > 0
-                && !(ours && route.metric == metric)
+                && !(is_balancers(route) && route.metric == metric)
                 && !is_multicast(route.destination)
                 && overlap(range, network(route))
         };
         let with = with.or_else(|| {
             let route = self.routes.iter().find(foreign)?;
-            let ours = route.protocol == ROUTE_PROTOCOL && route.local;
-            Some(if ours {
+            Some(if is_balancers(route) {
                 With::Instance { address: route.destination }
             } else {
                 let interface = self.name(route.link);
@@ -146,19 +174,21 @@ impl Host {
     }
 }
 
+/// Whether a balancer made it, this one or another instance.
+fn is_balancers(route: &Route) -> bool {
+    let protocol = if route.local { ROUTE_PROTOCOL } else { VETH_ROUTE_PROTOCOL };
+    route.protocol == protocol
+}
+
 fn is_multicast(address: IpAddr) -> bool {
     address.is_multicast()
 }
 
-fn bits(address: IpAddr) -> u8 {
-    if address.is_ipv4() { 32 } else { 128 }
+fn network(route: &Route) -> Network {
+    Network { address: route.destination, prefix: route.prefix }
 }
 
-fn network(route: &Route) -> Cidr {
-    Cidr { address: route.destination, prefix: route.prefix }
-}
-
-fn overlap(one: Cidr, other: Cidr) -> bool {
+fn overlap(one: Network, other: Network) -> bool {
     one.address.is_ipv4() == other.address.is_ipv4()
         && (one.contains(other.address) || other.contains(one.address))
 }
@@ -179,6 +209,11 @@ mod tests {
         }
     }
 
+    fn parse(range: &str) -> Network {
+        let (address, prefix) = range.split_once('/').unwrap();
+        Network { address: address.parse().unwrap(), prefix: prefix.parse().unwrap() }
+    }
+
     fn host() -> Host {
         let link =
             |index, name: &str| Link { index, name: name.into(), kind: String::new(), master: 0 };
@@ -192,7 +227,7 @@ mod tests {
     }
 
     fn check(range: &str) -> Option<String> {
-        host().conflict(range.parse().unwrap(), 4).map(|conflict| conflict.to_string())
+        host().conflict(parse(range), 4).map(|conflict| conflict.to_string())
     }
 
     #[test]
@@ -214,7 +249,7 @@ mod tests {
     fn an_instance_is_known_by_its_routes() {
         let mut host = host();
         host.routes.remove(1);
-        let range: Cidr = "10.96.7.7/32".parse().unwrap();
+        let range = parse("10.96.7.7/32");
         assert_eq!(host.conflict(range, 5), None, "its own");
         let found = host.conflict(range, 6).unwrap().with;
         assert_eq!(found, With::Instance { address: range.address });

@@ -5,7 +5,7 @@
 //! queue expression of its own, which no text of nft can say; and a hundred thousand elements take a tenth of the time.
 //! `expression` has the parts of rules; which rules there are stands in `rules`.
 
-pub(crate) mod expression;
+pub mod expression;
 
 use crate::address::Version;
 use crate::netlink::{self, Family, Message, Socket, Writer, attribute, be32, flag};
@@ -34,35 +34,40 @@ const ELEMENTS: usize = 800;
 const SEND: usize = 32 << 20;
 
 /// The kernel's error for a batch that came too late (`ERESTART`).
-pub(crate) const RESTART: i32 = 85;
+pub const RESTART: i32 = 85;
 
 /// A base chain's place.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Hook {
+pub struct Hook {
     /// `nat` or `filter`.
-    pub(crate) kind: &'static str,
+    pub kind: &'static str,
     /// 0 prerouting, 1 input, 2 forward, 3 output, 4 postrouting.
-    pub(crate) number: u32,
-    pub(crate) priority: i32,
+    pub number: u32,
+    /// Lower ones come first.
+    pub priority: i32,
 }
 
 /// A set, or a map if its values have a length.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Set {
-    pub(crate) name: &'static str,
+pub struct Set {
+    /// Its name.
+    pub name: &'static str,
     /// Types as `nft list` shows them, six bits each.
-    pub(crate) key_type: u32,
-    pub(crate) key_length: u32,
-    pub(crate) value_type: u32,
-    pub(crate) value_length: u32,
+    pub key_type: u32,
+    /// Bytes of a key.
+    pub key_length: u32,
+    /// Type of the values.
+    pub value_type: u32,
+    /// Bytes of a value; 0 of a set.
+    pub value_length: u32,
 }
 
 /// A key, and for maps a value.
-pub(crate) type Element = (Vec<u8>, Vec<u8>);
+pub type Element = (Vec<u8>, Vec<u8>);
 
 /// A transaction that is being written.
 #[derive(Debug)]
-pub(crate) struct Batch {
+pub struct Batch {
     writer: Writer,
     table: String,
     first: u32,
@@ -78,7 +83,8 @@ impl Batch {
         self.writer.end();
     }
 
-    pub(crate) fn add_table(&mut self, version: Version) {
+    /// The table of a version.
+    pub fn add_table(&mut self, version: Version) {
         let name = self.table.clone();
         self.put(version, NEW_TABLE, flag::CREATE, |writer| {
             writer.text(1, &name);
@@ -87,12 +93,13 @@ impl Batch {
     }
 
     /// The table must be there.
-    pub(crate) fn delete_table(&mut self, version: Version) {
+    pub fn delete_table(&mut self, version: Version) {
         let name = self.table.clone();
         self.put(version, DELETE_TABLE, 0, |writer| writer.text(1, &name));
     }
 
-    pub(crate) fn add_chain(&mut self, version: Version, name: &str, hook: Option<Hook>) {
+    /// A chain.
+    pub fn add_chain(&mut self, version: Version, name: &str, hook: Option<Hook>) {
         let table = self.table.clone();
         self.put(version, NEW_CHAIN, flag::CREATE, |writer| {
             writer.text(1, &table);
@@ -107,7 +114,8 @@ impl Batch {
         });
     }
 
-    pub(crate) fn add_set(&mut self, version: Version, set: &Set) {
+    /// An empty set or map.
+    pub fn add_set(&mut self, version: Version, set: &Set) {
         let (table, id) = (self.table.clone(), self.sequence);
         self.put(version, NEW_SET, flag::CREATE, |writer| {
             const MAP: u32 = 8;
@@ -124,12 +132,8 @@ impl Batch {
         });
     }
 
-    pub(crate) fn add_rule(
-        &mut self,
-        version: Version,
-        chain: &str,
-        fill: impl FnOnce(&mut Writer),
-    ) {
+    /// A rule at the end of a chain; `fill` writes its expressions.
+    pub fn add_rule(&mut self, version: Version, chain: &str, fill: impl FnOnce(&mut Writer)) {
         let table = self.table.clone();
         self.put(version, NEW_RULE, flag::CREATE | flag::APPEND, |writer| {
             writer.text(1, &table);
@@ -141,7 +145,7 @@ impl Batch {
     }
 
     /// A rule with a comment, as `nft list` shows it.
-    pub(crate) fn add_noted_rule(
+    pub fn add_noted_rule(
         &mut self,
         version: Version,
         chain: &str,
@@ -162,13 +166,13 @@ impl Batch {
     }
 
     /// All rules of the table; chains and sets stay.
-    pub(crate) fn delete_rules(&mut self, version: Version) {
+    pub fn delete_rules(&mut self, version: Version) {
         let table = self.table.clone();
         self.put(version, DELETE_RULE, 0, |writer| writer.text(1, &table));
     }
 
     /// All elements of a set.
-    pub(crate) fn empty_set(&mut self, version: Version, set: &str) {
+    pub fn empty_set(&mut self, version: Version, set: &str) {
         let table = self.table.clone();
         self.put(version, DELETE_ELEMENT, 0, |writer| {
             writer.text(1, &table);
@@ -176,16 +180,18 @@ impl Batch {
         });
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether it changes nothing.
+    pub fn is_empty(&self) -> bool {
         self.sequence == self.first
     }
 
-    pub(crate) fn add_elements(&mut self, version: Version, set: &str, elements: &[Element]) {
+    /// Elements of a set.
+    pub fn add_elements(&mut self, version: Version, set: &str, elements: &[Element]) {
         self.elements(version, (NEW_ELEMENT, flag::CREATE), set, elements);
     }
 
     /// They must be there.
-    pub(crate) fn delete_elements(&mut self, version: Version, set: &str, keys: &[Element]) {
+    pub fn delete_elements(&mut self, version: Version, set: &str, keys: &[Element]) {
         self.elements(version, (DELETE_ELEMENT, 0), set, keys);
     }
 
@@ -211,7 +217,7 @@ impl Batch {
 }
 
 /// A value inside an attribute.
-pub(crate) fn data(writer: &mut Writer, kind: u16, value: &[u8]) {
+pub fn data(writer: &mut Writer, kind: u16, value: &[u8]) {
     let nest = writer.open(kind);
     writer.attribute(1, value);
     writer.close(nest);
@@ -219,28 +225,33 @@ pub(crate) fn data(writer: &mut Writer, kind: u16, value: &[u8]) {
 
 /// What was found of a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Found {
-    pub(crate) rules: usize,
+pub struct Found {
+    /// Rules.
+    pub rules: usize,
     /// Of their handles, which tell old rules from new ones.
-    pub(crate) digest: u64,
+    pub digest: u64,
 }
 
 /// One table name, in both families.
 #[derive(Debug)]
-pub(crate) struct Nft {
+pub struct Nft {
     socket: Socket,
     table: String,
 }
 
 impl Nft {
-    pub(crate) fn open(table: &str) -> io::Result<Self> {
+    /// A table, by its name.
+    ///
+    /// # Errors
+    /// The kernel gives no socket.
+    pub fn open(table: &str) -> io::Result<Self> {
         let socket = Socket::open(Family::Netfilter, 0)?;
         socket.set_buffers(1 << 20, SEND)?;
         Ok(Self { socket, table: table.to_owned() })
     }
 
     /// A batch that the kernel refuses with [`RESTART`] if any rule of the host's has changed since `generation`.
-    pub(crate) fn batch_at(&mut self, generation: u32) -> Batch {
+    pub fn batch_at(&mut self, generation: u32) -> Batch {
         let mut batch = self.batch();
         batch.writer.clear();
         batch.writer.begin(BATCH_BEGIN, 0, batch.first);
@@ -250,7 +261,8 @@ impl Nft {
         batch
     }
 
-    pub(crate) fn batch(&mut self) -> Batch {
+    /// Begins a transaction.
+    pub fn batch(&mut self) -> Batch {
         // A batch uses sequences of its own range, so that late answers to one that failed are told from those to the next.
         let first = self.socket.next_sequence();
         let mut writer = Writer::default();
@@ -261,7 +273,7 @@ impl Nft {
     }
 
     /// Makes all of a batch so, or nothing.
-    pub(crate) fn commit(&mut self, mut batch: Batch) -> io::Result<()> {
+    pub fn commit(&mut self, mut batch: Batch) -> io::Result<()> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -276,7 +288,7 @@ impl Nft {
     }
 
     /// Whether the table is there, with how many rules.
-    pub(crate) fn find(&mut self, version: Version) -> io::Result<Option<Found>> {
+    pub fn find(&mut self, version: Version) -> io::Result<Option<Found>> {
         let table = self.table.clone();
         let there = self.ask(version, (GET_TABLE, 0), |writer| writer.text(1, &table), |_| ());
         match there {
@@ -302,7 +314,7 @@ impl Nft {
     }
 
     /// The first comment on a rule of the table.
-    pub(crate) fn note(&mut self, version: Version) -> io::Result<Option<String>> {
+    pub fn note(&mut self, version: Version) -> io::Result<Option<String>> {
         let (table, mut note) = (self.table.clone(), None);
         let fill = |writer: &mut Writer| writer.text(1, &table);
         self.ask(version, (GET_RULE, flag::DUMP), fill, |message| {
@@ -316,7 +328,7 @@ impl Nft {
     }
 
     /// Keys of a set's elements.
-    pub(crate) fn keys(&mut self, version: Version, set: &str) -> io::Result<Vec<Vec<u8>>> {
+    pub fn keys(&mut self, version: Version, set: &str) -> io::Result<Vec<Vec<u8>>> {
         let (table, mut keys) = (self.table.clone(), Vec::new());
         let fill = |writer: &mut Writer| {
             writer.text(1, &table);
@@ -333,7 +345,7 @@ impl Nft {
     }
 
     /// Counts up with every change of any rule of the host's.
-    pub(crate) fn generation(&mut self) -> io::Result<u32> {
+    pub fn generation(&mut self) -> io::Result<u32> {
         let mut generation = 0;
         self.ask(
             Version::V4,

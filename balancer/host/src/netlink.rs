@@ -17,13 +17,19 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 /// Flags of requests.
-pub(crate) mod flag {
-    pub(crate) const REQUEST: u16 = 1;
-    pub(crate) const ACK: u16 = 4;
-    pub(crate) const DUMP: u16 = 0x300;
-    pub(crate) const REPLACE: u16 = 0x100;
-    pub(crate) const CREATE: u16 = 0x400;
-    pub(crate) const APPEND: u16 = 0x800;
+pub mod flag {
+    /// A request.
+    pub const REQUEST: u16 = 1;
+    /// Answered also if it succeeds.
+    pub const ACK: u16 = 4;
+    /// Everything there is.
+    pub const DUMP: u16 = 0x300;
+    /// What is there is replaced.
+    pub const REPLACE: u16 = 0x100;
+    /// What is not there is made.
+    pub const CREATE: u16 = 0x400;
+    /// Behind what is there.
+    pub const APPEND: u16 = 0x800;
 }
 
 const ERROR: u16 = 2;
@@ -33,11 +39,11 @@ const NESTED: u16 = 0x8000;
 const KIND: u16 = 0x3fff;
 
 /// Bytes that one datagram from the kernel has at most: a page of a dump has 32 KiB, an NFQUEUE packet 64 KiB and its frame.
-pub(crate) const DATAGRAM: usize = 1 << 17;
+pub const DATAGRAM: usize = 1 << 17;
 
 /// Writes messages, one behind the other.
 #[derive(Debug, Default)]
-pub(crate) struct Writer {
+pub struct Writer {
     bytes: Vec<u8>,
     message: usize,
 }
@@ -45,10 +51,11 @@ pub(crate) struct Writer {
 /// A nested attribute that is not finished.
 #[must_use]
 #[derive(Debug)]
-pub(crate) struct Nest(usize);
+pub struct Nest(usize);
 
 impl Writer {
-    pub(crate) fn begin(&mut self, kind: u16, flags: u16, sequence: u32) {
+    /// Begins a message.
+    pub fn begin(&mut self, kind: u16, flags: u16, sequence: u32) {
         self.message = self.bytes.len();
         self.put(&0_u32.to_ne_bytes());
         self.put(&kind.to_ne_bytes());
@@ -58,24 +65,26 @@ impl Writer {
     }
 
     /// The length is known when the message is complete.
-    pub(crate) fn end(&mut self) {
+    pub fn end(&mut self) {
         let length = u32::try_from(self.bytes.len() - self.message).unwrap_or(u32::MAX);
         self.bytes[self.message..self.message + 4].copy_from_slice(&length.to_ne_bytes());
     }
 
     /// Has the last message answered also if it succeeds.
-    pub(crate) fn demand_answer(&mut self) {
+    pub fn demand_answer(&mut self) {
         if let Some(low) = self.bytes.get_mut(self.message + 6..self.message + 8) {
             let flags = u16::from_ne_bytes([low[0], low[1]]) | flag::ACK;
             low.copy_from_slice(&flags.to_ne_bytes());
         }
     }
 
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
+    /// Bytes as they are.
+    pub fn put(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    pub(crate) fn attribute(&mut self, kind: u16, value: &[u8]) {
+    /// An attribute.
+    pub fn attribute(&mut self, kind: u16, value: &[u8]) {
         let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
         self.put(&length.to_ne_bytes());
         self.put(&kind.to_ne_bytes());
@@ -83,26 +92,29 @@ impl Writer {
         self.pad();
     }
 
-    pub(crate) fn u32(&mut self, kind: u16, value: u32) {
+    /// An attribute that is a number of the network's order.
+    pub fn u32(&mut self, kind: u16, value: u32) {
         self.attribute(kind, &value.to_be_bytes());
     }
 
     /// A text with its final zero.
-    pub(crate) fn text(&mut self, kind: u16, value: &str) {
+    pub fn text(&mut self, kind: u16, value: &str) {
         let mut bytes = Vec::with_capacity(value.len() + 1);
         bytes.extend_from_slice(value.as_bytes());
         bytes.push(0);
         self.attribute(kind, &bytes);
     }
 
-    pub(crate) fn open(&mut self, kind: u16) -> Nest {
+    /// Begins a nested attribute.
+    pub fn open(&mut self, kind: u16) -> Nest {
         let at = self.bytes.len();
         self.put(&0_u16.to_ne_bytes());
         self.put(&(kind | NESTED).to_ne_bytes());
         Nest(at)
     }
 
-    pub(crate) fn close(&mut self, nest: Nest) {
+    /// Ends it.
+    pub fn close(&mut self, nest: Nest) {
         let length = u16::try_from(self.bytes.len() - nest.0).unwrap_or(u16::MAX);
         self.bytes[nest.0..nest.0 + 2].copy_from_slice(&length.to_ne_bytes());
     }
@@ -113,31 +125,36 @@ impl Writer {
         }
     }
 
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// All messages.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
+    /// Bytes of all messages.
+    pub fn len(&self) -> usize {
         self.bytes.len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Nothing is written.
+    pub fn is_empty(&self) -> bool {
         self.bytes.is_empty()
     }
 
-    pub(crate) fn clear(&mut self) {
+    /// Forgets all.
+    pub fn clear(&mut self) {
         self.bytes.clear();
     }
 }
 
 /// A message that was received.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Message<'a> {
-    pub(crate) kind: u16,
-    pub(crate) sequence: u32,
+pub struct Message<'a> {
+    /// Its kind.
+    pub kind: u16,
+    /// Of the request that it belongs to.
+    pub sequence: u32,
     /// Behind the header.
-    pub(crate) body: &'a [u8],
+    pub body: &'a [u8],
 }
 
 impl Message<'_> {
@@ -156,7 +173,7 @@ fn i32_at(bytes: &[u8], at: usize) -> Option<i32> {
 }
 
 /// The messages of a datagram. What is cut short ends them.
-pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
+pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
     std::iter::from_fn(move || {
         let length = u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?) as usize;
         let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
@@ -168,7 +185,7 @@ pub(crate) fn messages(mut bytes: &[u8]) -> impl Iterator<Item = Message<'_>> {
 }
 
 /// The attributes of a message's body behind the header of its family, or of a nested attribute.
-pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::from(u16::from_ne_bytes(bytes.get(..2)?.try_into().ok()?));
         let kind = u16::from_ne_bytes(bytes.get(2..4)?.try_into().ok()?) & KIND;
@@ -179,25 +196,28 @@ pub(crate) fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])>
 }
 
 /// One attribute.
-pub(crate) fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
     attributes(bytes).find(|(found, _)| *found == kind).map(|(_, value)| value)
 }
 
-pub(crate) fn be32(bytes: &[u8]) -> Option<u32> {
+/// A number of 32 bits of the network's order.
+pub fn be32(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_be_bytes(bytes.get(..4)?.try_into().ok()?))
 }
 
-pub(crate) fn be16(bytes: &[u8]) -> Option<u16> {
+/// A number of 16 bits of the network's order.
+pub fn be16(bytes: &[u8]) -> Option<u16> {
     Some(u16::from_be_bytes(bytes.get(..2)?.try_into().ok()?))
 }
 
-pub(crate) fn ne32(bytes: &[u8]) -> Option<u32> {
+/// A number of 32 bits of the machine's order.
+pub fn ne32(bytes: &[u8]) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(..4)?.try_into().ok()?))
 }
 
 /// A socket to the kernel.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     descriptor: OwnedFd,
     sequence: u32,
     buffer: Vec<u8>,
@@ -205,14 +225,16 @@ pub(crate) struct Socket {
 
 /// Which part of the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Family {
+pub enum Family {
+    /// Interfaces, addresses, routes, neighbours.
     Route,
+    /// Rules, queues, flows.
     Netfilter,
 }
 
 impl Socket {
     /// Opens one that hears the multicast groups of a mask.
-    pub(crate) fn open(family: Family, groups: u32) -> io::Result<Self> {
+    pub fn open(family: Family, groups: u32) -> io::Result<Self> {
         let protocol: Option<Protocol> = match family {
             Family::Route => None,
             Family::Netfilter => Some(netlink::NETFILTER),
@@ -224,24 +246,29 @@ impl Socket {
     }
 
     /// Makes room for what the kernel sends while this process is busy, and for large batches.
-    pub(crate) fn set_buffers(&self, receive: usize, send: usize) -> io::Result<()> {
+    pub fn set_buffers(&self, receive: usize, send: usize) -> io::Result<()> {
         sockopt::set_socket_recv_buffer_size_force(&self.descriptor, receive)?;
         sockopt::set_socket_send_buffer_size_force(&self.descriptor, send)?;
         Ok(())
     }
 
-    pub(crate) fn next_sequence(&mut self) -> u32 {
+    /// A number for the next message.
+    pub fn next_sequence(&mut self) -> u32 {
         self.sequence = self.sequence.wrapping_add(1).max(1);
         self.sequence
     }
 
-    pub(crate) fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    /// Sends messages.
+    ///
+    /// # Errors
+    /// The kernel does not take them.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
         sendto(&self.descriptor, bytes, SendFlags::empty(), &SocketAddrNetlink::new(0, 0))?;
         Ok(())
     }
 
     /// The next datagram, if one is there.
-    pub(crate) fn try_receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<&'b [u8]>> {
+    pub fn try_receive<'b>(&self, buffer: &'b mut [u8]) -> io::Result<Option<&'b [u8]>> {
         match recv(&self.descriptor, &mut *buffer, RecvFlags::DONTWAIT) {
             Ok((length, _)) => Ok(Some(&buffer[..length.min(buffer.len())])),
             Err(rustix::io::Errno::AGAIN) => Ok(None),
@@ -254,7 +281,7 @@ impl Socket {
     ///
     /// # Errors
     /// The kernel's first error.
-    pub(crate) fn transact(
+    pub fn transact(
         &mut self,
         bytes: &[u8],
         range: (u32, u32),

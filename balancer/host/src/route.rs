@@ -21,13 +21,16 @@ const GET_ROUTE: u16 = 26;
 /// `rtm_protocol` of the routes that this balancer makes. `ip route show table local proto 190` lists them.
 pub const ROUTE_PROTOCOL: u8 = 190;
 
+/// `rtm_protocol` of the routes through the data plane's own interfaces. `ip route show proto 191` lists them.
+pub const VETH_ROUTE_PROTOCOL: u8 = 191;
+
 const TABLE_LOCAL: u8 = 255;
 const KIND_LOCAL: u8 = 2;
 const BRIDGE: u8 = 7;
 
 /// An interface.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Link {
+pub struct Link {
     /// Its number.
     pub index: u32,
     /// Its name.
@@ -40,7 +43,7 @@ pub(crate) struct Link {
 
 /// A route, or an interface's address with its prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Route {
+pub struct Route {
     /// Destination.
     pub destination: IpAddr,
     /// Leading bits of the destination that count.
@@ -70,25 +73,35 @@ pub struct Hop {
 
 /// A local route of ours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Local {
-    pub(crate) address: IpAddr,
-    pub(crate) source: Option<IpAddr>,
+pub struct Local {
+    /// The address.
+    pub address: IpAddr,
+    /// What clients on this host get as their own address.
+    pub source: Option<IpAddr>,
 }
 
 /// Asks and tells the kernel.
 #[derive(Debug)]
-pub(crate) struct Routes {
-    socket: Socket,
+pub struct Routes {
+    pub(crate) socket: Socket,
 }
 
 impl Routes {
-    pub(crate) fn open() -> io::Result<Self> {
+    /// To the network namespace of the calling thread, for good.
+    ///
+    /// # Errors
+    /// The kernel gives no socket.
+    pub fn open() -> io::Result<Self> {
         let socket = Socket::open(Family::Route, 0)?;
         socket.set_buffers(4 << 20, 8 << 20)?;
         Ok(Self { socket })
     }
 
-    pub(crate) fn links(&mut self) -> io::Result<Vec<Link>> {
+    /// Interfaces.
+    ///
+    /// # Errors
+    /// The kernel did not tell.
+    pub fn links(&mut self) -> io::Result<Vec<Link>> {
         let mut links = Vec::new();
         self.ask(
             GET_LINK,
@@ -105,7 +118,7 @@ impl Routes {
     }
 
     /// Addresses of interfaces, each as a route to its network.
-    pub(crate) fn addresses(&mut self) -> io::Result<Vec<Route>> {
+    pub fn addresses(&mut self) -> io::Result<Vec<Route>> {
         let mut all = Vec::new();
         self.ask(
             GET_ADDRESS,
@@ -121,7 +134,11 @@ impl Routes {
         Ok(all)
     }
 
-    pub(crate) fn routes(&mut self, version: Version) -> io::Result<Vec<Route>> {
+    /// Routes of all tables.
+    ///
+    /// # Errors
+    /// The kernel did not tell.
+    pub fn routes(&mut self, version: Version) -> io::Result<Vec<Route>> {
         let mut all = Vec::new();
         let mut header = [0; 12];
         header[0] = version.netfilter();
@@ -140,7 +157,7 @@ impl Routes {
     }
 
     /// Which way packets to an address go.
-    pub(crate) fn hop(&mut self, address: IpAddr) -> io::Result<Hop> {
+    pub fn hop(&mut self, address: IpAddr) -> io::Result<Hop> {
         let version = Version::of(address);
         let mut header = [0; 12];
         header[0] = version.netfilter();
@@ -161,7 +178,7 @@ impl Routes {
     }
 
     /// Makes local routes; those that are there are no error.
-    pub(crate) fn add(&mut self, metric: u32, all: &[Local]) -> io::Result<()> {
+    pub fn add(&mut self, metric: u32, all: &[Local]) -> io::Result<()> {
         self.change(
             NEW_ROUTE,
             flag::CREATE | flag::REPLACE,
@@ -172,7 +189,7 @@ impl Routes {
     }
 
     /// Removes local routes; those that are not there are no error.
-    pub(crate) fn delete(&mut self, metric: u32, all: &[Local]) -> io::Result<()> {
+    pub fn delete(&mut self, metric: u32, all: &[Local]) -> io::Result<()> {
         self.change(DELETE_ROUTE, 0, metric, all, io::ErrorKind::NotFound)
     }
 
@@ -184,15 +201,28 @@ impl Routes {
         all: &[Local],
         harmless: io::ErrorKind,
     ) -> io::Result<()> {
+        self.batch((kind, flags), all, harmless, |writer, local| {
+            write_local(writer, metric, local);
+        })
+    }
+
+    /// Many messages of one kind.
+    pub(crate) fn batch<T>(
+        &mut self,
+        (kind, flags): (u16, u16),
+        all: &[T],
+        harmless: io::ErrorKind,
+        write: impl Fn(&mut Writer, &T),
+    ) -> io::Result<()> {
         // The kernel answers each message of a datagram before it reads the next one: the answers must fit the socket's buffer.
         for chunk in all.chunks(1_000) {
             let mut writer = Writer::default();
             let first = self.socket.next_sequence();
             let mut last = first;
-            for (at, local) in chunk.iter().enumerate() {
+            for (at, one) in chunk.iter().enumerate() {
                 last = if at == 0 { first } else { self.socket.next_sequence() };
                 writer.begin(kind, flags, last);
-                write_local(&mut writer, metric, local);
+                write(&mut writer, one);
                 writer.end();
             }
             writer.demand_answer();
@@ -207,7 +237,7 @@ impl Routes {
     }
 
     /// Switches a bridge port's hairpin mode: whether a frame may leave by the port through which it came.
-    pub(crate) fn set_hairpin(&mut self, port: u32, on: bool) -> io::Result<()> {
+    pub fn set_hairpin(&mut self, port: u32, on: bool) -> io::Result<()> {
         let mut header = [0; 16];
         header[0] = BRIDGE;
         header[4..8].copy_from_slice(&port.to_ne_bytes());
@@ -219,7 +249,7 @@ impl Routes {
         self.ask(SET_LINK, flag::ACK, &header, fill, |_| ())
     }
 
-    fn ask(
+    pub(crate) fn ask(
         &mut self,
         kind: u16,
         flags: u16,

@@ -14,76 +14,105 @@ const VERDICT: u32 = 0;
 
 /// One expression of a rule.
 #[derive(Debug, Clone)]
-pub(crate) enum Expression<'a> {
+pub enum Expression<'a> {
     /// Loads a property of the packet: 3 its mark, 16 its transport protocol.
     Meta {
+        /// Which.
         key: u32,
+        /// Into this register.
         to: u32,
     },
     /// Sets the packet's mark.
     SetMark {
+        /// From this register.
         from: u32,
     },
-    /// Loads a property of the flow: 2 its status, 3 its mark.
+    /// Loads a property of the flow: 0 its state, 2 its status, 3 its mark.
     Flow {
+        /// Which.
         key: u32,
+        /// Into this register.
         to: u32,
     },
     /// Sets the flow's mark.
     SetFlowMark {
+        /// From this register.
         from: u32,
     },
     /// Sets which events of the flow are told: 1 << 0 new, 1 related, 2 gone, 3 answered, 5 TCP's state.
     SetFlowEvents {
+        /// From this register.
         from: u32,
     },
     /// Loads bytes of the packet: base 1 is the network header, 2 the transport header.
     Load {
+        /// Which header.
         base: u32,
+        /// Bytes from its start.
         offset: u32,
+        /// Bytes.
         length: u32,
+        /// Into this register.
         to: u32,
     },
     /// `register = register & mask ^ xor`, numbers of 32 bits of the machine's order.
     Bits {
+        /// The register.
         register: u32,
+        /// Bits that stay.
         mask: u32,
+        /// Bits that are turned over.
         xor: u32,
     },
     /// The rule goes on if it is not equal.
     Differs {
+        /// The register.
         register: u32,
+        /// The value.
         value: &'a [u8],
     },
     /// The rule goes on if it is equal.
     Equal {
+        /// The register.
         register: u32,
+        /// The value.
         value: &'a [u8],
     },
     /// The rule goes on if the set has it; a map's value is put into `to`.
     Lookup {
+        /// Its name.
         set: &'a str,
+        /// The register.
         register: u32,
+        /// Into this register.
         to: Option<u32>,
     },
     /// The kind of the destination address: 2 is one of this host.
     DestinationKind {
+        /// Into this register.
         to: u32,
     },
     /// A number of the machine's order.
     Immediate {
+        /// Into this register.
         to: u32,
+        /// The value.
         value: u32,
     },
     /// Address and port of a map's value become the destination.
     Destination {
+        /// Of IP.
         version: Version,
+        /// Register of the address.
         address: u32,
+        /// Register of the port.
         port: u32,
     },
     /// An address becomes the source.
     Source {
+        /// Of IP.
         version: Version,
+        /// Register of the address.
         address: u32,
     },
     /// An address of the interface through which the packet leaves becomes the source.
@@ -92,28 +121,34 @@ pub(crate) enum Expression<'a> {
     Reset,
     /// ICMP's "port unreachable" to the sender.
     Unreachable {
+        /// Of IP.
         version: Version,
     },
     /// To userspace, by the kernel's own expression.
     Queue {
+        /// The queue's.
         number: u16,
     },
     /// To userspace, by the target of xtables.
     QueueTarget {
+        /// The queue's.
         number: u16,
     },
     /// The flow is not tracked.
     NoTrack,
+    /// The packet goes on.
     Accept,
+    /// The packet ends here.
     Drop,
     /// To a chain, and back at its end.
     Jump {
+        /// Its name.
         chain: &'a str,
     },
 }
 
 /// Writes a rule's expressions.
-pub(crate) fn write(writer: &mut Writer, all: &[Expression<'_>]) {
+pub fn write(writer: &mut Writer, all: &[Expression<'_>]) {
     for one in all {
         let element = writer.open(1);
         one.write(writer);

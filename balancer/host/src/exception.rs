@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The one rule among those of others: forwarding of our flows is accepted where a firewall drops what it does not know.
+//! The few rules among those of others: forwarding of our flows is accepted where a firewall drops what it does not know.
 //!
 //! Docker drops between its networks, and forwards nothing from outside; its chain `DOCKER-USER` is the place for exceptions. Hosts
-//! with a policy of DROP and no Docker get the rule at the head of FORWARD. It is written with iptables, since the chain is
+//! with a policy of DROP and no Docker get the rules at the head of FORWARD. They are written with iptables, since the chain is
 //! iptables'; `nft` has no say in it. The comment is the instance's name.
 
-use crate::rules::FLOW_OURS;
 use std::process::{Command, Stdio};
 
 /// Commands that may have written the host's firewall, one per version of IP and kind of tables; for legacy tables with the list of
@@ -30,20 +29,39 @@ fn firewalls() -> impl Iterator<Item = (&'static str, String)> {
 
 /// An exception for our flows.
 #[derive(Debug)]
-pub(crate) struct Exception {
+pub struct Exception {
     comment: String,
+    matches: Vec<String>,
 }
 
 /// What all instances' names begin with.
-const PREFIX: &str = "berth-fast-";
+const PREFIX: &str = "berth-";
+
+/// Whether a firewall is there whose changes are not told: rules in legacy tables.
+#[must_use]
+pub fn has_legacy() -> bool {
+    let in_use = |names: &str| {
+        let names = std::fs::read_to_string(format!("/proc/thread-self/net/{names}"));
+        names.is_ok_and(|names| names.lines().any(|name| name == "filter"))
+    };
+    COMMANDS.iter().filter_map(|(_, names)| *names).any(in_use)
+}
+
+/// As [`Exception::ensure`] for several, which all are there afterwards.
+pub fn ensure(all: &[Exception]) -> bool {
+    all.iter().fold(false, |missing, one| one.ensure() | missing)
+}
 
 impl Exception {
-    pub(crate) fn new(comment: &str) -> Self {
-        Self { comment: comment.to_owned() }
+    /// Accepts what iptables' `matches` say. The comment begins with `berth-`, and no other rule has it.
+    #[must_use]
+    pub fn new(comment: &str, matches: &[&str]) -> Self {
+        let matches = matches.iter().copied().map(str::to_owned).collect();
+        Self { comment: comment.to_owned(), matches }
     }
 
     /// Makes it so that our flows are forwarded. True if the rule was missing somewhere.
-    pub(crate) fn ensure(&self) -> bool {
+    pub fn ensure(&self) -> bool {
         let mut missing = false;
         for (command, rules) in firewalls() {
             let Some(chain) = chain(&rules) else { continue };
@@ -60,7 +78,7 @@ impl Exception {
     }
 
     /// Removes it, wherever it is.
-    pub(crate) fn remove(&self) {
+    pub fn remove(&self) {
         for (command, rules) in firewalls() {
             for chain in ["DOCKER-USER", "FORWARD"] {
                 for _ in rules.lines().filter(|line| self.is_own(line, chain)) {
@@ -84,25 +102,9 @@ impl Exception {
     }
 
     fn rule<'a>(&'a self, verb: &'a str, chain: &'a str) -> Vec<&'a str> {
-        // FLOW_OURS of `rules`, as iptables writes it.
-        const MARK: &str = "0x1000000/0x1000000";
-        const _: () = assert!(FLOW_OURS == 0x0100_0000);
-        vec![
-            "-w",
-            "2",
-            verb,
-            chain,
-            "-m",
-            "connmark",
-            "--mark",
-            MARK,
-            "-m",
-            "comment",
-            "--comment",
-            &self.comment,
-            "-j",
-            "ACCEPT",
-        ]
+        let before = ["-w", "2", verb, chain].into_iter();
+        let behind = ["-m", "comment", "--comment", &self.comment, "-j", "ACCEPT"];
+        before.chain(self.matches.iter().map(String::as_str)).chain(behind).collect()
     }
 }
 
@@ -137,12 +139,12 @@ mod tests {
         assert_eq!(chain(restarted), Some("FORWARD"));
         assert_eq!(chain("-P FORWARD DROP\n"), Some("FORWARD"));
         assert_eq!(chain("-P FORWARD ACCEPT\n"), None);
-        let exception = Exception::new("berth-fast-a");
+        let exception = Exception::new("berth-fast-a", &[]);
         let line =
             "-A DOCKER-USER -m connmark --mark 0x1 -m comment --comment berth-fast-a -j ACCEPT";
         assert!(exception.is_own(line, "DOCKER-USER"));
         assert!(!exception.is_own(line, "FORWARD"));
-        assert!(!Exception::new("berth-fast-ab").is_own(line, "DOCKER-USER"));
+        assert!(!Exception::new("berth-fast-ab", &[]).is_own(line, "DOCKER-USER"));
         let behind = format!("-A DOCKER-USER -j DROP\n{line}");
         assert!(exception.is_first(line, "DOCKER-USER"));
         assert!(!exception.is_first(&behind, "DOCKER-USER"));

@@ -1,0 +1,432 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Network namespaces, servers and clients in them, and the `data-plane` example as a process in one.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use crate::fixture::{HANG, connect, within};
+use berth_balancer_core::Change;
+use berth_balancer_core::model::{
+    EndpointPort, EndpointSet, Node, Protocol, Service, ServicePort, Settings,
+};
+use berth_balancer_data::control::{Client, Unservable};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+static LABS: AtomicU32 = AtomicU32::new(0);
+
+/// Whether namespaces can be made. Says so if not, and fails if they are required.
+pub(crate) fn have_namespaces() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if root && run("ip", &["-V"]).is_some() && run("nft", &["--version"]).is_some() {
+        return true;
+    }
+    println!("skipped: needs root, and the commands ip and nft");
+    assert!(std::env::var_os("BERTH_REQUIRE_NETNS").is_none(), "BERTH_REQUIRE_NETNS is set");
+    false
+}
+
+/// What a command prints, if it succeeds.
+pub(crate) fn run(command: &str, arguments: &[&str]) -> Option<String> {
+    let output = Command::new(command).args(arguments).stdin(Stdio::null()).output().ok()?;
+    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+fn must(command: &str, arguments: &[&str]) -> String {
+    let output = Command::new(command).args(arguments).stdin(Stdio::null()).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{command} {}: {said}", arguments.join(" "));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A name that no other test has.
+pub(crate) fn unique(what: &str) -> String {
+    format!("lab-{}-{}{what}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed))
+}
+
+/// A network namespace, which is removed with it.
+#[derive(Debug)]
+pub(crate) struct Space {
+    pub(crate) name: String,
+    path: PathBuf,
+    own: bool,
+}
+
+impl Space {
+    pub(crate) fn new(what: &str) -> Self {
+        let name = unique(what);
+        drop(run("ip", &["netns", "del", &name]));
+        must("ip", &["netns", "add", &name]);
+        let path = PathBuf::from("/run/netns").join(&name);
+        let space = Self { name, path, own: true };
+        // Without waiting until every address is known to be unique.
+        space.sh("ip link set lo up; sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0");
+        space
+    }
+
+    /// That of a process.
+    pub(crate) fn of(pid: u32) -> Self {
+        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
+        Self { name: pid.to_string(), path, own: false }
+    }
+
+    /// Does something inside: sockets that are made there stay there, and so do processes.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
+        let file = File::open(&self.path).unwrap();
+        std::thread::scope(|scope| {
+            let inside = scope.spawn(|| {
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
+                work()
+            });
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// A line of commands inside.
+    pub(crate) fn sh(&self, line: &str) -> String {
+        self.run(|| must("sh", &["-ec", line]))
+    }
+
+    pub(crate) fn try_sh(&self, line: &str) -> Option<String> {
+        self.run(|| run("sh", &["-ec", line]))
+    }
+
+    /// A process inside, which ends with what is returned.
+    pub(crate) fn spawn(&self, line: &str) -> Running {
+        let line = format!("exec {line}");
+        Running(self.run(|| {
+            let mut command = Command::new("sh");
+            command.args(["-ec", &line]).stdin(Stdio::null()).stdout(Stdio::null());
+            command.spawn().unwrap()
+        }))
+    }
+
+    /// A server of TCP and UDP that says its name, and then sends back what it gets. Of TCP it says first what it heard before: the
+    /// PROXY header.
+    pub(crate) fn serve(&self, address: &str) {
+        let address: SocketAddr = address.parse().unwrap();
+        let name = address.ip().to_string();
+        let (listener, socket) =
+            self.run(|| (TcpListener::bind(address).unwrap(), UdpSocket::bind(address).unwrap()));
+        let of_tcp = name.clone();
+        std::thread::spawn(move || {
+            while let Ok((stream, _)) = listener.accept() {
+                let name = of_tcp.clone();
+                std::thread::spawn(move || drop(echo(stream, &name)));
+            }
+        });
+        std::thread::spawn(move || {
+            let mut buffer = vec![0; 65_536];
+            while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+                drop(socket.send_to(name.as_bytes(), peer));
+            }
+        });
+    }
+
+    /// Connects. How the client looks from the other side: its address in the PROXY header that the endpoint gets.
+    pub(crate) fn connect(&self, address: &str) -> std::io::Result<Connection> {
+        let address: SocketAddr = address.parse().unwrap();
+        let stream = self.run(|| TcpStream::connect_timeout(&address, Duration::from_secs(3)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+        let mut connection = Connection { stream, server: String::new(), seen: String::new() };
+        let mut line = String::new();
+        BufReader::with_capacity(1, &mut connection.stream).read_line(&mut line)?;
+        let mut words = line.split_whitespace().map(str::to_owned);
+        connection.server = words.next().ok_or(ErrorKind::UnexpectedEof)?;
+        connection.seen = words.nth(2).unwrap_or_default();
+        Ok(connection)
+    }
+
+    /// A socket of UDP that talks to an address.
+    pub(crate) fn udp(&self, address: &str) -> UdpSocket {
+        let address: SocketAddr = address.parse().unwrap();
+        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+        let socket = self.run(|| {
+            let socket = UdpSocket::bind(any).unwrap();
+            socket.connect(address).unwrap();
+            socket
+        });
+        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        socket
+    }
+
+    /// One question to a server of UDP: its name.
+    pub(crate) fn ask(&self, address: &str) -> std::io::Result<String> {
+        ask(&self.udp(address))
+    }
+
+    /// That nobody has the port, TCP and UDP, and that this is said at once.
+    pub(crate) fn is_refused(&self, address: &str) {
+        let begun = Instant::now();
+        let place: SocketAddr = address.parse().unwrap();
+        let tcp = self.run(|| TcpStream::connect_timeout(&place, Duration::from_secs(3)));
+        assert_eq!(tcp.unwrap_err().kind(), ErrorKind::ConnectionRefused, "TCP {address}");
+        let tcp = begun.elapsed();
+        let socket = self.udp(address);
+        let begun = Instant::now();
+        assert_eq!(ask(&socket).unwrap_err().kind(), ErrorKind::ConnectionRefused, "UDP {address}");
+        println!("{address} refuses TCP after {tcp:.1?}, UDP after {:.1?}", begun.elapsed());
+        // 10 ms are promised; the machine may be busy with other tests.
+        assert!(tcp + begun.elapsed() < Duration::from_millis(500));
+    }
+}
+
+fn echo(mut stream: TcpStream, name: &str) -> std::io::Result<()> {
+    // A balancer that sends a header sends it at once.
+    stream.set_read_timeout(Some(Duration::from_millis(300)))?;
+    let mut header = String::new();
+    drop(BufReader::with_capacity(1, &mut stream).read_line(&mut header));
+    stream.set_read_timeout(None)?;
+    stream.write_all(format!("{name} {}\n", header.trim()).as_bytes())?;
+    let mut buffer = [0; 4096];
+    while let Ok(length @ 1..) = stream.read(&mut buffer) {
+        stream.write_all(&buffer[..length])?;
+    }
+    Ok(())
+}
+
+pub(crate) fn ask(socket: &UdpSocket) -> std::io::Result<String> {
+    socket.send(b"x")?;
+    let mut buffer = [0; 256];
+    let length = socket.recv(&mut buffer)?;
+    Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        if self.own {
+            drop(run("ip", &["netns", "del", &self.name]));
+        }
+    }
+}
+
+/// A connection to an endpoint that said its name.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) stream: TcpStream,
+    pub(crate) server: String,
+    pub(crate) seen: String,
+}
+
+impl Connection {
+    /// Sends something and hears it back.
+    pub(crate) fn echo(&mut self) -> std::io::Result<()> {
+        self.stream.write_all(b"ping")?;
+        self.stream.read_exact(&mut [0; 4])
+    }
+}
+
+/// A process that ends with this.
+#[derive(Debug)]
+pub(crate) struct Running(pub(crate) Child);
+
+impl Running {
+    /// Whether it is still there.
+    pub(crate) fn runs(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // Some have children of their own, which end with SIGTERM to their parent.
+        drop(run("kill", &[&self.0.id().to_string()]));
+        let end = Instant::now() + Duration::from_secs(2);
+        while self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
+            if Instant::now() > end {
+                drop(self.0.kill());
+                drop(self.0.wait());
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// A veth pair between two namespaces; the far end is `eth0`.
+pub(crate) fn link(near: &Space, name: &str, addresses: &str, far: &Space, far_addresses: &str) {
+    near.sh(&format!("ip link add {name} type veth peer name eth0 netns {}", far.name));
+    near.sh(&format!("ip link set {name} up"));
+    far.sh("ip link set eth0 up");
+    for (space, name, addresses) in [(near, name, addresses), (far, "eth0", far_addresses)] {
+        for address in addresses.split(' ').filter(|address| !address.is_empty()) {
+            let nodad = if address.contains(':') { "nodad" } else { "" };
+            space.sh(&format!("ip addr add {address} dev {name} {nodad}"));
+        }
+    }
+}
+
+/// A client outside, a node that routes, and a server, in a row.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) client: Space,
+    pub(crate) node: Space,
+    pub(crate) server: Space,
+    pub(crate) folder: tempfile::TempDir,
+}
+
+impl Row {
+    pub(crate) fn new() -> Self {
+        let (client, node, server) = (Space::new("c"), Space::new("n"), Space::new("s"));
+        link(&node, "to-client", "10.11.0.1/24 fd11::1/64", &client, "10.11.0.2/24 fd11::2/64");
+        link(&node, "to-server", "10.12.0.1/24 fd12::1/64", &server, "10.12.0.2/24 fd12::2/64");
+        client.sh("ip route add default via 10.11.0.1; ip -6 route add default via fd11::1");
+        server.sh("ip route add default via 10.12.0.1; ip -6 route add default via fd12::1");
+        node.sh("sysctl -qw net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1");
+        for address in ["10.12.0.2:8080", "[fd12::2]:8080"] {
+            server.serve(address);
+        }
+        Self { client, node, server, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A data plane on the node.
+    pub(crate) fn plane(&self, name: &str) -> Plane {
+        Plane::start(&self.node, &self.folder.path().join(name), "")
+    }
+}
+
+/// The `data-plane` example as a process.
+#[derive(Debug)]
+pub(crate) struct Plane {
+    process: Running,
+    pub(crate) client: Client,
+    pub(crate) path: PathBuf,
+}
+
+/// The example, which cargo builds beside the tests.
+fn binary() -> PathBuf {
+    let own = std::env::current_exe().unwrap();
+    let path = own.parent().unwrap().parent().unwrap().join("examples/data-plane");
+    assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
+    path
+}
+
+impl Plane {
+    pub(crate) fn start(space: &Space, path: &Path, more: &str) -> Self {
+        Self::begin(space, path, more, "")
+    }
+
+    /// `before` is a command that runs it.
+    pub(crate) fn begin(space: &Space, path: &Path, more: &str, before: &str) -> Self {
+        let former = Client::connect(path).ok().map(|client| client.greeting().pid);
+        let binary = binary();
+        let line = format!("{before} {} {} --workers 2 {more}", binary.display(), path.display());
+        let process = space.spawn(&line);
+        let client = match former {
+            None => connect(path),
+            Some(pid) => within(|| Client::connect(path).ok().filter(|c| c.greeting().pid != pid)),
+        };
+        Self { process, client, path: path.to_owned() }
+    }
+
+    pub(crate) fn apply(&mut self, changes: Vec<Change>) {
+        let applied = self.client.apply(changes).unwrap();
+        assert_eq!(applied.unserved, [], "everything is served");
+    }
+
+    /// Why a change is refused.
+    pub(crate) fn refused(&mut self, changes: Vec<Change>) -> String {
+        self.client.apply_with(changes, Unservable::Refuse).unwrap_err().to_string()
+    }
+
+    pub(crate) fn stop(mut self) {
+        self.client.stop().unwrap();
+        within(|| self.process.0.try_wait().unwrap());
+    }
+
+    /// As if it had crashed.
+    pub(crate) fn kill(mut self) {
+        self.process.0.kill().unwrap();
+        self.process.0.wait().unwrap();
+    }
+
+    /// Processor time in ticks of a hundredth of a second, and pages that are resident.
+    pub(crate) fn pid(&self) -> u32 {
+        self.client.greeting().pid
+    }
+}
+
+/// A service of TCP and UDP at addresses and one port; endpoints are written `10.0.0.1:80`, all at one port.
+pub(crate) fn serves(name: &str, at: &[&str], settings: Settings, to: &[&str]) -> Vec<Change> {
+    let at: Vec<SocketAddr> = at.iter().map(|at| at.parse().unwrap()).collect();
+    let both = [("tcp", Protocol::Tcp), ("udp", Protocol::Udp)];
+    let service = Service {
+        name: name.into(),
+        cluster_ips: at.iter().map(SocketAddr::ip).collect(),
+        external_ips: Vec::new(),
+        load_balancer_ips: Vec::new(),
+        ports: both
+            .into_iter()
+            .map(|(name, protocol)| ServicePort {
+                name: name.into(),
+                protocol,
+                port: at[0].port(),
+                node_port: None,
+            })
+            .collect(),
+        settings: settings.into(),
+    };
+    vec![Change::Service(Box::new(service)), endpoints(name, to)]
+}
+
+/// The same, with load balancer addresses.
+pub(crate) fn outer(name: &str, at: &[&str], settings: Settings, to: &[&str]) -> Vec<Change> {
+    let mut changes = serves(name, at, settings, to);
+    if let Change::Service(service) = &mut changes[0] {
+        service.load_balancer_ips = std::mem::take(&mut service.cluster_ips);
+    }
+    changes
+}
+
+/// The same, with a node port besides.
+pub(crate) fn with_node_port(mut changes: Vec<Change>, port: u16) -> Vec<Change> {
+    if let Change::Service(service) = &mut changes[0] {
+        service.ports.iter_mut().for_each(|own| own.node_port = Some(port));
+    }
+    changes
+}
+
+pub(crate) fn endpoints(service: &str, to: &[&str]) -> Change {
+    let one = |(number, to): (usize, &&str)| {
+        let at: SocketAddr = to.parse().unwrap();
+        let mut endpoint = crate::fixture::endpoint(&format!("e{number}"), at);
+        endpoint.ports =
+            ["tcp", "udp"].map(|name| EndpointPort { name: name.into(), port: at.port() }).to_vec();
+        endpoint
+    };
+    let endpoints = to.iter().enumerate().map(one).collect();
+    Change::Endpoints(EndpointSet { service: service.into(), endpoints })
+}
+
+/// The node's addresses.
+pub(crate) fn node(addresses: &[&str]) -> Change {
+    let addresses: Vec<IpAddr> = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+    Change::Node(Node { addresses, ..Node::default() })
+}
+
+/// Everything that a data plane could leave on a host, as text.
+pub(crate) fn traces(space: &Space) -> String {
+    let rules = space.sh("nft -s list ruleset 2>/dev/null | grep -v '^#' || true");
+    let tables = space.sh("(iptables-save; ip6tables-save) | grep -v '^[#:]' || true");
+    let routes = space.sh("ip route show table all; ip -6 route show table all");
+    let routes: Vec<&str> = routes.lines().filter(|line| !line.contains("expires")).collect();
+    let links = space.sh("ip -o link | cut -d' ' -f2; ip neigh show proxy; ip -6 neigh show proxy");
+    let sysctls = space.sh(
+        "sysctl -a 2>/dev/null | grep -E 'ip_forward |forwarding|proxy|rp_filter' | sort || true",
+    );
+    format!("{rules}\n{tables}\n{}\n{links}\n{sysctls}", routes.join("\n"))
+}
+
+/// Waits until something is so.
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < HANG, "never: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
