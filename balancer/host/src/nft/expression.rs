@@ -27,7 +27,7 @@ pub enum Expression<'a> {
         /// From this register.
         from: u32,
     },
-    /// Loads a property of the flow: 2 its status, 3 its mark.
+    /// Loads a property of the flow: 0 its state, 2 its status, 3 its mark.
     Flow {
         /// Which.
         key: u32,
