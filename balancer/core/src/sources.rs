@@ -45,6 +45,11 @@ pub struct Known {
 pub struct Guest(FrontendId, u128);
 
 impl Client {
+    fn known(&self) -> Known {
+        let connections = self.connections.saturating_add(self.elsewhere);
+        Known { connections, bucket: self.bucket }
+    }
+
     fn list(&self) -> u8 {
         if self.connections > 0 || self.elsewhere > 0 { BUSY } else { IDLE }
     }
@@ -109,11 +114,18 @@ impl Sources {
 
     /// Shows each client to `visit` of whom more is known than that it came once.
     pub fn each(&self, now: u64, mut visit: impl FnMut(FrontendId, IpAddr, Known)) {
-        for ((frontend, source), client) in self.clients.iter(IDLE).chain(self.clients.iter(BUSY)) {
-            let connections = client.connections.saturating_add(client.elsewhere);
-            if connections > 0 || !rate::is_full(client.bucket, now) {
-                visit(*frontend, address(*source), Known { connections, bucket: client.bucket });
+        for ((frontend, source), client) in self.clients.iter(IDLE) {
+            if !rate::is_full(client.bucket, now) {
+                visit(*frontend, address(*source), client.known());
             }
+        }
+        self.connected(visit);
+    }
+
+    /// Shows each client to `visit` that has connections.
+    pub fn connected(&self, mut visit: impl FnMut(FrontendId, IpAddr, Known)) {
+        for ((frontend, source), client) in self.clients.iter(BUSY) {
+            visit(*frontend, address(*source), client.known());
         }
     }
 

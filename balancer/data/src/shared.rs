@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The two tables that must hold for one client on all workers: affinity and limits per source. Each is cut into parts behind
 //! locks of their own, chosen by the source's hash; a lock is held for less than a microsecond and never over a system call, and
-//! never by the control plane.
+//! never by the control plane. Who is replaced tells its successor what lies in them, a part at a time.
 
 use crate::limits::CLIENTS_MAX;
 use berth_balancer_core::table::FrontendId;
@@ -48,6 +48,13 @@ impl Shared {
     pub(crate) fn each_affinity(&self, mut visit: impl FnMut(FrontendId, IpAddr, Prefer, u64)) {
         for part in &self.affinity {
             part.lock().unwrap_or_else(PoisonError::into_inner).each(&mut visit);
+        }
+    }
+
+    /// Shows all clients that have connections.
+    pub(crate) fn each_connected(&self, mut visit: impl FnMut(FrontendId, IpAddr, Known)) {
+        for part in &self.sources {
+            part.lock().unwrap_or_else(PoisonError::into_inner).connected(&mut visit);
         }
     }
 

@@ -10,7 +10,7 @@ use crate::sys;
 use crate::worker::Found;
 use berth_balancer_core::model::Name;
 use berth_balancer_core::table::{Backend, Frontend, FrontendId};
-use berth_balancer_core::{Change, Prefer, Record, Table};
+use berth_balancer_core::{Change, Known, Prefer, Record, Table};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -36,6 +36,13 @@ impl<'a> Ports<'a> {
         let frontend = self.table.frontend(id)?;
         let new = || PortEstate::new(frontend.service.clone(), frontend.port.clone());
         Some((self.all.entry(id).or_insert_with(new), frontend))
+    }
+
+    fn add_source(&mut self, frontend: FrontendId, source: IpAddr, known: Known) {
+        if let Some((port, _)) = self.of(frontend) {
+            let Known { connections, bucket } = known;
+            port.sources.push(SourceEstate { source, connections, bucket });
+        }
     }
 
     fn done(self) -> Vec<PortEstate> {
@@ -89,24 +96,19 @@ impl Process {
                 port.clients.push(ClientEstate { source, endpoint, expires_ns });
             }
         });
-        self.add_sources(&mut ports, now);
-        ports.done()
-    }
-
-    fn add_sources(&self, ports: &mut Ports<'_>, now: u64) {
         self.shared.each_source(now, |frontend, source, known| {
-            if let Some((port, _)) = ports.of(frontend) {
-                let (connections, bucket) = (known.connections, known.bucket);
-                port.sources.push(SourceEstate { source, connections, bucket });
-            }
+            ports.add_source(frontend, source, known);
         });
+        ports.done()
     }
 
     /// The connections of sources that are counted here, and in processes before this one.
     pub(crate) fn sources(&self) -> Estate {
         let table = self.state().table.clone();
         let mut ports = Ports::new(&table);
-        self.add_sources(&mut ports, sys::now());
+        self.shared.each_connected(|frontend, source, known| {
+            ports.add_source(frontend, source, known);
+        });
         Estate { config: None, ports: ports.done() }
     }
 
