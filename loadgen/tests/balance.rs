@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 const LOADGEN: &str = env!("CARGO_BIN_EXE_berth-loadgen");
 /// As short as makes sense: whether it works is asked here, not how fast.
-const SMALL: [&str; 12] = [
+const SMALL: [&str; 18] = [
     "--repetitions",
     "1",
     "--duration",
@@ -29,6 +29,12 @@ const SMALL: [&str; 12] = [
     "50",
     "--changes",
     "3",
+    "--hold",
+    "60,2,10,1,50",
+    "--drain",
+    "12,100",
+    "--crowd",
+    "50,5",
 ];
 
 fn balance(arguments: &[&str]) -> Output {

@@ -74,7 +74,8 @@ pub fn way(
     address: SocketAddr,
     pids: &[u32],
 ) -> Result<Way, Error> {
-    let held = place.run(Role::Client, || ask(service, address).map_err(Error::Load))?;
+    let failed = |error| Error::Balancer(format!("a connection to {address} fails: {error}"));
+    let held = place.run(Role::Client, || ask(service, address).map_err(failed))?;
     let client = match &held {
         Held::Stream(stream) => stream.local_addr(),
         Held::Flow(socket) => socket.local_addr(),

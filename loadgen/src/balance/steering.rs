@@ -47,7 +47,13 @@ impl Steering {
         Ok(Self { runtime, client: BalancerClient::new(channel), retries: 0 })
     }
 
-    /// Applies a request.
+    /// Applies a large request: once, and without a copy of it.
+    pub fn apply_once(&mut self, request: pb::ApplyRequest) -> Result<pb::Applied, Error> {
+        let answer = self.runtime.block_on(self.client.apply(request));
+        applied(answer.map_err(Error::call("Apply"))?.into_inner())
+    }
+
+    /// Applies a request, and asks again while the service cannot take it.
     pub fn apply(&mut self, request: &pb::ApplyRequest) -> Result<pb::Applied, Error> {
         let began = Instant::now();
         loop {

@@ -119,7 +119,7 @@ fn load(
     });
     let request = pb::ApplyRequest { services: services.collect(), ..Default::default() };
     let began = Instant::now();
-    let applied = steering.apply(&request)?;
+    let applied = steering.apply_once(request)?;
     let took = began.elapsed();
     if let Some(one) = applied.unserved.first() {
         let all = applied.unserved.len();

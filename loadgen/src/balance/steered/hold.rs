@@ -164,6 +164,8 @@ fn reload_and_upgrade(
     }
     // As it was, so that nothing is drained at the end.
     running.change(stage.services)?;
+    // Those that were added last are to be there before it ends.
+    super::wait_for_traffic(signals)?;
     Ok((reloads, upgrades))
 }
 

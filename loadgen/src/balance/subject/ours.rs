@@ -86,7 +86,7 @@ impl Subject for Ours {
 
     fn start(&self, place: &Place, services: &[Service]) -> Result<Box<dyn Running>, Error> {
         let folder = configure("balancer.yaml", |_| config(services, self.column.name()))?;
-        let mut owns = self.column == Column::Proxy && self.needs_address.load(Ordering::Relaxed);
+        let owns = self.column == Column::Proxy && self.needs_address.load(Ordering::Relaxed);
         own_address(place, owns)?;
         let [admin, steering] = place.run(Role::Node, free_ports)?;
         let mut command = Command::new(&self.program);
@@ -110,10 +110,11 @@ impl Subject for Ours {
             }
             let unserved = table.unserved();
             if !unserved.is_empty() && self.column == Column::Proxy && !owns {
-                // A data plane in the node's own namespace listens on addresses that the node has.
-                owns = true;
+                // A data plane in the node's own namespace listens on addresses that the node has. It is started anew, so that
+                // no row's figures depend on when it tries again.
                 self.needs_address.store(true, Ordering::Relaxed);
-                own_address(place, true)?;
+                program.stop()?;
+                return self.start(place, services);
             }
             if table.taken() > 0 && unserved.is_empty() {
                 break;

@@ -50,8 +50,9 @@ impl Table {
     /// What is wrong with its file, if it was refused.
     pub fn refusal(&self) -> Option<String> {
         let problems = self.0["file"]["problems"].as_array()?;
-        let texts: Vec<&str> = problems.iter().filter_map(Value::as_str).collect();
-        (!texts.is_empty()).then(|| texts.join("; "))
+        let first = problems.first()?.as_str()?;
+        let more = problems.len() - 1;
+        Some(if more == 0 { first.to_owned() } else { format!("{first} (and {more} more)") })
     }
 
     /// The addresses that it cannot serve, with the reason.
@@ -94,7 +95,7 @@ mod tests {
         assert_eq!(table.path("a"), Some("fast".to_owned()));
         assert_eq!(table.path("b"), None);
         assert_eq!((table.taken(), table.forwards()), (3, Some(17)));
-        assert_eq!(table.refusal(), Some("a: b; c".to_owned()));
+        assert_eq!(table.refusal(), Some("a: b (and 1 more)".to_owned()));
         let want = ("10.0.0.1:80".parse().unwrap(), "not local".to_owned());
         assert_eq!(table.unserved(), vec![want]);
         assert_eq!(Table::read("HTTP/1.1 404 Not Found\r\n\r\n"), None);
