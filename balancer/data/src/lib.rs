@@ -6,11 +6,15 @@
 //! hands them out.
 //!
 //! Start with `process` for what happens to a change, `worker` for what happens to a connection.
-#![expect(unsafe_code, reason = "receiving many datagrams by one call, which rustix lacks")]
+#![expect(
+    unsafe_code,
+    reason = "receiving many datagrams by one call, which rustix lacks; giving memory back"
+)]
 
 pub mod control;
 mod counters;
 pub mod limits;
+pub mod memory;
 mod options;
 mod process;
 mod shared;

@@ -131,6 +131,7 @@ pub(crate) fn data(args: &DataArgs, control: Option<PathBuf>) -> anyhow::Result<
     let mut options = berth_balancer_data::Options::new(control_path(control));
     options.workers = args.workers;
     options.take_over = args.take_over;
+    options.descriptors_max = args.descriptors;
     berth_balancer_data::run(options)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -93,6 +93,10 @@ pub(crate) struct DataArgs {
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) workers: u32,
 
+    /// Descriptors at once; 0 is as many as it may have, which root raises to a million
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) descriptors: u64,
+
     /// Take the sockets of the process over that serves there now: an upgrade that resets nobody
     #[arg(long)]
     pub(crate) take_over: bool,
