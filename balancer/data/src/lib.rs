@@ -8,12 +8,13 @@
 //! Start with `process` for what happens to a change, `worker` for what happens to a connection.
 #![expect(
     unsafe_code,
-    reason = "receiving many datagrams by one call, which rustix lacks; a network namespace of its own"
+    reason = "receiving many datagrams by one call, which rustix lacks; a network namespace of its own; giving memory back"
 )]
 
 pub mod control;
 mod counters;
 pub mod limits;
+pub mod memory;
 mod options;
 mod process;
 mod shared;

@@ -5,6 +5,9 @@
 /// largest tables (2^20 endpoints) about 100 MB.
 pub const FRAME_BYTES_MAX: usize = 192 << 20;
 
+/// A frame so large leaves much behind when it has been worked off, and what is free goes back to the system.
+pub const FRAME_BYTES_LARGE: usize = 1 << 20;
+
 /// Control connections at once: a control plane, a successor, and people who look.
 pub const CONTROLS_MAX: usize = 16;
 

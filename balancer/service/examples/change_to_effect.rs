@@ -41,7 +41,7 @@ const MOVED: u32 = 0x7fc0_0000;
 
 /// The services that change: one endpoint serves, so that it is known where a connection must come to.
 fn changes(service: u32) -> bool {
-    service % (SERVICES / CHANGED) == 0
+    service.is_multiple_of(SERVICES / CHANGED)
 }
 
 fn endpoint(service: u32, at: u32) -> pb::Endpoint {
@@ -118,7 +118,7 @@ impl Traffic {
         stream.read_exact(&mut address).await.unwrap();
         let most = known.sent.load(Ordering::SeqCst);
         let address = u32::from_be_bytes(address);
-        let change = address.checked_sub(MOVED).unwrap_or(0);
+        let change = address.saturating_sub(MOVED);
         assert!(change > 0 || address == FROM + service * ENDPOINTS, "{address:x} is another's");
         assert!(
             (least..=most).contains(&change),
@@ -162,8 +162,8 @@ fn memory(pid: u32) -> [u64; 3] {
 
 fn print_memory(plane: u32) {
     let parent = fs::read_to_string(format!("/proc/{plane}/stat")).unwrap_or_default();
-    let fields = parent.rsplit(')').next().unwrap_or_default().split_whitespace();
-    let control: u32 = fields.skip(1).next().and_then(|pid| pid.parse().ok()).unwrap_or(0);
+    let mut fields = parent.rsplit(')').next().unwrap_or_default().split_whitespace();
+    let control: u32 = fields.nth(1).and_then(|pid| pid.parse().ok()).unwrap_or(0);
     let mut total = 0;
     for (what, pid) in [("control plane", control), ("data plane", plane)] {
         let [resident, own, peak] = memory(pid);

@@ -10,12 +10,13 @@ mod fields;
 mod path;
 mod service;
 mod settings;
+mod value;
 
 use crate::problem::Problems;
 use crate::wanted::{Owner, Update};
 use fields::Notes;
 use path::Path;
-use serde_json::Value;
+use value::Value;
 
 /// Bytes of a configuration: 10,000 services of 10 endpoints with all their fields are some 15 MB.
 pub const BYTES_MAX: usize = 64 << 20;

@@ -12,14 +12,18 @@ pub(crate) use write::owner;
 use crate::control::{Control, NotTaken, Taken};
 use crate::observe::Observer;
 use crate::problem::Problems;
+use berth_balancer_data::memory::give_back;
 use berth_proto::balancer as pb;
 use berth_proto::balancer::balancer_server::Balancer;
+use prost::Message;
 use std::ops::Bound;
 use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::watch as signal;
 use tonic::{Request, Response, Status};
 
+/// Bytes of a message that leaves much behind.
+const LARGE: usize = 1 << 20;
 /// Services of one page, if nothing else is said, and at most.
 const PAGE: u32 = 100;
 const PAGE_MAX: u32 = 1_000;
@@ -76,10 +80,15 @@ impl Balancer for Calls {
     ) -> Result<Response<pb::ApplyResponse>, Status> {
         let received = Instant::now();
         self.open()?;
-        let taken = match update(request.into_inner()) {
+        let request = request.into_inner();
+        let large = request.encoded_len() >= LARGE;
+        let taken = match update(request) {
             Ok(update) => self.control.update(update, received).await,
             Err(problems) => Err(NotTaken::Refused(problems)),
         };
+        if large {
+            give_back();
+        }
         let outcome = match outcome(taken)? {
             Ok(applied) => pb::apply_response::Outcome::Applied(applied),
             Err(refused) => pb::apply_response::Outcome::Refused(refused),

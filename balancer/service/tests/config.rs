@@ -43,7 +43,7 @@ fn four_lines_are_a_configuration() {
     assert_eq!(&*web.service.name, "web");
     assert_eq!(web.service.cluster_ips, ["127.0.0.1".parse::<std::net::IpAddr>().unwrap()]);
     assert_eq!((web.service.ports[0].port, web.service.ports[0].protocol), (8080, Protocol::Tcp));
-    assert_eq!(web.service.settings, Settings::default());
+    assert_eq!(*web.service.settings, Settings::default());
     assert_eq!(web.endpoints.len(), 2);
     assert_eq!(&*web.endpoints[1].name, "127.0.0.1:9002");
     assert_eq!(web.endpoints[1].ports[0].port, 9002);

@@ -12,11 +12,14 @@ use berth_balancer_service::{config, grpc};
 use berth_proto::balancer as pb;
 use berth_proto::balancer::endpoint_change::What;
 use fixture::{Double, apply, connect, local, service};
+use prost::Message;
+use prost::bytes::{Buf, BufMut};
 use std::net::Ipv4Addr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_stream::StreamExt;
 use tonic::Code;
+use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
 
 fn one(service: &str, what: What) -> pb::ApplyRequest {
     let change = pb::EndpointChange { service: service.to_owned(), what: Some(what) };
@@ -165,6 +168,99 @@ async fn garbage_is_told_apart_and_harms_nobody() {
     let good =
         pb::ApplyRequest { services: vec![service("a", "10.0.0.1", 1)], ..Default::default() };
     apply(&mut client, good).await.unwrap();
+    server.stop(true).await;
+}
+
+/// Bytes as they are.
+#[derive(Default)]
+struct Raw;
+
+impl Codec for Raw {
+    type Encode = Vec<u8>;
+    type Decode = Vec<u8>;
+    type Encoder = Self;
+    type Decoder = Self;
+    fn encoder(&mut self) -> Self {
+        Self
+    }
+    fn decoder(&mut self) -> Self {
+        Self
+    }
+}
+
+impl Encoder for Raw {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+    fn encode(&mut self, item: Vec<u8>, to: &mut EncodeBuf<'_>) -> Result<(), tonic::Status> {
+        to.put_slice(&item);
+        Ok(())
+    }
+}
+
+impl Decoder for Raw {
+    type Item = Vec<u8>;
+    type Error = tonic::Status;
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, tonic::Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining()).to_vec()))
+    }
+}
+
+/// Passes bytes of a client on, and cuts the connection after so many of them.
+async fn cut(server: std::net::SocketAddr, after: u64) -> std::net::SocketAddr {
+    let listener = tokio::net::TcpListener::bind(local()).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (mut client, _) = listener.accept().await.unwrap();
+        let mut server = TcpStream::connect(server).await.unwrap();
+        let ((from, mut back), (mut answers, mut to)) = (client.split(), server.split());
+        let mut from = from.take(after);
+        tokio::select! {
+            _ = tokio::io::copy(&mut from, &mut to) => {}
+            _ = tokio::io::copy(&mut answers, &mut back) => {}
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn half_a_configuration_changes_nothing() {
+    let double = Double::default();
+    let server = double.builder().listen(local()).start().await.unwrap();
+    let mut client = connect(&server).await;
+    let good =
+        pb::ApplyRequest { services: vec![service("a", "10.0.0.1", 1)], ..Default::default() };
+    apply(&mut client, good).await.unwrap();
+    let (before, calls) = (double.config(), double.told(|told| told.calls.len()));
+    // Some 150 KB, which end anywhere: between services, inside one, inside the frame's head.
+    let services: Vec<_> = (0..500)
+        .map(|n| service(&format!("s{n}"), &format!("10.0.{}.{}", n / 250 + 1, n % 250 + 1), 10))
+        .collect();
+    let all = pb::ApplyRequest { replace: true, services, ..Default::default() };
+    for after in [60, 200, 1_000, 20_000, 60_000] {
+        let address = cut(server.address().unwrap(), after).await;
+        let endpoint =
+            tonic::transport::Endpoint::from_shared(format!("http://{address}")).unwrap();
+        let Ok(channel) = endpoint.connect().await else { continue };
+        let mut client = berth_proto::balancer::balancer_client::BalancerClient::new(channel);
+        let error = client.apply(all.clone()).await.expect_err("it was cut");
+        assert_ne!(error.code(), Code::Ok, "after {after} bytes");
+    }
+    assert_eq!(double.config(), before);
+    assert_eq!(double.told(|told| told.calls.len()), calls, "the data plane heard of nothing");
+    // A frame that is whole, and half a message or none in it.
+    let whole = all.encode_to_vec();
+    for bytes in [&whole[..whole.len() / 2], &[9, 1, 2], &[0xff; 64]] {
+        let endpoint = format!("http://{}", server.address().unwrap());
+        let channel = tonic::transport::Endpoint::from_shared(endpoint).unwrap().connect().await;
+        let mut grpc = tonic::client::Grpc::new(channel.unwrap());
+        grpc.ready().await.unwrap();
+        let path = http::uri::PathAndQuery::from_static("/berth.balancer.v1.Balancer/Apply");
+        let request = tonic::Request::new(bytes.to_vec());
+        let error = grpc.unary(request, path, Raw).await.expect_err("it is none");
+        assert_eq!(error.code(), Code::Internal, "{error}");
+        assert!(error.message().contains("protobuf"), "{error}");
+    }
+    assert_eq!(double.config(), before);
     server.stop(true).await;
 }
 

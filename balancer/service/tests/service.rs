@@ -136,6 +136,35 @@ async fn services_of_a_file_and_of_a_client_live_side_by_side() {
     server.stop(true).await;
 }
 
+#[tokio::test]
+async fn a_file_that_another_source_is_in_the_way_of_is_taken_when_that_lets_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("b.yaml");
+    fs::write(&path, "services: []").unwrap();
+    let double = Double::default();
+    let source = Box::new(File::new(path.clone()));
+    let server = double.builder().source(source).listen(local()).start().await.unwrap();
+    let file = || server.control().shared().moment().file.unwrap_or_default();
+    until("the file is taken", async || file().taken == 1).await;
+    let mut client = connect(&server).await;
+    let services = vec![service("a", "10.0.0.1", 1), service("b", "10.0.0.2", 1)];
+    let request = pb::ApplyRequest { services, ..Default::default() };
+    apply(&mut client, request).await.unwrap();
+    // One by its name, one by its address.
+    let text = "services: [{name: a, address: 10.0.0.3:80}, {name: c, address: 10.0.0.2:80}]";
+    fs::write(&path, text).unwrap();
+    until("the file is refused", async || file().refused == 1).await;
+    let remove = |name: &str| pb::ApplyRequest { remove: vec![name.into()], ..Default::default() };
+    apply(&mut client, remove("a")).await.unwrap();
+    until("it is refused for less", async || {
+        file().problems.is_some_and(|problems| problems.count() == 1)
+    })
+    .await;
+    apply(&mut client, remove("b")).await.unwrap();
+    until("it is taken", async || names(&double) == ["a", "c"]).await;
+    server.stop(true).await;
+}
+
 /// Answers connections as it is told: `up` accepts and answers 204.
 async fn backend(status: tokio::sync::watch::Receiver<u16>) -> SocketAddr {
     let listener = TcpListener::bind(local()).await.unwrap();

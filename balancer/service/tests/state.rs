@@ -82,7 +82,7 @@ fn update(random: &mut Random, state: &State) -> Update {
     // Two services that swap their addresses.
     let entries: Vec<_> = state.entries().values().filter(|e| e.owner == owner).collect();
     if entries.len() >= 2 && random.below(3) == 0 {
-        let (mut a, mut b) = (entries[0].wish.clone(), entries[1].wish.clone());
+        let (mut a, mut b) = (Wish::clone(&entries[0].wish), Wish::clone(&entries[1].wish));
         std::mem::swap(&mut a.service.cluster_ips, &mut b.service.cluster_ips);
         update.services = [a, b].map(|wish| Draft { wish, origin: Origin::at("x") }).into();
     }

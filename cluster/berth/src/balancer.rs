@@ -156,6 +156,7 @@ pub(crate) fn data(args: &DataArgs, control: Option<PathBuf>) -> anyhow::Result<
         Namespace::Auto => berth_balancer_data::Namespace::Auto,
         Namespace::Off => berth_balancer_data::Namespace::Off,
     };
+    options.descriptors_max = args.descriptors;
     berth_balancer_data::run(options)?;
     Ok(ExitCode::SUCCESS)
 }

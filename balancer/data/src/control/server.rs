@@ -4,7 +4,8 @@
 use super::message::{Greeting, Hello, Reply, Request};
 use super::wire::{decode, encode};
 use super::{MAGIC, VERSION, read_frame, write_frame};
-use crate::limits::{CONTROL_STALL_S, CONTROLS_MAX};
+use crate::limits::{CONTROL_STALL_S, CONTROLS_MAX, FRAME_BYTES_LARGE};
+use crate::memory;
 use crate::options::RunError;
 use crate::process::Process;
 use crate::sys::{self, Spare};
@@ -125,9 +126,16 @@ fn converse(process: &Process, mut stream: UnixStream) -> io::Result<()> {
             Ok(request) => answer(process, &stream, &mut heir, request, began)?,
             Err(malformed) => Some(Reply::Failed(malformed.to_string())),
         };
+        let large = bytes.len() >= FRAME_BYTES_LARGE;
         drop(bytes);
         if let Some(reply) = reply {
-            write_frame(&mut stream, &encode(&reply))?;
+            let bytes = encode(&reply);
+            drop(reply);
+            write_frame(&mut stream, &bytes)?;
+            if large || bytes.len() >= FRAME_BYTES_LARGE {
+                drop(bytes);
+                memory::give_back();
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ pub(crate) struct Lane {
     left_out: Vec<Unserved>,
     /// The last table was not taken.
     is_stale: bool,
+    /// The process before may still use what is on the host.
+    waits: bool,
 }
 
 impl Default for Lane {
@@ -36,6 +38,7 @@ impl Default for Lane {
             is_clean: true,
             left_out: Vec::new(),
             is_stale: false,
+            waits: false,
         }
     }
 }
@@ -71,6 +74,11 @@ impl Lane {
         self.running.as_ref()
     }
 
+    /// Whether the process before may still use what is on the host: until it has left, nothing is removed.
+    pub(crate) fn set_waiting(&mut self, waits: bool) {
+        self.waits = waits;
+    }
+
     /// Whether packets to an address of a frontend are its, and not a listener's.
     pub(crate) fn is_taken(&self, frontend: &Frontend, address: SocketAddr) -> bool {
         // A packet from a loopback address does not leave the host.
@@ -101,7 +109,7 @@ impl Lane {
                 let fast = Fast::start(&self.options, table).map_err(|error| problem(&error))?;
                 (self.running, self.is_clean) = (Some(fast), true);
             }
-            None if self.is_clean => {}
+            None if self.is_clean || self.waits => {}
             None => {
                 // What cannot be removed now is tried again with the next table.
                 self.is_clean = berth_balancer_fast::clean(&self.options).is_ok();

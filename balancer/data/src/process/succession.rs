@@ -66,6 +66,7 @@ pub(super) fn take_over(
         process.state().places.adopt(namespace);
     }
     let sockets = receive(&mut client, &Request::HandOver).map_err(RunError::TakeOver)?;
+    process.state().fast.set_waiting(true);
     process.begin(config, sockets)?;
     let listener = server::bind(path)?;
     // From here on the other one may have let go: what it fails to give is lost, and all else is served here.
@@ -236,6 +237,7 @@ impl Process {
     /// Takes over what the other process leaves, and begins.
     fn take(&self, estate: Estate, sockets: Vec<(Handed, OwnedFd)>) {
         let mut state = self.state();
+        state.fast.set_waiting(false);
         let (flows, listeners) =
             sockets.into_iter().partition::<Vec<_>, _>(|(handed, _)| handed.flow.is_some());
         if let Some(config) = estate.config

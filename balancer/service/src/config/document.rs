@@ -3,10 +3,10 @@
 
 use super::fields::{Fields, Notes};
 use super::path::Path;
+use super::value::Value;
 use super::{service, settings};
 use crate::wanted::{Common, LastSettings, Update};
 use berth_balancer_core::model::{Node, Settings};
-use serde_json::Value;
 
 pub(super) fn read(value: &Value, path: &Path<'_>, notes: &Notes, update: &mut Update) {
     let fields = Fields::of(value, path, notes);

@@ -4,8 +4,8 @@
 use super::fields::{Fields, Notes, kind};
 use super::path::Path;
 use super::service::Port;
+use super::value::Value;
 use berth_balancer_core::model::{Endpoint, EndpointPort, Name};
-use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 
 pub(super) fn list(fields: &Fields<'_, '_>, ports: &[Port]) -> Vec<Endpoint> {
@@ -115,9 +115,9 @@ fn named(value: &Value, fields: &Fields<'_, '_>) -> Vec<EndpointPort> {
         return Vec::new();
     };
     let mut ports = Vec::with_capacity(map.len());
-    for (name, value) in map {
+    for (name, value) in map.iter() {
         match value.as_u64().and_then(|port| u16::try_from(port).ok()) {
-            Some(port) => ports.push(EndpointPort { name: name.as_str().into(), port }),
+            Some(port) => ports.push(EndpointPort { name: name.into(), port }),
             None => fields.notes.note(&path.field(name), "no port"),
         }
     }

@@ -2,9 +2,9 @@
 //! Strict reading of a document: each field is asked for by name, what nobody asked for is unknown, and problems pile up.
 
 use super::path::Path;
+use super::value::{Map, Value};
 use crate::duration;
 use crate::problem::Problems;
-use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::str::FromStr;
@@ -27,7 +27,7 @@ impl Notes {
 /// An object that is being read.
 #[derive(Debug)]
 pub(super) struct Fields<'a, 'p> {
-    map: Option<&'a Map<String, Value>>,
+    map: Option<&'a Map>,
     pub(super) path: &'p Path<'p>,
     pub(super) notes: &'p Notes,
     known: RefCell<Vec<&'static str>>,
@@ -160,8 +160,8 @@ impl<'a, 'p> Fields<'a, 'p> {
     /// Ends the reading: whatever was not asked for is unknown.
     pub(super) fn end(self) {
         let known = self.known.into_inner();
-        for name in self.map.into_iter().flat_map(Map::keys) {
-            if !known.contains(&name.as_str()) {
+        for (name, _) in self.map.into_iter().flat_map(Map::iter) {
+            if !known.contains(&name) {
                 let message = match nearest(name, &known) {
                     Some(near) => format!("unknown field; did you mean \"{near}\"?"),
                     None => format!("unknown field; known here are {}", known.join(", ")),
@@ -181,7 +181,7 @@ fn number(value: &Value, most: u64) -> Option<u64> {
 /// A text; numbers that were meant as one are one (a service called 80).
 pub(super) fn text(value: &Value) -> Option<String> {
     match value {
-        Value::String(text) => Some(text.clone()),
+        Value::String(text) => Some(text.to_string()),
         Value::Number(number) => Some(number.to_string()),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     }
@@ -211,7 +211,8 @@ pub(super) fn kind(value: &Value) -> &'static str {
 pub(super) fn shown(value: &Value) -> String {
     match value {
         Value::String(text) if text.chars().count() <= 64 => format!("\"{text}\""),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
+        Value::Bool(value) => value.to_string(),
+        Value::Number(number) => number.to_string(),
         Value::Null | Value::String(_) | Value::Array(_) | Value::Object(_) => {
             kind(value).to_owned()
         }

@@ -3,10 +3,10 @@
 
 use super::fields::{Fields, Notes, kind, shown, text};
 use super::path::Path;
+use super::value::Value;
 use super::{endpoint, settings};
 use crate::wanted::{Draft, LastSettings, Origin, Wish};
 use berth_balancer_core::model::{Name, Protocol, Service, ServicePort, Settings};
-use serde_json::Value;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 

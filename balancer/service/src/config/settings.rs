@@ -2,12 +2,12 @@
 //! How a service's flows are treated. What is not said stays as it is: as in `defaults`, or as the balancer has it.
 
 use super::fields::{Fields, kind, word};
+use super::value::Value;
 use crate::duration;
 use berth_balancer_core::model::{
     Algorithm, ClientIp, DataPath, Distribution, HashKey, HealthCheck, Limits, Probe,
     ProxyProtocol, Rate, Settings, SlowStart, SourceAddress, TrafficPolicy,
 };
-use serde_json::Value;
 
 const POLICIES: [(&str, TrafficPolicy); 2] =
     [("cluster", TrafficPolicy::Cluster), ("local", TrafficPolicy::Local)];

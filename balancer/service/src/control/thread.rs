@@ -10,6 +10,7 @@ use crate::state::{Entry, Plan, State, Told};
 use crate::wanted::{Common, Draft, Origin, Owner, Update, Wish};
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{Config, EndpointSet, Name};
+use berth_balancer_data::memory::give_back;
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use std::collections::BTreeMap;
 use std::io;
@@ -19,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How often the data plane is looked after while nothing else happens.
 const REST: Duration = Duration::from_millis(200);
+/// An update of so many services and endpoints leaves much behind that nobody needs any more.
+const LARGE: usize = 1_000;
 /// Names of services in one plan's answer.
 const NAMES_MAX: usize = 1_000;
 
@@ -104,8 +107,12 @@ impl Running {
         // Who asked may be gone, here and below.
         match request {
             Request::Update { update, received, reply } => {
+                let large = update.services.len() + update.endpoints.len() >= LARGE;
                 let plan = self.state.plan(*update, &self.available);
                 drop(reply.send(self.take(plan, received)));
+                if large {
+                    give_back();
+                }
             }
             Request::Drain { service, endpoints, drain, received, reply } => {
                 let plan = self.state.plan_drain(&service, &endpoints, drain, &self.available);

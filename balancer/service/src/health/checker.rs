@@ -248,3 +248,51 @@ impl Checker {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::choose::Available;
+    use crate::control::Shared;
+    use crate::state::State;
+
+    /// A service whose endpoints are checked, all of them but the first at the same port.
+    fn entry(endpoints: u32, first: u16) -> Arc<Entry> {
+        let one = |number| {
+            let address = std::net::Ipv4Addr::from_bits(0x0b00_0000 + number);
+            let port = if number == 0 { first } else { 80 };
+            format!("{{name: e{number}, address: \"{address}:{port}\"}}")
+        };
+        let list: Vec<String> = (0..endpoints).map(one).collect();
+        let service = "name: a, address: 10.0.0.1:80, health_check: tcp";
+        let text = format!("services: [{{{service}, endpoints: [{}]}}]", list.join(", "));
+        let update = crate::config::read(&text).unwrap();
+        let mut state = State::default();
+        let plan = state.plan(update, &Available::default()).unwrap();
+        state.commit(plan);
+        Arc::clone(state.entry("a").unwrap())
+    }
+
+    #[test]
+    fn a_change_of_one_endpoint_among_very_many_keeps_the_history_of_all_others() {
+        let (inbox, _end) = crossbeam_channel::bounded(1);
+        let control = Control::new(inbox, Arc::new(Shared::new()));
+        let mut checker = Checker::new(control, Arc::default());
+        let count = 50_000;
+        let names = (1..count).map(|n| (format!("e{n}").into(), "".into()));
+        let target = |entry| Target { name: "a".into(), entry, unhealthy: names.clone().collect() };
+        // The square of this many steps would take minutes, and is a failure.
+        let begun = Instant::now();
+        checker.set(target(Some(entry(count, 80))));
+        let before = checker.services["a"].clone();
+        checker.set(target(Some(entry(count, 81))));
+        let after = checker.services["a"].clone();
+        assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
+        assert_ne!(before[0], after[0], "it is checked elsewhere");
+        assert_eq!(before[1..], after[1..]);
+        assert_eq!(checker.machines.len(), count as usize);
+        let target = target(None);
+        checker.set(target);
+        assert!(checker.machines.is_empty() && checker.services.is_empty());
+    }
+}

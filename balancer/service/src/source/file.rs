@@ -13,6 +13,7 @@ use crate::config;
 use crate::control::{Control, FileStatus, NotTaken};
 use crate::problem::Problems;
 use crate::wanted::{Owner, Update};
+use berth_balancer_data::memory::give_back;
 use berth_proto_serve::stopped;
 use std::fs;
 use std::io;
@@ -127,7 +128,12 @@ impl File {
         let received = Instant::now();
         let path = self.path.clone();
         // Large files take a while to read: no work for the runtime's own threads.
-        let read = tokio::task::spawn_blocking(move || read(&path)).await;
+        let read = tokio::task::spawn_blocking(move || {
+            let read = read(&path);
+            give_back();
+            read
+        });
+        let read = read.await;
         let read = read.unwrap_or_else(|error| Err(Problems::one("", error.to_string())));
         let taken = match read {
             Ok(update) => control.update(update, received).await,

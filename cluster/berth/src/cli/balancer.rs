@@ -137,6 +137,10 @@ pub(crate) struct DataArgs {
     #[arg(long, value_enum, default_value_t = Namespace::Auto, value_name = "auto|off")]
     pub(crate) namespace: Namespace,
 
+    /// Descriptors at once; 0 is as many as it may have, which root raises to a million
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) descriptors: u64,
+
     /// Take the sockets of the process over that serves there now: an upgrade that resets nobody
     #[arg(long)]
     pub(crate) take_over: bool,
