@@ -173,7 +173,7 @@ fn held_connections_survive_reloads_changes_and_upgrades() {
         }
         for reload in 0..reloads / rounds {
             let (_, mut config) = client.config().unwrap();
-            config.services[0].settings = settings(reload);
+            config.services[0].settings = settings(reload).into();
             client.replace(config, Unservable::Refuse).unwrap();
         }
         all_speak(&mut held, round + 1);
