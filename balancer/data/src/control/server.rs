@@ -147,8 +147,11 @@ fn answer(
             return Ok(None);
         }
         Request::Stop => {
+            // First the answer: the process may be gone before this thread has its next turn.
+            let mut writer = stream;
+            write_frame(&mut writer, &encode(&Reply::Done))?;
             process.ask_to_stop();
-            Reply::Done
+            return Ok(None);
         }
     }))
 }
