@@ -342,7 +342,11 @@ fn ten_thousand_addresses_are_taken_at_once() {
         (0..10_000_u32).map(|n| Change::RemoveService(format!("s{n}").as_str().into())).collect();
     let begun = Instant::now();
     plane.apply(all);
-    println!("10,000 addresses, a listener each: {:.2?}", begun.elapsed());
+    let used = plane.used();
+    println!(
+        "10,000 addresses, a listener each: {:.2?}, of the processor {used:.2?}",
+        begun.elapsed()
+    );
     println!("kernel memory (slab) more: {} KiB", memory("Slab:") - slab);
     row.client.connect("10.100.39.14:80").unwrap();
     row.client.connect("[fd96::270f]:80").unwrap();
@@ -357,7 +361,8 @@ fn ten_thousand_addresses_are_taken_at_once() {
     println!("one of the host's: {:.2?}", begun.elapsed());
     let begun = Instant::now();
     plane.apply(again);
-    println!("10,000 let go: {:.2?}", begun.elapsed());
+    let used = plane.used() - used;
+    println!("10,000 let go: {:.2?}, of the processor {used:.2?} since", begun.elapsed());
     assert_eq!(
         row.node.sh("ip route show proto 191 | wc -l; ip -6 route show proto 191 | wc -l"),
         "2\n0\n"

@@ -188,8 +188,11 @@ fn answer(
         }
         Request::Sources => Reply::Estate(Box::new(process.sources())),
         Request::Stop => {
+            // First the answer: the process may be gone before this thread has its next turn.
+            let mut writer = stream;
+            write_frame(&mut writer, &encode(&Reply::Done))?;
             process.ask_to_stop();
-            Reply::Done
+            return Ok(None);
         }
     }))
 }

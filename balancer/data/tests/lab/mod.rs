@@ -345,9 +345,13 @@ impl Plane {
         self.process.0.wait().unwrap();
     }
 
-    /// Processor time in ticks of a hundredth of a second, and pages that are resident.
-    pub(crate) fn pid(&self) -> u32 {
-        self.client.greeting().pid
+    /// Processor time that the process has used, to a hundredth of a second.
+    pub(crate) fn used(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.client.greeting().pid));
+        let stat = stat.unwrap();
+        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let ticks: u64 = [11, 12].iter().map(|at| fields[*at].parse::<u64>().unwrap()).sum();
+        Duration::from_millis(ticks * 10)
     }
 }
 
