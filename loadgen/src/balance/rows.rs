@@ -173,6 +173,7 @@ impl Default for Sizes {
 
 impl Sizes {
     /// Sizes for a first look.
+    #[must_use]
     pub fn quick(self) -> Self {
         Self {
             idle: (500, 2_000),

@@ -23,7 +23,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long the traffic may take to be there.
-const GROWING: Duration = Duration::from_secs(60);
+const GROWING: Duration = Duration::from_mins(1);
 
 /// What such a row is given.
 #[derive(Debug)]

@@ -191,7 +191,7 @@ impl Bench {
         match gauge.calls {
             // A thousand megabytes a gigabyte.
             Some(Ok(calls)) if tally.bytes > 0 => {
-                sample.calls = calls / sample.per_second / 1_000.0
+                sample.calls = calls / sample.per_second / 1_000.0;
             }
             Some(Ok(calls)) => sample.calls = calls / sample.per_second,
             Some(Err(why)) => sample.notes.push(why),

@@ -168,10 +168,9 @@ fn judged(promise: &Promise, column: Column, outcome: &Outcome, cell: &Cell) -> 
     let reaches = |value: f64, bound: f64| if more { value >= bound } else { value <= bound };
     let state = match value {
         None if counts => State::Unknown,
-        None => State::Missed,
         Some(value) if reaches(value, bounds.1) => State::Goal,
         Some(value) if reaches(value, bounds.0) => State::Floor,
-        Some(_) => State::Missed,
+        None | Some(_) => State::Missed,
     };
     Judged { column, row, what, value, bounds, more, state }
 }

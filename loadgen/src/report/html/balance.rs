@@ -61,8 +61,11 @@ fn promised(out: &mut String, promises: &[Judged]) {
             bound(one, goal),
             one.state.words().to_owned(),
         ];
-        let cells: String = cells.iter().map(|c| format!("<td>{}</td>", escape(c))).collect();
-        let _ = writeln!(out, "<tr{class}><th>{}</th>{cells}</tr>", one.column);
+        let _ = write!(out, "<tr{class}><th>{}</th>", one.column);
+        for cell in &cells {
+            let _ = write!(out, "<td>{}</td>", escape(cell));
+        }
+        out.push_str("</tr>\n");
     }
     out.push_str("</tbody></table></div></section>\n");
 }
