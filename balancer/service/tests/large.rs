@@ -10,10 +10,16 @@ use berth_balancer_service::choose::Available;
 use berth_balancer_service::state::{Plan, State, Told};
 use berth_balancer_service::wanted::{Common, Draft, EndpointUpdate, Origin, Owner, Update, Wish};
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Some fifty times what these take, and a tenth of what 10^10 steps do.
-const HANG: Duration = Duration::from_secs(30);
+/// Time on a processor of the thread that asks: how busy the machine is otherwise does not count.
+fn spent() -> Duration {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(text.split_whitespace().next().unwrap().parse().unwrap())
+}
+
+/// Many times what these take, and a part of what 10^10 steps do.
+const MOST: Duration = Duration::from_secs(30);
 const MANY: u32 = 100_000;
 
 fn address(base: u32, number: u32) -> IpAddr {
@@ -77,7 +83,6 @@ impl Both {
 
 #[test]
 fn a_hundred_thousand_endpoints_of_one_service_are_loaded_changed_and_drained() {
-    let begun = Instant::now();
     let mut both = Both::default();
     both.update(of(vec![draft(0, 0, MANY)]));
     assert_eq!(both.compiler.table().counts().backends, MANY);
@@ -121,12 +126,11 @@ fn a_hundred_thousand_endpoints_of_one_service_are_loaded_changed_and_drained() 
         both.take(plan);
         assert_eq!(both.compiler.endpoints(&service).count(), count);
     }
-    assert!(begun.elapsed() < HANG, "{:?}", begun.elapsed());
+    assert!(spent() < MOST, "{:?}", spent());
 }
 
 #[test]
 fn ten_thousand_services_that_each_take_the_address_of_the_next_are_one_order_of_changes() {
-    let begun = Instant::now();
     let mut both = Both::default();
     let count = 10_000;
     both.update(of((0..count).map(|number| draft(number, number, 1)).collect()));
@@ -138,12 +142,11 @@ fn ten_thousand_services_that_each_take_the_address_of_the_next_are_one_order_of
     let ring = of((0..count).map(|number| draft(number, (number + 1) % count + 1, 1)).collect());
     let plan = both.state.plan(ring, &Available::default()).unwrap();
     assert_eq!(plan.told, Told::Everything);
-    assert!(begun.elapsed() < HANG, "{:?}", begun.elapsed());
+    assert!(spent() < MOST, "{:?}", spent());
 }
 
 #[test]
 fn ten_thousand_services_get_an_address_each_and_keep_it() {
-    let begun = Instant::now();
     let mut both = Both::default();
     let count = 10_000;
     let wanted = |number| {
@@ -184,5 +187,5 @@ fn ten_thousand_services_get_an_address_each_and_keep_it() {
     let plan = both.state.plan(one, &Available::default()).unwrap();
     both.state.commit(plan);
     assert_eq!(given(&both.state, 5), "192.168.0.6");
-    assert!(begun.elapsed() < HANG, "{:?}", begun.elapsed());
+    assert!(spent() < MOST, "{:?}", spent());
 }

@@ -27,7 +27,7 @@ impl Slots {
     }
 
     pub(crate) fn give_back(&mut self, slot: u32) {
-        debug_assert!(!self.free.contains(&slot) || self.free.len() > 64, "given back twice");
+        debug_assert!(self.free.len() > 64 || !self.free.contains(&slot), "given back twice");
         self.free.push_back(slot);
     }
 

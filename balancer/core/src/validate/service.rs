@@ -34,7 +34,7 @@ pub(crate) fn service(
     if !addresses && service.ports.iter().all(|port| port.node_port.is_none()) {
         judge.note(format!("{}.cluster_ips", path()), Fault::Unreachable);
     }
-    settings::settings(|| format!("{}.settings", path()), service, node, judge);
+    settings::settings(path, service, node, judge);
 }
 
 fn ports(path: impl Fn() -> String, service: &Service, node: &Node, judge: &mut Judge) {
