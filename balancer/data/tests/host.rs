@@ -361,7 +361,7 @@ fn ten_thousand_addresses_are_taken_at_once() {
     println!("one of the host's: {:.2?}", begun.elapsed());
     let begun = Instant::now();
     plane.apply(again);
-    let used = plane.used() - used;
+    let used = plane.used().saturating_sub(used);
     println!("10,000 let go: {:.2?}, of the processor {used:.2?} since", begun.elapsed());
     assert_eq!(
         row.node.sh("ip route show proto 191 | wc -l; ip -6 route show proto 191 | wc -l"),

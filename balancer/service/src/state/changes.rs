@@ -65,7 +65,9 @@ impl State {
         // Who waits for nobody goes next, and those that waited for it wait for one less (Kahn 1962).
         let mut waiters: BTreeMap<&Name, Vec<&Name>> = BTreeMap::new();
         for (name, on) in &waits {
-            on.iter().for_each(|with| waiters.entry(*with).or_default().push(name));
+            for with in on {
+                waiters.entry(*with).or_default().push(name);
+            }
         }
         let mut next: VecDeque<&Entry> =
             there(entries).filter(|entry| !waits.contains_key(&entry.service.name)).collect();
@@ -153,7 +155,8 @@ impl<'a> Endpoints<'a> {
             if old != new {
                 all.changed.push(new);
             }
-            (olds.next(), news.next());
+            olds.next();
+            news.next();
         }
         let olds: BTreeMap<&Name, &Endpoint> = olds.map(|e| (&e.name, e)).collect();
         let news: BTreeMap<&Name, &Endpoint> = news.map(|e| (&e.name, e)).collect();
