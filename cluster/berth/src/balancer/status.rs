@@ -95,7 +95,7 @@ fn page(shown: &Shown, args: &StatusArgs) -> String {
     }
     page += &aligned(&rows);
     let ports = stats.ports.iter().filter(|port| asked(&port.service));
-    list(&mut page, "refused", ports.flat_map(refusals));
+    list(&mut page, "refused", ports.filter_map(refusals));
     let unserved =
         shown.unserved.iter().filter(|one| asked(&one.service)).map(|one| {
             format!("{}: {} {}: {}", one.service, one.protocol, one.address, one.reason)
