@@ -72,7 +72,7 @@ pub fn way(
     place: &Place,
     service: &Service,
     address: SocketAddr,
-    pids: &[u32],
+    pids: impl Fn() -> Vec<u32>,
 ) -> Result<Way, Error> {
     let failed = |error| Error::Balancer(format!("a connection to {address} fails: {error}"));
     let held = place.run(Role::Client, || ask(service, address).map_err(failed))?;
@@ -98,7 +98,8 @@ pub fn way(
         // Its end of a flow may be over with the answer: what it listens with is not.
         Held::Flow(_) => has_socket(*pid, "udp", |local, _| local == address),
     };
-    Ok(if pids.iter().any(has) { Way::Process } else { Way::Nobody })
+    // Asked now: who accepted it may be younger than the question.
+    Ok(if pids().iter().any(has) { Way::Process } else { Way::Nobody })
 }
 
 /// One request and its answer.

@@ -135,7 +135,7 @@ impl Bench {
     fn way(&self, running: &dyn Running, at: usize) -> Result<observe::Way, Error> {
         let service = &self.services[at];
         let address = running.addresses(service).first().copied().unwrap_or(service.front);
-        observe::way(&self.place, service, address, &running.pids())
+        observe::way(&self.place, service, address, || running.pids())
     }
 
     /// A row in which something happens to the balancer.
