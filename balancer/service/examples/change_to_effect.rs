@@ -181,6 +181,15 @@ fn print_times(what: &str, mut all: Vec<u64>) {
     println!("{what}: p50 {} us, p99 {} us, max {} us", at(500), at(990), at(1_000));
 }
 
+fn end_at_any_panic() {
+    // A connection that came to the wrong place ends all of this, whichever task it belongs to.
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        told(panic);
+        std::process::exit(1);
+    }));
+}
+
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -189,12 +198,7 @@ async fn main() {
     {
         return fs::write(path, file()).unwrap();
     }
-    // A connection that came to the wrong place ends all of this, whichever task it belongs to.
-    let told = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |panic| {
-        told(panic);
-        std::process::exit(1);
-    }));
+    end_at_any_panic();
     let address = arguments.first().map_or("127.0.0.1:7303", String::as_str);
     let per_second = arguments.get(1).map_or(1_000, |text| text.parse().unwrap());
     let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();

@@ -157,24 +157,30 @@ fn service(
                 time(one.latency_ns),
             )?;
         }
-        if stats.endpoints.len() > ENDPOINTS_MAX {
-            let more = stats.endpoints.len() - ENDPOINTS_MAX;
-            write!(page, "<tr class=\"e\"><td colspan=\"11\">&nbsp;&nbsp;and {more} more</tr>")?;
-        }
-        if stats.endpoints.is_empty() {
-            page.push_str(
-                "<tr class=\"e\"><td class=\"bad\">&nbsp;&nbsp;no endpoint\
-                 <td colspan=\"10\">connecting is refused</tr>",
-            );
-        }
-        for name in entry.drained.iter().take(ENDPOINTS_MAX) {
-            write!(
-                page,
-                "<tr class=\"e\"><td>&nbsp;&nbsp;{}<td colspan=\"10\">drained by request: takes no new \
-                 flows</tr>",
-                escaped(name)
-            )?;
-        }
+        below(page, entry, stats)?;
+    }
+    Ok(())
+}
+
+/// What stands below the endpoints of a port.
+fn below(page: &mut String, entry: &Entry, stats: &PortStats) -> std::fmt::Result {
+    if stats.endpoints.len() > ENDPOINTS_MAX {
+        let more = stats.endpoints.len() - ENDPOINTS_MAX;
+        write!(page, "<tr class=\"e\"><td colspan=\"11\">&nbsp;&nbsp;and {more} more</tr>")?;
+    }
+    if stats.endpoints.is_empty() {
+        page.push_str(
+            "<tr class=\"e\"><td class=\"bad\">&nbsp;&nbsp;no endpoint\
+             <td colspan=\"10\">connecting is refused</tr>",
+        );
+    }
+    for name in entry.drained.iter().take(ENDPOINTS_MAX) {
+        write!(
+            page,
+            "<tr class=\"e\"><td>&nbsp;&nbsp;{}<td colspan=\"10\">drained by request: takes no new \
+             flows</tr>",
+            escaped(name)
+        )?;
     }
     Ok(())
 }
