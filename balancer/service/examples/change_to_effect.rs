@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tonic::transport::Endpoint;
+use tonic::transport::{Channel, Endpoint};
 
 const SERVICES: u32 = 10_000;
 const ENDPOINTS: u32 = 10;
@@ -190,6 +190,54 @@ fn end_at_any_panic() {
     }));
 }
 
+/// Loads everything from nothing.
+async fn load(client: &mut BalancerClient<Channel>) {
+    let services = (0..SERVICES).map(service).collect();
+    let all = pb::ApplyRequest { replace: true, services, ..Default::default() };
+    let begun = Instant::now();
+    let answer = applied(client.apply(all).await.unwrap().into_inner());
+    let took = begun.elapsed();
+    println!(
+        "10,000 services of 10 endpoints: {took:.2?} as the client sees it, {:.2} s in the service, {} unserved",
+        Duration::from_nanos(answer.took_ns).as_secs_f64(),
+        answer.unserved.len()
+    );
+}
+
+/// Times of changes, in microseconds.
+#[derive(Default)]
+struct Times {
+    effect: Vec<u64>,
+    seen: Vec<u64>,
+    next: Vec<u64>,
+}
+
+/// Moves one endpoint after the other, under traffic.
+async fn change_all(client: &mut BalancerClient<Channel>, traffic: &Traffic) -> Times {
+    let mut times = Times::default();
+    for change in 1..=CHANGES {
+        let which = change * 13 % CHANGED;
+        let service = which * (SERVICES / CHANGED);
+        let mut moved = endpoint(service, 0);
+        moved.address = Ipv4Addr::from_bits(MOVED + change).to_string();
+        moved.ports = vec![pb::EndpointPort { name: String::new(), port: TARGET.into() }];
+        let what = Some(pb::endpoint_change::What::Set(moved));
+        let one = pb::EndpointChange { service: format!("s{service}"), what };
+        let request = pb::ApplyRequest { endpoints: vec![one], ..Default::default() };
+        let known = &traffic.known[which as usize];
+        known.sent.store(change, Ordering::SeqCst);
+        let begun = Instant::now();
+        let answer = applied(client.apply(request).await.unwrap().into_inner());
+        times.seen.push(u64::try_from(begun.elapsed().as_micros()).unwrap());
+        times.effect.push(answer.took_ns / 1_000);
+        known.answered.store(change, Ordering::SeqCst);
+        traffic.connect(which).await;
+        times.next.push(u64::try_from(begun.elapsed().as_micros()).unwrap());
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    times
+}
+
 #[tokio::main]
 async fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -205,16 +253,7 @@ async fn main() {
     let channel = endpoint.tcp_nodelay(true).connect().await.unwrap();
     let mut client = BalancerClient::new(channel).max_decoding_message_size(64 << 20);
 
-    let services = (0..SERVICES).map(service).collect();
-    let all = pb::ApplyRequest { replace: true, services, ..Default::default() };
-    let begun = Instant::now();
-    let answer = applied(client.apply(all).await.unwrap().into_inner());
-    let took = begun.elapsed();
-    println!(
-        "10,000 services of 10 endpoints: {took:.2?} as the client sees it, {:.2} s in the service, {} unserved",
-        Duration::from_nanos(answer.took_ns).as_secs_f64(),
-        answer.unserved.len()
-    );
+    load(&mut client).await;
     tokio::time::sleep(Duration::from_secs(1)).await;
     let status = client.status(pb::StatusRequest {}).await.unwrap().into_inner();
     let plane = status.data_plane.map_or(0, |plane| plane.pid);
@@ -225,28 +264,8 @@ async fn main() {
     let connections = AtomicU64::new(0);
     let traffic = Arc::new(Traffic { known, connections, stops: AtomicBool::new(false) });
     let running = tokio::spawn(Arc::clone(&traffic).run(per_second));
-    let (mut seen, mut effect, mut next) = (Vec::new(), Vec::new(), Vec::new());
     let all = Instant::now();
-    for change in 1..=CHANGES {
-        let which = change * 13 % CHANGED;
-        let service = which * (SERVICES / CHANGED);
-        let mut moved = self::endpoint(service, 0);
-        moved.address = Ipv4Addr::from_bits(MOVED + change).to_string();
-        moved.ports = vec![pb::EndpointPort { name: String::new(), port: TARGET.into() }];
-        let what = Some(pb::endpoint_change::What::Set(moved));
-        let one = pb::EndpointChange { service: format!("s{service}"), what };
-        let request = pb::ApplyRequest { endpoints: vec![one], ..Default::default() };
-        let known = &traffic.known[which as usize];
-        known.sent.store(change, Ordering::SeqCst);
-        let begun = Instant::now();
-        let answer = applied(client.apply(request).await.unwrap().into_inner());
-        seen.push(u64::try_from(begun.elapsed().as_micros()).unwrap());
-        effect.push(answer.took_ns / 1_000);
-        known.answered.store(change, Ordering::SeqCst);
-        traffic.connect(which).await;
-        next.push(u64::try_from(begun.elapsed().as_micros()).unwrap());
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    let times = change_all(&mut client, &traffic).await;
     traffic.stops.store(true, Ordering::Relaxed);
     running.await.unwrap();
     let connections = traffic.connections.load(Ordering::Relaxed);
@@ -254,8 +273,11 @@ async fn main() {
         "{CHANGES} changes under {:.0} new connections a second; all {connections} came to where they had to",
         f64::from(u32::try_from(connections).unwrap()) / all.elapsed().as_secs_f64()
     );
-    print_times("one endpoint, receipt to effect", effect);
-    print_times("one endpoint, request to answer as the client sees it", seen);
-    print_times("one endpoint, request until the next connection has come to the new one", next);
+    print_times("one endpoint, receipt to effect", times.effect);
+    print_times("one endpoint, request to answer as the client sees it", times.seen);
+    print_times(
+        "one endpoint, request until the next connection has come to the new one",
+        times.next,
+    );
     print_memory(plane);
 }

@@ -139,25 +139,31 @@ fn service(
             time(latency::quantile(&stats.connect, 990)),
             time(latency::quantile(&stats.first_byte, 990)),
         )?;
-        for one in stats.endpoints.iter().take(ENDPOINTS_MAX) {
-            let health = if one.is_healthy { "" } else { " <span class=\"bad\">unhealthy</span>" };
-            write!(
-                page,
-                "<tr class=\"e\"><td>&nbsp;&nbsp;{}{health}<td>{}<td><td class=\"n\">{}\
-                 <td class=\"n\">{}<td class=\"n\">{} failed<td class=\"n\">{} ejected\
-                 <td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td></tr>",
-                escaped(&one.name),
-                one.address,
-                one.active,
-                one.opened,
-                one.failed,
-                one.ejected,
-                bytes(one.bytes_in),
-                bytes(one.bytes_out),
-                time(one.latency_ns),
-            )?;
-        }
+        endpoints(page, stats)?;
         below(page, entry, stats)?;
+    }
+    Ok(())
+}
+
+/// The endpoints of a port, a line each.
+fn endpoints(page: &mut String, stats: &PortStats) -> std::fmt::Result {
+    for one in stats.endpoints.iter().take(ENDPOINTS_MAX) {
+        let health = if one.is_healthy { "" } else { " <span class=\"bad\">unhealthy</span>" };
+        write!(
+            page,
+            "<tr class=\"e\"><td>&nbsp;&nbsp;{}{health}<td>{}<td><td class=\"n\">{}\
+             <td class=\"n\">{}<td class=\"n\">{} failed<td class=\"n\">{} ejected\
+             <td class=\"n\">{}<td class=\"n\">{}<td class=\"n\">{}<td></tr>",
+            escaped(&one.name),
+            one.address,
+            one.active,
+            one.opened,
+            one.failed,
+            one.ejected,
+            bytes(one.bytes_in),
+            bytes(one.bytes_out),
+            time(one.latency_ns),
+        )?;
     }
     Ok(())
 }
