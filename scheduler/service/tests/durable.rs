@@ -90,6 +90,8 @@ async fn a_full_disk_refuses_what_is_new_and_goes_on_by_itself() {
     };
     assert_eq!(refused.reason(), v1::not_accepted::Reason::DiskFull);
     assert!(refused.retry_after_ms > 0, "{refused:?}");
+    // A snapshot gives space back when it is done: from here on there is none.
+    disk.set_capacity(Some(0));
     // Reads, and what was decided before, are answered.
     let (uid, node) = placed.last().unwrap().clone();
     let found = client.get_pod(v1::GetPodRequest { uid: uid.clone() }).await.unwrap();
