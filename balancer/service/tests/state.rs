@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use berth_balancer_core::model::{Cidr, Config, Endpoint, EndpointPort, Name, Node, Protocol};
-use berth_balancer_core::model::{Service, ServicePort, Settings};
+use berth_balancer_core::model::{Service, ServicePort, Settings, Timeouts};
 use berth_balancer_core::{Change, Compiler, Random};
 use berth_balancer_service::choose::{Available, Replies};
 use berth_balancer_service::state::{Plan, State, Told};
@@ -227,6 +227,32 @@ fn a_service_belongs_to_who_brought_it() {
     );
     let plan = state.plan(of(Owner::File, Vec::new()), &available()).unwrap();
     assert_eq!(plan.told, Told::Changes(vec![Change::RemoveService("a".into())]));
+}
+
+#[test]
+fn services_that_share_an_address_take_one_path() {
+    let on = |name: &str, port: u16, proxy: bool| {
+        let mut draft = draft(name, "10.0.0.1");
+        draft.wish.service.ports[0].port = port;
+        let first_byte_ns = proxy.then_some(1_000_000_000);
+        let timeouts = Timeouts { first_byte_ns, ..Timeouts::default() };
+        draft.wish.service.settings = Settings { timeouts, ..Settings::default() }.into();
+        draft
+    };
+    let said = "services[\"b\"].path: \"a\" has 10.0.0.1 too and is on the other path (nothing asked for needs the \
+                proxy; here: only the proxy path has timeouts.first_byte); say path: proxy for both";
+    // At once, and one after the other.
+    let mut state = State::default();
+    let both = of(Owner::Grpc, vec![on("a", 80, false), on("b", 81, true)]);
+    assert_eq!(told(&state, both), [said]);
+    let plan = state.plan(of(Owner::Grpc, vec![on("a", 80, false)]), &available()).unwrap();
+    state.commit(plan);
+    let other = Update { services: vec![on("b", 81, true)], ..Update::new(Owner::Grpc) };
+    assert_eq!(told(&state, other), [said]);
+    let other = Update { services: vec![on("b", 81, false)], ..Update::new(Owner::Grpc) };
+    assert_eq!(told(&state, other), Vec::<String>::new());
+    let both = of(Owner::Grpc, vec![on("a", 80, true), on("b", 81, true)]);
+    assert_eq!(told(&state, both), Vec::<String>::new());
 }
 
 #[test]

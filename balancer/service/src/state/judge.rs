@@ -2,13 +2,15 @@
 //! Whether what becomes of an update is right: the core's judgement of the services that are touched, in the words of the source,
 //! and what they would take from services that are not.
 
-use super::plan::{Entries, Touched, Touches};
+use super::plan::{Entries, Touched, Touches, addresses};
 use super::{Entry, State, Totals};
 use crate::problem::Problems;
 use crate::wanted::{Common, Origin};
 use berth_balancer_core::limits::{BACKENDS_MAX, FRONTENDS_MAX};
 use berth_balancer_core::model::{Endpoint, Service};
 use berth_balancer_core::{Fault, Place, claims, validate_parts};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 impl State {
@@ -35,7 +37,35 @@ impl State {
         for (entry, touched) in &there {
             self.judge_places(entry, touched, touches, common, problems);
         }
+        self.judge_paths(&there, touches, problems);
         self.judge_room(entries, problems);
+    }
+
+    /// Services that share an address take one path: the host sends packets to an address one way.
+    fn judge_paths(
+        &self,
+        there: &[(&Arc<Entry>, &Touched)],
+        touches: &Touches,
+        problems: &mut Problems,
+    ) {
+        let mut seen: BTreeMap<IpAddr, &Entry> = BTreeMap::new();
+        for (entry, touched) in there {
+            for address in addresses(&entry.service) {
+                let others = self.places.of_address(address).filter(|name| !touches.has(name));
+                let others = others.filter_map(|name| self.entries.get(name).map(|other| &**other));
+                let differs = |other: &&Entry| other.taken.path != entry.taken.path;
+                if let Some(other) =
+                    seen.get(&address).copied().into_iter().chain(others).find(differs)
+                {
+                    let message = format!(
+                        "\"{}\" has {address} too and is on the other path ({}; here: {}); say path: proxy for both",
+                        other.service.name, other.taken.path_because, entry.taken.path_because,
+                    );
+                    problems.note_waiting(format!("{}.path", touched.origin.path), message);
+                }
+                seen.insert(address, entry);
+            }
+        }
     }
 
     /// Places that a service would take from one that is not touched.

@@ -372,7 +372,7 @@ impl State {
 }
 
 /// All addresses of a service.
-fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> {
+pub(super) fn addresses(service: &Service) -> impl Iterator<Item = IpAddr> {
     let lists = [&service.cluster_ips, &service.external_ips, &service.load_balancer_ips];
     lists.into_iter().flatten().map(IpAddr::to_canonical)
 }
