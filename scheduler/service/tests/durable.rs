@@ -12,7 +12,7 @@ use berth_proto::v1;
 use berth_proto::v1::pod_result::Outcome;
 use berth_scheduler_journal::disk::sim::{Fault, SimDisk};
 use berth_scheduler_service::Server;
-use fixture::{apply_nodes, client, cpu, pod, start};
+use fixture::{Client, apply_nodes, client, cpu, pod, start};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +63,28 @@ async fn a_restart_forgets_nothing_and_a_watch_goes_on() {
     server.stop().await;
 }
 
+/// Places pods until one is not accepted; says why.
+async fn fill(
+    client: &mut Client,
+    first: u32,
+    placed: &mut Vec<(String, String)>,
+) -> v1::NotAccepted {
+    for serial in first..first + 2_000 {
+        let name = format!("u{serial}-{}", "x".repeat(400));
+        let pods = (0..64).map(|n| pod(&format!("{name}-{n}"), cpu("1m"))).collect();
+        let request = v1::ScheduleRequest { options: None, pods };
+        let answer = client.schedule(request).await.unwrap().into_inner();
+        for result in answer.results {
+            match result.outcome {
+                Some(Outcome::Placed(node)) => placed.push((result.uid, node.node)),
+                Some(Outcome::NotAccepted(why)) => return why,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    panic!("the disk did not fill");
+}
+
 #[tokio::test]
 async fn a_full_disk_refuses_what_is_new_and_goes_on_by_itself() {
     let disk = SimDisk::default();
@@ -72,26 +94,13 @@ async fn a_full_disk_refuses_what_is_new_and_goes_on_by_itself() {
     apply_nodes(&mut client, 10, "100000").await;
     disk.set_capacity(Some(48 << 20));
     let mut placed = Vec::new();
-    let refused = 'full: {
-        for serial in 0..2_000 {
-            let name = format!("u{serial}-{}", "x".repeat(400));
-            let pods = (0..64).map(|n| pod(&format!("{name}-{n}"), cpu("1m"))).collect();
-            let request = v1::ScheduleRequest { options: None, pods };
-            let answer = client.schedule(request).await.unwrap().into_inner();
-            for result in answer.results {
-                match result.outcome {
-                    Some(Outcome::Placed(node)) => placed.push((result.uid, node.node)),
-                    Some(Outcome::NotAccepted(why)) => break 'full why,
-                    other => panic!("{other:?}"),
-                }
-            }
-        }
-        panic!("the disk did not fill");
-    };
+    let refused = fill(&mut client, 0, &mut placed).await;
     assert_eq!(refused.reason(), v1::not_accepted::Reason::DiskFull);
     assert!(refused.retry_after_ms > 0, "{refused:?}");
-    // A snapshot gives space back when it is done: from here on there is none.
+    // A snapshot gives space back when it is done, and it goes on by itself. From here on none comes back: what was got ready until
+    // now is filled too.
     disk.set_capacity(Some(0));
+    fill(&mut client, 2_000, &mut placed).await;
     // Reads, and what was decided before, are answered.
     let (uid, node) = placed.last().unwrap().clone();
     let found = client.get_pod(v1::GetPodRequest { uid: uid.clone() }).await.unwrap();

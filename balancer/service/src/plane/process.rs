@@ -23,6 +23,8 @@ use std::time::{Duration, Instant};
 /// How long a process that was started may take until it answers, and how often that is tried.
 const STARTING: Duration = Duration::from_secs(5);
 const TRY: Duration = Duration::from_millis(5);
+/// How often one is tried that took the connection and did not answer.
+const ENDING_TRIES: usize = 20;
 /// A process that dies at once is not started again and again without a pause.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
@@ -126,6 +128,17 @@ impl Process {
         };
         self.client = Some(client);
         Ok(())
+    }
+
+    /// Connects. A process that ends just now takes the connection and does not answer: a moment later nobody is there.
+    fn connect_patiently(&mut self) -> Result<(), ClientError> {
+        for _ in 0..ENDING_TRIES {
+            match self.connect() {
+                Err(ClientError::Socket(error)) if is_cut(&error) => std::thread::sleep(TRY),
+                other => return other,
+            }
+        }
+        self.connect()
     }
 
     /// Starts a process, and waits until it answers.
@@ -238,7 +251,7 @@ impl DataPlane for Process {
             return Ok(self.told.is_some_and(|told| told != self.identity.pid));
         }
         self.client = None;
-        match self.connect() {
+        match self.connect_patiently() {
             Ok(()) => {
                 self.identity.adopted = self.told.is_none();
                 return Ok(self.told.is_some_and(|told| told != self.identity.pid));
@@ -279,6 +292,12 @@ impl DataPlane for Process {
 /// Whether connecting failed because nobody listens there.
 fn is_nobody(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+/// Whether a connection was taken and then cut.
+fn is_cut(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, UnexpectedEof};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | UnexpectedEof)
 }
 
 /// The lock beside a socket.
