@@ -14,9 +14,13 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         builder = builder.data(path);
     }
     let server = start(builder).await?;
-    // A folder of its own: `up` twice on one machine is two of everything.
-    let folder = std::env::temp_dir().join(format!("berth-up-{}", std::process::id()));
-    let mut balancer = balancer::builder(folder.join("balancer.sock"), 0, &[])?
+    // `up` twice on one machine is two of everything; and the same one again finds what a crash left on the host.
+    let own = match args.balancer.port() {
+        0 => format!("up-{}", std::process::id()),
+        port => format!("up-at-{port}"),
+    };
+    let control = balancer::control_path(None).with_file_name(format!("{own}.sock"));
+    let mut balancer = balancer::builder(control, 0, &[])?
         .listen(args.balancer)
         .admin(args.balancer_admin);
     if let Some(path) = &args.balancer_config {
@@ -27,7 +31,6 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         Ok(balancer) => balancer,
         Err(error) => {
             server.stop().await;
-            drop(std::fs::remove_dir_all(&folder));
             return Err(error.context("--balancer and --balancer-admin choose its addresses"));
         }
     };
@@ -56,6 +59,5 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     println!("Ctrl-C stops it.");
     let stopped = until_stopped(server).await;
     balancer.stop(true).await;
-    drop(std::fs::remove_dir_all(&folder));
     stopped
 }
