@@ -27,6 +27,9 @@ use std::time::{Duration, Instant};
 /// # Errors
 /// Why it did not start.
 pub fn run(options: Options) -> Result<(), RunError> {
+    // Large tables that are hardly used would take whole huge pages for each of their parts: 80 MiB before the first client.
+    // Where the kernel knows no such switch it is as it was.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let predecessor = succession::find(&options)?;
     let own = match options.workers {
         0 => thread::available_parallelism().map_or(1, usize::from),

@@ -19,6 +19,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
+    // What a large message leaves goes back by small pages, and not only by huge ones that are empty as a whole.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let control = control_path(args.control.clone());
     if let Some(BalancerCommand::Status(status)) = &args.command {
         return status::run(&control, status);
