@@ -12,10 +12,14 @@ use super::place::{Place, Role, conntrack};
 use super::subject::{Column, Service};
 use super::wire::{LONGEST, Wire};
 use crate::error::Error;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use std::fmt::{self, Display};
-use std::fs;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::thread;
 use std::time::Duration;
 
 /// Who forwards a connection.
@@ -156,10 +160,13 @@ fn ask_by_datagram(id: u32, address: SocketAddr, nonce: u64) -> io::Result<Held>
     Err(last)
 }
 
-/// Whether a process has a socket whose ends are as `wanted` says. Seen in the process's own network namespace, whichever that is.
+/// Whether a process has a socket whose ends are as `wanted` says. Seen in the process's own network namespace, whichever that is, and
+/// in those that it holds: sockets of a process need not be in its own.
 fn has_socket(pid: u32, kind: &str, wanted: impl Fn(SocketAddr, SocketAddr) -> bool) -> bool {
-    let Ok(text) = fs::read_to_string(format!("/proc/{pid}/net/{kind}")) else { return false };
-    let found = text.lines().skip(1).filter_map(line).filter(|(a, b, _)| wanted(*a, *b));
+    let mut tables = held_namespaces(pid, kind);
+    tables.extend(fs::read_to_string(format!("/proc/{pid}/net/{kind}")));
+    let lines = tables.iter().flat_map(|table| table.lines().skip(1));
+    let found = lines.filter_map(line).filter(|(a, b, _)| wanted(*a, *b));
     let wanted: Vec<String> = found.map(|(_, _, inode)| format!("socket:[{inode}]")).collect();
     if wanted.is_empty() {
         return false;
@@ -167,6 +174,30 @@ fn has_socket(pid: u32, kind: &str, wanted: impl Fn(SocketAddr, SocketAddr) -> b
     let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return false };
     let links = descriptors.flatten().filter_map(|entry| fs::read_link(entry.path()).ok());
     links.into_iter().any(|link| wanted.iter().any(|name| link.as_os_str() == name.as_str()))
+}
+
+/// The sockets of network namespaces of which a process has a descriptor.
+fn held_namespaces(pid: u32, kind: &str) -> Vec<String> {
+    let Ok(descriptors) = fs::read_dir(format!("/proc/{pid}/fd")) else { return Vec::new() };
+    let is_namespace = |path: &PathBuf| {
+        fs::read_link(path)
+            .is_ok_and(|link| link.as_os_str().as_encoded_bytes().starts_with(b"net:["))
+    };
+    let namespaces = descriptors.flatten().map(|entry| entry.path()).filter(is_namespace);
+    let read = |path: PathBuf| {
+        let namespace = File::open(path).ok()?;
+        // Of a thread of its own, which ends there.
+        let seen = thread::spawn({
+            let table = format!("/proc/thread-self/net/{kind}");
+            move || {
+                let network = Some(LinkNameSpaceType::Network);
+                move_into_link_name_space(namespace.as_fd(), network).ok()?;
+                fs::read_to_string(table).ok()
+            }
+        });
+        seen.join().ok().flatten()
+    };
+    namespaces.filter_map(read).collect()
 }
 
 /// Both ends and the inode of a line of `/proc/net/tcp` or `udp`.
