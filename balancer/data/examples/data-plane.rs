@@ -30,6 +30,15 @@ fn main() -> ExitCode {
     }
     match run(options) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) => ExitCode::FAILURE,
+        Err(error) => {
+            let mut text = error.to_string();
+            let mut cause = std::error::Error::source(&error);
+            while let Some(error) = cause {
+                text = format!("{text}: {error}");
+                cause = error.source();
+            }
+            eprintln!("data-plane: {text}");
+            ExitCode::FAILURE
+        }
     }
 }
