@@ -16,7 +16,7 @@ mod succession;
 pub(crate) use fast::own_addresses;
 pub(crate) use state::Process;
 
-use crate::control::server;
+use crate::control::{Client, server};
 use crate::limits::WORKERS_MAX;
 use crate::options::{Options, RunError};
 use std::thread;
@@ -37,7 +37,7 @@ pub fn run(options: Options) -> Result<(), RunError> {
     };
     let theirs = predecessor.as_ref().map_or(0, |client| client.greeting().workers);
     let workers = u32::try_from(own).unwrap_or(1).max(theirs).clamp(1, WORKERS_MAX);
-    let process = Process::start(&options, workers, predecessor.is_some())?;
+    let process = Process::start(&options, workers, predecessor.as_ref().map(Client::greeting))?;
     let listener = match predecessor {
         Some(client) => succession::take_over(&process, client, &options.control)?,
         None => {

@@ -401,7 +401,10 @@ pub fn clean(options: &Options) -> Result<(), StartError> {
     let name = table_name(&options.instance);
     let mut side = Kernel::open(&name, metric(&options.instance), 0, options.takes)
         .map_err(kernel("the rules"))?;
-    exception(&name).remove();
+    // The table is made first and removed last: without it there is no rule among those of others.
+    if side.is_installed()? {
+        exception(&name).remove();
+    }
     let mut notes = Notes::read(&options.state, &options.instance);
     for port in notes.ports() {
         drop(side.set_hairpin(port, false));

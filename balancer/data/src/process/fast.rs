@@ -4,7 +4,7 @@
 //! It starts with the first such service, so that a host without one keeps its rules and routes as they are. Listeners and fast
 //! path do not know of each other: `is_taken` says of each place who has it.
 
-use crate::control::{Problem, Unserved};
+use crate::control::{Greeting, Problem, Unserved};
 use crate::options::Options;
 use berth_balancer_core::Table;
 use berth_balancer_core::model::{DataPath, Protocol};
@@ -44,12 +44,15 @@ impl Default for Lane {
 }
 
 impl Lane {
-    /// Finds out whether this host has a fast path. Nothing is changed on it.
-    pub(crate) fn new(options: &Options) -> Self {
+    /// Finds out whether this host has a fast path. To try that is a change of the host's rules, which is undone at once, and others
+    /// who change them wait for it: the process before (`before`) knows already.
+    pub(crate) fn new(options: &Options, before: Option<&Greeting>) -> Self {
         let missing = if !options.fast {
             Some("the data plane was started without it".to_owned())
         } else if !rustix::process::geteuid().is_root() {
             Some("the fast path needs root".to_owned())
+        } else if before.is_some_and(|before| before.fast_missing.is_empty()) {
+            None
         } else {
             let fatal = berth_balancer_fast::probe().missing.into_iter().find(Missing::is_fatal);
             fatal.map(|what| format!("this host has no fast path: {what}"))

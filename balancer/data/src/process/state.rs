@@ -5,7 +5,7 @@ use super::estate::Elsewhere;
 use super::fast::{Lane, new_ones};
 use super::listeners::{Fresh, candidates, is_wanted};
 use super::place::Places;
-use crate::control::{Applied, Client, Problem, Reply, Request, Unservable, Unserved};
+use crate::control::{Applied, Client, Greeting, Problem, Reply, Request, Unservable, Unserved};
 use crate::counters::Counters;
 use crate::limits::{DESCRIPTORS_RESERVED, RETRIES_AT_ONCE};
 use crate::options::{Options, RunError};
@@ -82,11 +82,11 @@ pub(crate) struct State {
 const RETRY_NS: u64 = 1_000_000_000;
 
 impl Process {
-    /// Starts the workers, with nothing to do yet. Where it `waits` for another process they take nothing new until they are told.
+    /// Starts the workers, with nothing to do yet. Where another process serves (`before`) they take nothing new until they are told.
     pub(crate) fn start(
         options: &Options,
         workers: u32,
-        waits: bool,
+        before: Option<&Greeting>,
     ) -> Result<Arc<Self>, RunError> {
         let seed = random().map_err(|source| RunError::Start { what: "random numbers", source })?;
         let budget = Budget::of(options, workers);
@@ -105,7 +105,7 @@ impl Process {
                 flows_max: budget.flows,
                 pipes_max: budget.pipes,
                 shared: shared.clone(),
-                waits,
+                waits: before.is_some(),
                 counters: counters.clone(),
                 mail,
                 bell: bell.clone(),
@@ -125,7 +125,7 @@ impl Process {
                 table: Table::default(),
                 open: BTreeMap::new(),
                 unserved: BTreeMap::new(),
-                fast: Lane::new(options),
+                fast: Lane::new(options, before),
                 places: Places::new(options),
                 predecessors: Vec::new(),
                 elsewhere: Elsewhere::default(),
