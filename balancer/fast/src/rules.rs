@@ -34,7 +34,7 @@
 
 use crate::address::{Version, octets};
 use crate::nft::expression::{Expression as E, write};
-use crate::nft::{Batch, Element, Hook, Set};
+use crate::nft::{Batch, Element, Hook, Set, TYPE_IPV4, TYPE_IPV6};
 use crate::owner::{Owner, Turn};
 use berth_balancer_core::model::Protocol;
 use std::net::{IpAddr, SocketAddr};
@@ -87,8 +87,6 @@ const fn tag(turn: Turn) -> u32 {
     TAG | turn.bits() << 20
 }
 
-const IPV4: u32 = 7;
-const IPV6: u32 = 8;
 const PROTOCOL: u32 = 12;
 const PORT: u32 = 13;
 const MARK: u32 = 19;
@@ -156,7 +154,7 @@ fn events(which: u32) -> [E<'static>; 2] {
 }
 
 fn sets(version: Version) -> [Set; 4] {
-    let address = if version == Version::V4 { IPV4 } else { IPV6 };
+    let address = if version == Version::V4 { TYPE_IPV4 } else { TYPE_IPV6 };
     let backends = |name| Set {
         name,
         key_type: MARK,
@@ -165,13 +163,7 @@ fn sets(version: Version) -> [Set; 4] {
         value_length: version.bytes() + 4,
     };
     [
-        Set {
-            name: ADDRESSES,
-            key_type: address,
-            key_length: version.bytes(),
-            value_type: 0,
-            value_length: 0,
-        },
+        Set::of_addresses(ADDRESSES, version),
         Set {
             name: NODE_PORTS,
             key_type: PROTOCOL << 6 | PORT,

@@ -98,9 +98,15 @@ async fn a_full_disk_refuses_what_is_new_and_goes_on_by_itself() {
     assert_eq!(refused.reason(), v1::not_accepted::Reason::DiskFull);
     assert!(refused.retry_after_ms > 0, "{refused:?}");
     // A snapshot gives space back when it is done, and it goes on by itself. From here on none comes back: what was got ready until
-    // now is filled too.
+    // now, or is just being got ready, is filled too.
     disk.set_capacity(Some(0));
-    fill(&mut client, 2_000, &mut placed).await;
+    let (mut first, mut quiet) = (2_000, 0);
+    while quiet < 5 {
+        let before = placed.len();
+        fill(&mut client, first, &mut placed).await;
+        (first, quiet) = (first + 2_000, if placed.len() == before { quiet + 1 } else { 0 });
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
     // Reads, and what was decided before, are answered.
     let (uid, node) = placed.last().unwrap().clone();
     let found = client.get_pod(v1::GetPodRequest { uid: uid.clone() }).await.unwrap();

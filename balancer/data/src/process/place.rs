@@ -65,6 +65,8 @@ pub(crate) struct Places {
     voice: Option<IpAddr>,
     /// The way into the namespace may be gone.
     lost: bool,
+    /// The rules may have addresses of the process before that no service has any more.
+    inherits: bool,
     /// A successor has the namespace now.
     released: bool,
 }
@@ -82,6 +84,7 @@ impl Places {
             failed: None,
             voice: None,
             lost: false,
+            inherits: false,
             released: false,
         }
     }
@@ -113,14 +116,15 @@ impl Places {
             None => Space::adopt(&self.instance, namespace).map_err(|error| error.to_string()),
         };
         match adopted {
-            Ok(space) => self.begin(space),
+            Ok(space) => self.begin(space, true),
             // Its sockets are here all the same, and keep it.
             Err(why) => self.failed = Some(why),
         }
     }
 
-    fn begin(&mut self, space: Space) {
-        self.keeper = Keeper::start(&self.instance).ok();
+    fn begin(&mut self, space: Space, goes_on: bool) {
+        self.keeper = Keeper::start(&self.instance, goes_on).ok();
+        self.inherits = goes_on;
         self.space = Some(space);
         self.failed = None;
     }
@@ -244,7 +248,7 @@ impl Places {
         }
         if self.space.is_none() {
             match Space::make(&self.instance) {
-                Ok(space) => self.begin(space),
+                Ok(space) => self.begin(space, false),
                 // As without the capability: the address is tried as one of the host's.
                 Err(error) => {
                     self.failed = Some(error.to_string());
@@ -284,6 +288,9 @@ impl Places {
                 let _ = space.remove(&all);
                 refused.extend(all.iter().map(|local| (local.address, why.clone())));
                 continue;
+            }
+            if let Some(keeper) = &self.keeper {
+                keeper.add(&all.iter().map(|local| local.address).collect::<Vec<IpAddr>>());
             }
             let near: BTreeMap<IpAddr, u32> = near.iter().map(|(link, ip)| (*ip, *link)).collect();
             self.known.extend(all.iter().map(|local| {
@@ -358,6 +365,9 @@ impl Places {
             // An address that stays behind is refused by the namespace's kernel, and goes with the process.
             let _ = space.host().delete_proxies(&proxies(&gone));
             let _ = space.remove(&locals);
+            if let Some(keeper) = &self.keeper {
+                keeper.remove(&locals.iter().map(|local| local.address).collect::<Vec<IpAddr>>());
+            }
             self.speak();
         }
     }
@@ -373,6 +383,11 @@ impl Places {
 
     /// Puts back what others removed. Places whose addresses the host has got in the meantime: they are to be opened anew.
     pub(super) fn tick(&mut self) -> Vec<Place> {
+        if std::mem::take(&mut self.inherits)
+            && let Some(keeper) = &self.keeper
+        {
+            keeper.retain(|ip| self.known.contains_key(&ip));
+        }
         self.changed();
         if !std::mem::take(&mut self.lost) {
             return Vec::new();
