@@ -52,7 +52,7 @@ fn nothing_stays_after_a_stop_or_after_a_crash_and_a_restart() {
     plane.kill();
     // The kernel removes the namespace, and with it interface and routes.
     until("the interface is gone", || !row.node.sh("ip -o link").contains("berth"));
-    assert!(!traces(&row.node).contains("10.96.0.1"));
+    assert!(!traces(&row.node).contains("10.96.0.1 via"));
     let plane = row.plane("a");
     assert_eq!(
         traces(&row.node),

@@ -123,9 +123,8 @@ fn datagrams_from_very_many_sources_fill_the_books_to_their_bound_and_end_with_t
         let table = row.node.sh("conntrack -L -p udp -r 10.12.0.2 2>/dev/null || true");
         table.lines().count()
     };
-    if run("conntrack", &["--version"]).is_some() {
-        until("no flow is left at the endpoint that is gone", || entries() == 0);
-    }
+    assert!(run("conntrack", &["--version"]).is_some(), "needs the command conntrack");
+    until("no flow is left at the endpoint that is gone", || entries() == 0);
     assert_eq!(ask(&talk).unwrap().0, "10.12.0.3");
     fast.stop();
 }

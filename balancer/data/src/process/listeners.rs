@@ -12,21 +12,114 @@ use berth_balancer_core::Table;
 use berth_balancer_core::model::Protocol;
 use berth_balancer_core::table::{Diff, Frontend, Served};
 use rustix::io::Errno;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::thread;
 
+/// The listeners of a place, each with its worker.
+pub(crate) type Sockets = Vec<(usize, Arc<OwnedFd>)>;
+
+/// Which workers are to have a listener at a place.
+pub(crate) type Wanted = (Place, Range<usize>);
+
+/// All listeners of the process.
+///
+/// At a place every worker has one, since then no two wait for each other. Ten thousand services on many cores would be a million
+/// sockets: once half of the descriptors for listeners are taken, a place has one listener, of one worker, each worker in its turn.
+#[derive(Debug)]
+pub(crate) struct Listeners {
+    all: BTreeMap<Place, Sockets>,
+    sockets: usize,
+    workers: usize,
+    /// Descriptors that listeners may take.
+    most: usize,
+    turn: usize,
+}
+
+impl Listeners {
+    pub(super) fn new(workers: usize, most: usize) -> Self {
+        Self { all: BTreeMap::new(), sockets: 0, workers, most, turn: 0 }
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&Place, &Sockets)> {
+        self.all.iter()
+    }
+
+    pub(super) fn has(&self, place: &Place) -> bool {
+        self.all.contains_key(place)
+    }
+
+    pub(super) fn insert(&mut self, place: Place, sockets: Sockets) {
+        self.sockets += sockets.len();
+        if let Some(former) = self.all.insert(place, sockets) {
+            self.sockets -= former.len();
+        }
+    }
+
+    pub(super) fn remove(&mut self, place: &Place) {
+        self.sockets -= self.all.remove(place).map_or(0, |sockets| sockets.len());
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.all.clear();
+        self.sockets = 0;
+    }
+
+    /// Who is to listen at more places, as far as there are descriptors; the others have to wait.
+    pub(super) fn share_out(&mut self, places: Vec<Place>) -> (Vec<Wanted>, Vec<Place>) {
+        let mut sockets = self.sockets;
+        let (mut wanted, mut without) = (Vec::new(), Vec::new());
+        for place in places {
+            if sockets + self.workers <= self.most / 2 {
+                sockets += self.workers;
+                wanted.push((place, 0..self.workers));
+            } else if sockets < self.most {
+                sockets += 1;
+                self.turn = (self.turn + 1) % self.workers;
+                wanted.push((place, self.turn..self.turn + 1));
+            } else {
+                without.push(place);
+            }
+        }
+        (wanted, without)
+    }
+
+    /// Why so many places more find no descriptor, for people.
+    pub(super) fn full(&self, more: usize) -> String {
+        format!(
+            "no descriptors left: {} needed for all listeners, {} allowed; raise ulimit -n",
+            self.sockets + more,
+            self.most
+        )
+    }
+
+    /// What people should know of it.
+    pub(super) fn warning(&self) -> Option<String> {
+        let alone = self.all.values().filter(|sockets| sockets.len() < self.workers).count();
+        (alone > 0).then(|| {
+            format!(
+                "{alone} of {} listening addresses have one worker each: {} descriptors would be needed for all workers, {} are allowed; raise ulimit -n",
+                self.all.len(),
+                self.all.len() * self.workers * 2,
+                self.most
+            )
+        })
+    }
+}
+
 /// What a table changes about listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Fresh {
-    open: Vec<(Place, Vec<Arc<OwnedFd>>)>,
+    open: Vec<(Place, Sockets)>,
     close: Vec<Place>,
 }
 
 impl Fresh {
-    pub(super) fn add(&mut self, place: Place, sockets: &[Arc<OwnedFd>]) {
-        self.open.push((place, sockets.to_vec()));
+    pub(super) fn add(&mut self, place: Place, sockets: &Sockets) {
+        self.open.push((place, sockets.clone()));
     }
 
     pub(super) fn close(&mut self, place: Place) {
@@ -47,8 +140,9 @@ impl Fresh {
 
     /// The listeners of one worker.
     pub(super) fn of(&self, worker: usize) -> Vec<(Place, Arc<OwnedFd>)> {
-        let own = |(place, sockets): &(Place, Vec<Arc<OwnedFd>>)| {
-            Some((*place, sockets.get(worker)?.clone()))
+        let own = |(place, sockets): &(Place, Sockets)| {
+            let (_, socket) = sockets.iter().find(|(own, _)| *own == worker)?;
+            Some((*place, socket.clone()))
         };
         self.open.iter().filter_map(own).collect()
     }
@@ -98,11 +192,9 @@ pub(crate) fn is_wanted(table: &Table, lane: &Lane, (protocol, address): &Place)
 
 /// Listeners for many places, each place's outcome in its turn. Opening is the kernel's work, and it does it for several threads at
 /// once.
-pub(crate) fn listen_all(places: &[Place], workers: usize) -> Vec<Opened> {
-    let listen = |places: &[Place]| -> Vec<Opened> {
-        places.iter().map(|place| listen(place, workers)).collect()
-    };
-    let threads = if places.len() <= OPENED_ALONE_MAX { 1 } else { workers.clamp(1, 8) };
+pub(crate) fn listen_all(places: &[Wanted], threads: usize) -> Vec<Opened> {
+    let listen = |places: &[Wanted]| -> Vec<Opened> { places.iter().map(listen).collect() };
+    let threads = if places.len() <= OPENED_ALONE_MAX { 1 } else { threads.clamp(1, 8) };
     let (own, others) = places.split_at(places.len().div_ceil(threads));
     let parts = others.chunks(own.len().max(1));
     thread::scope(|scope| {
@@ -118,16 +210,15 @@ pub(crate) fn listen_all(places: &[Place], workers: usize) -> Vec<Opened> {
     })
 }
 
-/// The listeners of a place, one for each worker, or why there are none.
-pub(crate) type Opened = Result<Vec<Arc<OwnedFd>>, Errno>;
+/// The listeners of a place, or why there are none.
+pub(crate) type Opened = Result<Sockets, Errno>;
 
-/// A socket for each worker.
-fn listen((protocol, address): &Place, workers: usize) -> Opened {
+fn listen(((protocol, address), workers): &Wanted) -> Opened {
     let one = || match protocol {
         Protocol::Tcp => sys::listen(address),
         Protocol::Udp => sys::bind_datagrams(address),
     };
-    (0..workers).map(|_| one().map(Arc::new)).collect()
+    workers.clone().map(|worker| Ok((worker, Arc::new(one()?)))).collect()
 }
 
 /// Why a place is not served, for people.

@@ -12,7 +12,7 @@
 //! An address is taken as long as a service has it, with endpoints or without: the namespace's kernel refuses what no listener takes.
 
 use super::fast::Lane;
-use super::listeners;
+use super::listeners::{self, Sockets, Wanted};
 use crate::control::Unserved;
 use crate::options::{Namespace, Options};
 use crate::space::{self, Changed, Instance, Keeper, Space};
@@ -33,7 +33,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
 /// What became of a place: its sockets, or why it has none.
-pub(super) type Outcome = Result<Vec<Arc<OwnedFd>>, String>;
+pub(super) type Outcome = Result<Sockets, String>;
 
 /// Whose an address is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,8 +162,8 @@ impl Places {
         table: &Table,
         lane: &Lane,
         places: &[Place],
-        wanted: &[Place],
-        workers: usize,
+        wanted: &[Wanted],
+        threads: usize,
     ) -> BTreeMap<Place, Outcome> {
         let mut outcomes = BTreeMap::new();
         if self.released || self.excluded().is_some() {
@@ -181,14 +181,15 @@ impl Places {
                 None => drop(self.held.insert(place)),
             }
         }
-        let ours =
-            |place: &&Place| matches!(self.known.get(&place.1.ip()), Some(Whose::Ours { .. }));
-        let ours: Vec<Place> = wanted.iter().filter(ours).copied().collect();
+        let ours = |((_, address), _): &&Wanted| {
+            matches!(self.known.get(&address.ip()), Some(Whose::Ours { .. }))
+        };
+        let ours: Vec<Wanted> = wanted.iter().filter(ours).cloned().collect();
         if ours.is_empty() {
             return outcomes;
         }
         let listen = || -> Vec<Outcome> {
-            let opened = listeners::listen_all(&ours, workers);
+            let opened = listeners::listen_all(&ours, threads);
             opened.into_iter().map(|opened| opened.map_err(listeners::reason)).collect()
         };
         let opened = match &self.space {
@@ -196,14 +197,16 @@ impl Places {
             None => Err("its network namespace is gone".to_owned()),
         };
         match opened {
-            Ok(all) => outcomes.extend(ours.into_iter().zip(all)),
-            Err(why) => outcomes.extend(ours.into_iter().map(|place| (place, Err(why.clone())))),
+            Ok(all) => outcomes.extend(ours.iter().map(|(place, _)| *place).zip(all)),
+            Err(why) => {
+                outcomes.extend(ours.iter().map(|(place, _)| (*place, Err(why.clone()))));
+            }
         }
         outcomes
     }
 
     /// Opens places that are the host's, each with its outcome.
-    pub(super) fn listen(&self, places: &[Place], workers: usize) -> Vec<Outcome> {
+    pub(super) fn listen(&self, places: &[Wanted], threads: usize) -> Vec<Outcome> {
         let reason = |error| {
             let reason = listeners::reason(error);
             let why = self.excluded().or(self.failed.as_deref());
@@ -212,7 +215,7 @@ impl Places {
                 None => reason,
             }
         };
-        let opened = listeners::listen_all(places, workers);
+        let opened = listeners::listen_all(places, threads);
         opened.into_iter().map(|opened| opened.map_err(reason)).collect()
     }
 

@@ -37,7 +37,8 @@ impl Process {
         let predecessors = predecessors(&mut state);
         let table = state.table.clone();
         let forwarded = state.fast.running().map(Fast::ports).unwrap_or_default();
-        let addresses = state.places.report();
+        let mut addresses = state.places.report();
+        addresses.warnings.extend(state.open.warning());
         let mut ports = Vec::new();
         table.each(|frontend| ports.push(self.port(frontend, &state.fast)));
         add(&mut ports, forwarded);

@@ -3,7 +3,7 @@
 
 use super::estate::Elsewhere;
 use super::fast::{Lane, new_ones};
-use super::listeners::{Fresh, candidates, is_wanted};
+use super::listeners::{Fresh, Listeners, Wanted, candidates, is_wanted};
 use super::place::Places;
 use crate::control::{Applied, Client, Greeting, Problem, Reply, Request, Unservable, Unserved};
 use crate::counters::Counters;
@@ -31,8 +31,6 @@ pub(crate) struct Process {
     pub(super) workers: Vec<Hand>,
     threads: Mutex<Vec<JoinHandle<()>>>,
     pub(super) shared: Arc<Shared>,
-    /// Descriptors that listeners may take.
-    listeners_max: usize,
     pub(super) started_ns: u64,
     stopped: AtomicBool,
     retired: AtomicBool,
@@ -64,8 +62,7 @@ pub(crate) struct State {
     pub(super) compiler: Compiler,
     /// The table that all workers use.
     pub(super) table: Table,
-    /// Listeners, one for each worker.
-    pub(super) open: BTreeMap<Place, Vec<Arc<OwnedFd>>>,
+    pub(super) open: Listeners,
     pub(super) unserved: BTreeMap<Place, Unserved>,
     pub(crate) fast: Lane,
     /// Where services' addresses are.
@@ -123,7 +120,7 @@ impl Process {
             state: Mutex::new(State {
                 compiler: Compiler::default(),
                 table: Table::default(),
-                open: BTreeMap::new(),
+                open: Listeners::new(hands.len(), budget.listeners),
                 unserved: BTreeMap::new(),
                 fast: Lane::new(options, before),
                 places: Places::new(options),
@@ -135,7 +132,6 @@ impl Process {
             workers: hands,
             threads: Mutex::new(threads),
             shared,
-            listeners_max: budget.listeners,
             started_ns: sys::now(),
             stopped: AtomicBool::new(false),
             retired: AtomicBool::new(false),
@@ -357,7 +353,7 @@ impl Process {
         let mut wanted = Vec::new();
         for place in &places {
             let wanted_here = is_wanted(table, &state.fast, place) && !self.is_retired();
-            match (wanted_here, state.open.contains_key(place)) {
+            match (wanted_here, state.open.has(place)) {
                 (true, false) => wanted.push(*place),
                 (false, open) => {
                     state.unserved.remove(place);
@@ -368,13 +364,13 @@ impl Process {
                 (true, true) => {}
             }
         }
-        let workers = self.workers.len();
-        let room = (self.listeners_max / workers).saturating_sub(state.open.len());
-        let without = wanted.split_off(wanted.len().min(room));
-        let mut outcomes = state.places.open(table, &state.fast, &places, &wanted, workers);
-        let of_host: Vec<Place> =
-            wanted.into_iter().filter(|place| !outcomes.contains_key(place)).collect();
-        outcomes.extend(of_host.iter().copied().zip(state.places.listen(&of_host, workers)));
+        let threads = self.workers.len();
+        let (wanted, without) = state.open.share_out(wanted);
+        let mut outcomes = state.places.open(table, &state.fast, &places, &wanted, threads);
+        let of_host: Vec<Wanted> =
+            wanted.into_iter().filter(|(place, _)| !outcomes.contains_key(place)).collect();
+        let opened = state.places.listen(&of_host, threads);
+        outcomes.extend(of_host.iter().map(|(place, _)| *place).zip(opened));
         for (place, outcome) in outcomes {
             match outcome {
                 Ok(sockets) => {
@@ -390,11 +386,7 @@ impl Process {
         }
         if !without.is_empty() {
             let fresh = without.iter().filter(|place| !state.unserved.contains_key(place)).count();
-            let needed = (state.open.len() + state.unserved.len() + fresh) * workers;
-            let reason = format!(
-                "no descriptors left: {needed} needed for all listeners, {} allowed; raise ulimit -n",
-                self.listeners_max
-            );
+            let reason = state.open.full(state.unserved.len() + fresh);
             for place in without {
                 let unserved = super::place::unserved(table, &place, reason.clone());
                 state.unserved.extend(unserved.map(|unserved| (place, unserved)));

@@ -17,6 +17,7 @@
 //! In between nobody takes anything new: connections and datagrams wait in the sockets that both have, for some milliseconds.
 //! Should the successor die on the way, the other one goes on as if nothing had been.
 
+use super::listeners::Sockets;
 use super::state::{Process, State};
 use crate::control::server;
 use crate::control::wire::encode;
@@ -126,8 +127,9 @@ fn give<F: AsFd>(stream: &UnixStream, reply: &Reply, sockets: &[F]) -> io::Resul
 /// Listeners with their places.
 fn listeners(state: &State) -> (Vec<Handed>, Vec<Arc<OwnedFd>>) {
     let (mut handed, mut sockets) = (Vec::new(), Vec::new());
-    for (place, of) in &state.open {
-        for (socket, worker) in of.iter().zip(0..) {
+    for (place, of) in state.open.iter() {
+        for (worker, socket) in of {
+            let worker = u32::try_from(*worker).unwrap_or(u32::MAX);
             handed.push(Handed { worker, protocol: place.0, place: place.1, flow: None });
             sockets.push(socket.clone());
         }
@@ -207,23 +209,18 @@ impl Process {
     /// Uses the compiled table with listeners of another process, and opens what lacks.
     fn adopt(&self, state: &mut State, sockets: Vec<(Handed, OwnedFd)>) -> Result<(), ClientError> {
         let (old, table) = (state.table.clone(), state.compiler.table().clone());
-        let mut open: BTreeMap<Place, Vec<Option<OwnedFd>>> = BTreeMap::new();
+        let mut open: BTreeMap<Place, Sockets> = BTreeMap::new();
         for (handed, socket) in sockets {
             let of = open.entry((handed.protocol, handed.place)).or_default();
-            let worker = handed.worker as usize;
-            if of.len() <= worker {
-                of.resize_with(worker + 1, || None);
-            }
-            of[worker] = Some(socket);
+            of.push((handed.worker as usize, Arc::new(socket)));
         }
         let directed = state.fast.apply(&table);
         directed.map_err(|problem| ClientError::Failed(problem.to_string()))?;
         let mut fresh = super::listeners::Fresh::default();
-        for (place, of) in open {
-            if state.open.contains_key(&place) {
+        for (place, sockets) in open {
+            if state.open.has(&place) {
                 continue;
             }
-            let sockets: Vec<Arc<OwnedFd>> = of.into_iter().flatten().map(Arc::new).collect();
             fresh.add(place, &sockets);
             state.open.insert(place, sockets);
         }
