@@ -21,7 +21,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     };
     let control = balancer::control_path(None).with_file_name(format!("{own}.sock"));
     let mut balancer =
-        balancer::builder(control, 0, &[])?.listen(args.balancer).admin(args.balancer_admin);
+        balancer::builder(control.clone(), 0, &[])?.listen(args.balancer).admin(args.balancer_admin);
     if let Some(path) = &args.balancer_config {
         balancer = balancer.source(Box::new(File::new(path.clone())));
     }
@@ -54,6 +54,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
              {address} berth.balancer.v1.Balancer/Apply"
         );
     }
+    println!("  berth balancer status --control {}", control.display());
     println!();
     println!("Ctrl-C stops it.");
     let stopped = until_stopped(server).await;

@@ -19,7 +19,7 @@ const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8
 body{font:14px/1.5 system-ui,sans-serif;margin:2rem;color:#1c2733;background:#fff}\
 h1{font-size:1.3rem}table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;padding:.25rem .7rem;border-bottom:1px solid #e3e8ee;vertical-align:top}\
-th{font-weight:600;color:#56697f}td.n{text-align:right;font-variant-numeric:tabular-nums}\
+th{font-weight:600;color:#56697f}td.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}td:first-child{white-space:nowrap}\
 tr.e td{color:#56697f;border-bottom:1px dotted #eef1f5}.bad{color:#b3261e;font-weight:600}\
 .why{color:#56697f;font-size:.85em}\
 @media(prefers-color-scheme:dark){body{background:#12181f;color:#dbe4ee}th,td{border-color:#2a3541}}\
