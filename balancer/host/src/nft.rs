@@ -36,6 +36,11 @@ const SEND: usize = 32 << 20;
 /// The kernel's error for a batch that came too late (`ERESTART`).
 pub const RESTART: i32 = 85;
 
+/// The type of a key, as `nft list` shows it: an address.
+pub const TYPE_IPV4: u32 = 7;
+/// As above.
+pub const TYPE_IPV6: u32 = 8;
+
 /// A base chain's place.
 #[derive(Debug, Clone, Copy)]
 pub struct Hook {
@@ -60,6 +65,18 @@ pub struct Set {
     pub value_type: u32,
     /// Bytes of a value; 0 of a set.
     pub value_length: u32,
+}
+
+impl Set {
+    /// A set of addresses of a version of IP.
+    #[must_use]
+    pub const fn of_addresses(name: &'static str, version: Version) -> Self {
+        let key_type = match version {
+            Version::V4 => TYPE_IPV4,
+            Version::V6 => TYPE_IPV6,
+        };
+        Self { name, key_type, key_length: version.bytes(), value_type: 0, value_length: 0 }
+    }
 }
 
 /// A key, and for maps a value.
