@@ -4,7 +4,7 @@
 use crate::address::{from_octets, octets};
 use crate::filter;
 use crate::netlink::{self, Family, Message, Socket, Writer, attribute, be16, be32, flag};
-use crate::rules::{FLOW_ENDED, FLOW_OURS};
+use crate::rules::{FLOW_ENDED, FLOW_FINS, FLOW_OURS};
 use berth_balancer_core::model::Protocol;
 use std::io;
 use std::net::SocketAddr;
@@ -32,6 +32,7 @@ pub(crate) struct Tuple {
 /// States of a TCP connection that matter (nf_conntrack_tcp.h).
 pub(crate) mod tcp {
     pub(crate) const SYN_SENT: u8 = 1;
+    pub(crate) const ESTABLISHED: u8 = 3;
     pub(crate) const TIME_WAIT: u8 = 7;
     pub(crate) const CLOSE: u8 = 8;
 }
@@ -56,7 +57,17 @@ pub(crate) struct Entry {
 impl Entry {
     /// A connection that is over, though its entry stays for a while.
     pub(crate) fn is_closed(&self) -> bool {
-        matches!(self.tcp_state, Some(tcp::TIME_WAIT | tcp::CLOSE))
+        match self.tcp_state {
+            Some(tcp::TIME_WAIT | tcp::CLOSE) => true,
+            // A new connection in an entry whose old one was over: the marks are the old one's.
+            Some(..=tcp::ESTABLISHED) => false,
+            _ => self.has_both_fins(),
+        }
+    }
+
+    /// Both sides of a connection said that it is over, which was told.
+    pub(crate) fn has_both_fins(&self) -> bool {
+        self.mark & FLOW_FINS == FLOW_FINS
     }
 }
 
@@ -246,10 +257,16 @@ pub fn flush_all() -> io::Result<()> {
 
 /// An event as the kernel would send it: of an established flow of ours, with this tuple in both directions.
 pub(crate) fn written(tuple: &Tuple) -> Vec<u8> {
-    written_event(tuple, false, 3, 0xe)
+    written_event(tuple, FLOW_OURS, false, 3, 0xe)
 }
 
-pub(crate) fn written_event(tuple: &Tuple, gone: bool, state: u8, status: u32) -> Vec<u8> {
+pub(crate) fn written_event(
+    tuple: &Tuple,
+    mark: u32,
+    gone: bool,
+    state: u8,
+    status: u32,
+) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.begin(if gone { DELETE } else { NEW }, 0, 0);
     writer.put(&[2, 0, 0, 0]);
@@ -262,7 +279,7 @@ pub(crate) fn written_event(tuple: &Tuple, gone: bool, state: u8, status: u32) -
     writer.attribute(1, &[state]);
     writer.close(tcp);
     writer.close(info);
-    writer.u32(8, FLOW_OURS);
+    writer.u32(8, mark);
     for kind in [9, 10] {
         let counters = writer.open(kind);
         writer.attribute(2, &1_000_u64.to_be_bytes());
@@ -278,26 +295,43 @@ pub(crate) fn written_event(tuple: &Tuple, gone: bool, state: u8, status: u32) -
 mod tests {
     use super::*;
 
-    fn event(gone: bool, state: u8) -> Vec<u8> {
+    fn event(mark: u32, gone: bool, state: u8) -> Vec<u8> {
         let tuple = Tuple {
             protocol: Protocol::Tcp,
             source: "10.0.0.2:40000".parse().unwrap(),
             destination: "10.96.0.1:80".parse().unwrap(),
         };
-        written_event(&tuple, gone, state, 0xe)
+        written_event(&tuple, mark, gone, state, 0xe)
     }
 
     #[test]
     fn an_event_is_read() {
-        let bytes = event(false, tcp::TIME_WAIT);
+        let bytes = event(FLOW_OURS, false, tcp::TIME_WAIT);
         let entry = entries(&bytes).next().unwrap();
         assert_eq!(entry.original.destination, "10.96.0.1:80".parse().unwrap());
         assert_eq!(entry.original, entry.reply);
         assert!(entry.replied && entry.is_closed() && !entry.gone);
         assert_eq!((entry.mark, entry.bytes), (FLOW_OURS, Some((1_000, 1_000))));
-        assert!(entries(&event(true, 3)).next().unwrap().gone);
+        assert!(entries(&event(FLOW_OURS, true, 3)).next().unwrap().gone);
         for length in 0..bytes.len() {
             assert_eq!(entries(&bytes[..length]).count(), 0);
         }
+    }
+
+    #[test]
+    fn a_connection_is_over_after_fin_from_both_sides_but_not_one_that_came_after_it() {
+        let is_closed = |mark, state| {
+            entries(&event(FLOW_OURS | mark, false, state)).next().unwrap().is_closed()
+        };
+        for state in 1..=tcp::ESTABLISHED {
+            assert!(!is_closed(FLOW_FINS, state));
+        }
+        for state in [4, 5, 6] {
+            assert!(is_closed(FLOW_FINS, state));
+            for one in [0x0800_0000, 0x1000_0000] {
+                assert!(!is_closed(one, state));
+            }
+        }
+        assert!(is_closed(0, tcp::TIME_WAIT) && is_closed(0, tcp::CLOSE));
     }
 }

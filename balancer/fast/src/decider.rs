@@ -14,6 +14,8 @@ use rustix::time::{ClockId, clock_gettime};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 /// Packets of one round: their verdicts are sent together.
 const PACKETS: usize = 128;
@@ -31,6 +33,15 @@ const CLOSE: u64 = 1_000_000;
 /// for so long, or until a packet comes.
 const HOLD: u64 = 500_000;
 
+/// Packets are counted for so long, in nanoseconds;
+const WINDOW: u64 = 4_000_000;
+/// where there are so many in it (4,000 a second),
+const MANY: u64 = 16;
+/// this thread sleeps after each round until about so many have come, and no waking is spent on each,
+const TOGETHER: u64 = 8;
+/// but at most so long, in nanoseconds.
+const NAP: u64 = 500_000;
+
 /// What there is to do.
 #[derive(Debug, Clone, Copy)]
 struct Woken {
@@ -39,13 +50,20 @@ struct Woken {
     events: bool,
 }
 
-/// Whether events wake this thread. Where they are rare they do, and the time to an endpoint's answer is exact; where there are many,
+/// How this thread waits.
+///
+/// Whether events wake it: where they are rare they do, and the time to an endpoint's answer is exact; where there are many,
 /// they wait for the next packet: to wake for each costs more than to read it.
+/// Whether packets do: where few come each does, at once; where many come, several together.
 #[derive(Debug, Clone, Copy, Default)]
 struct Pace {
     holds: bool,
     /// When events were the only reason last.
     last: u64,
+    /// For how long this thread sleeps after a round, in nanoseconds: packets come so fast that one waking is to serve several.
+    nap: u64,
+    /// When the window began, and packets in it.
+    window: (u64, u64),
 }
 
 impl Pace {
@@ -56,6 +74,19 @@ impl Pace {
         } else if woken.events && !woken.packets {
             self.holds = now.saturating_sub(self.last) < CLOSE;
             self.last = now;
+        }
+    }
+
+    /// So many packets were read at `now`.
+    fn read(&mut self, packets: usize, now: u64) {
+        let (begun, count) = &mut self.window;
+        *count += packets as u64;
+        let took = now.saturating_sub(*begun);
+        if took >= WINDOW {
+            // A window that nobody ended for long was a quiet one.
+            let naps = *count >= MANY && took < 2 * WINDOW;
+            self.nap = if naps { NAP.min(took * TOGETHER / *count) } else { 0 };
+            self.window = (now, 0);
         }
     }
 }
@@ -152,6 +183,7 @@ impl Decider {
             let events = self.take_events();
             let time = now();
             pace.woke(woken, events, time);
+            pace.read(packets.len(), time);
             self.decide(&packets, time);
             if woken.commands && !self.obey(time) {
                 return;
@@ -163,6 +195,9 @@ impl Decider {
             if time.saturating_sub(refreshed) >= REFRESH {
                 refreshed = time;
                 self.engine.refresh_ways(&mut self.buffer);
+            }
+            if pace.nap > 0 && !packets.is_empty() {
+                thread::sleep(Duration::from_nanos(pace.nap));
             }
         }
     }
@@ -261,5 +296,25 @@ mod tests {
         assert!(pace.holds, "there are still some");
         pace.woke(by(false, false), false, time + 2 * HOLD);
         assert!(!pace.holds);
+    }
+
+    #[test]
+    fn packets_wake_each_by_itself_while_they_are_few_and_some_together_while_they_are_many() {
+        let mut pace = Pace::default();
+        let mut time = 10 * WINDOW;
+        let mut come = |count: u64, apart: u64| {
+            for _ in 0..count {
+                time += apart;
+                pace.read(1, time);
+            }
+            pace.nap
+        };
+        assert_eq!(come(100, 1_000_000), 0, "1,000 a second");
+        assert_eq!(come(200, 100_000), NAP, "10,000 a second");
+        assert_eq!(come(1_000, 10_000), TOGETHER * 10_000, "100,000 a second");
+        assert_eq!(come(1, 3 * WINDOW), 0, "the first one after a silence");
+        // A burst in a silence is no stream.
+        come(200, 10_000);
+        assert_eq!(come(1, 3 * WINDOW), 0);
     }
 }

@@ -5,15 +5,15 @@
 //! |---|---|
 //! | of a flow that has not our mark | no |
 //! | the endpoint's first answer | yes |
-//! | TCP: TIME_WAIT, CLOSE | yes |
-//! | the entry is gone | yes; after TIME_WAIT only if bytes are counted |
-//! | all others: the third packet, each FIN, new labels | no |
+//! | TCP: FIN from both sides, by the mark; TIME_WAIT, CLOSE | yes |
+//! | the entry is gone | yes; after FIN from both sides only if bytes are counted |
+//! | all others: the third packet, the first FIN, new labels | no |
 //!
 //! A classic socket filter (1993), which any kernel has, on this socket alone. It spares this process the reading; that most are not
 //! even written is done by the rules, where the kernel lets them.
 
 use crate::conntrack::{DELETE, tcp};
-use crate::rules::FLOW_OURS;
+use crate::rules::{FLOW_FINS, FLOW_OURS};
 use socket2::{SockFilter, SockRef};
 use std::io;
 use std::os::fd::AsFd;
@@ -42,11 +42,11 @@ const FIRST: u32 = 20;
 /// The value of an attribute, from its beginning on.
 const VALUE: u32 = 4;
 
-const PROGRAM: [Step; 39] = {
-    const DROP: u8 = 38;
-    const PASS: u8 = 37;
-    const NO_STATE: u8 = 21;
-    const TIME_WAIT: u8 = 31;
+const PROGRAM: [Step; 41] = {
+    const NO_STATE: u8 = 25;
+    const OVER: u8 = 33;
+    const PASS: u8 = 39;
+    const DROP: u8 = 40;
     /// From the step behind `at` to `to`.
     const fn to(at: u8, to: u8) -> u8 {
         to - at - 1
@@ -61,36 +61,38 @@ const PROGRAM: [Step; 39] = {
         (TO_X, 0, 0, 0),
         (LOAD_WORD_AT_X, 0, 0, VALUE),
         (IF_SET, 0, to(6, DROP), FLOW_OURS),
-        (LOAD_IMMEDIATE, 0, 0, FIRST), // 7: TCP's state, three attributes deep
+        (AND, 0, 0, FLOW_FINS),
+        (IF_EQUAL, to(8, OVER), 0, FLOW_FINS),
+        (LOAD_HALF, 0, 0, 4), // 9: gone
+        (IF_EQUAL, to(10, PASS), 0, gone),
+        (LOAD_IMMEDIATE, 0, 0, FIRST), // 11: TCP's state, three attributes deep
         (LOAD_X_IMMEDIATE, 0, 0, 4),
         (LOAD_WORD, 0, 0, ATTRIBUTE),
-        (IF_EQUAL, to(10, NO_STATE), 0, 0),
+        (IF_EQUAL, to(14, NO_STATE), 0, 0),
         (LOAD_X_IMMEDIATE, 0, 0, 1),
         (LOAD_WORD, 0, 0, ATTRIBUTE_INSIDE),
-        (IF_EQUAL, to(13, NO_STATE), 0, 0),
+        (IF_EQUAL, to(17, NO_STATE), 0, 0),
         (LOAD_X_IMMEDIATE, 0, 0, 1),
         (LOAD_WORD, 0, 0, ATTRIBUTE_INSIDE),
-        (IF_EQUAL, to(16, NO_STATE), 0, 0),
+        (IF_EQUAL, to(20, NO_STATE), 0, 0),
         (TO_X, 0, 0, 0),
         (LOAD_BYTE_AT_X, 0, 0, VALUE),
-        (IF_EQUAL, to(19, TIME_WAIT), 0, tcp::TIME_WAIT as u32),
-        (IF_EQUAL, to(20, PASS), 0, tcp::CLOSE as u32),
-        (LOAD_HALF, 0, 0, 4), // 21: gone, or answered for the first time
-        (IF_EQUAL, to(22, PASS), 0, gone),
-        (LOAD_IMMEDIATE, 0, 0, FIRST),
+        (IF_EQUAL, to(23, PASS), 0, tcp::TIME_WAIT as u32),
+        (IF_EQUAL, to(24, PASS), 0, tcp::CLOSE as u32),
+        (LOAD_IMMEDIATE, 0, 0, FIRST), // 25: answered for the first time
         (LOAD_X_IMMEDIATE, 0, 0, 3),
         (LOAD_WORD, 0, 0, ATTRIBUTE),
-        (IF_EQUAL, to(26, PASS), 0, 0),
+        (IF_EQUAL, to(28, PASS), 0, 0),
         (TO_X, 0, 0, 0),
         (LOAD_WORD_AT_X, 0, 0, VALUE),
         (AND, 0, 0, 2 | 4), // answered, assured
-        (IF_EQUAL, to(30, PASS), to(30, DROP), 2),
-        (LOAD_HALF, 0, 0, 4), // 31: a TIME_WAIT that begins, or that ends
-        (IF_EQUAL, 0, to(32, PASS), gone),
+        (IF_EQUAL, to(32, PASS), to(32, DROP), 2),
+        (LOAD_HALF, 0, 0, 4), // 33: over, or over and now gone
+        (IF_EQUAL, 0, to(34, PASS), gone),
         (LOAD_IMMEDIATE, 0, 0, FIRST),
         (LOAD_X_IMMEDIATE, 0, 0, 9),
         (LOAD_WORD, 0, 0, ATTRIBUTE),
-        (IF_EQUAL, to(36, DROP), to(36, PASS), 0),
+        (IF_EQUAL, to(38, DROP), to(38, PASS), 0),
         (RETURN, 0, 0, u32::MAX),
         (RETURN, 0, 0, 0),
     ]
@@ -169,25 +171,32 @@ mod tests {
             source: "10.0.0.2:40000".parse().unwrap(),
             destination: "10.96.0.1:80".parse().unwrap(),
         };
-        let event = |gone, state, status| written_event(&tuple, gone, state, status);
+        let written = |mark, gone, state, status| written_event(&tuple, mark, gone, state, status);
+        let event = |gone, state, status| written(FLOW_OURS, gone, state, status);
         assert!(passes(&event(false, 2, 2)), "the first answer");
         for state in 3..7 {
             assert!(!passes(&event(false, state, 2 | 4)), "established, each FIN");
+            for one in [0x0800_0000, 0x1000_0000] {
+                assert!(!passes(&written(FLOW_OURS | one, false, state, 2 | 4)), "the first FIN");
+            }
         }
         assert!(!passes(&event(false, 1, 0)), "another SYN");
         for state in [tcp::TIME_WAIT, tcp::CLOSE] {
             assert!(passes(&event(false, state, 2 | 4)), "the end");
         }
+        assert!(passes(&written(FLOW_OURS | FLOW_FINS, false, 6, 2 | 4)), "the second FIN");
         for state in 1..9 {
             assert!(passes(&event(true, state, 2 | 4)), "gone, with its bytes");
         }
-        let uncounted = |state| {
-            let mut bytes = event(true, state, 2);
+        let uncounted = |mark, state| {
+            let mut bytes = written(FLOW_OURS | mark, true, state, 2);
             bytes.truncate(bytes.len() - 32); // the last two attributes
             bytes
         };
-        assert!(!passes(&uncounted(tcp::TIME_WAIT)), "its end was told");
-        assert!(passes(&uncounted(3)));
+        assert!(!passes(&uncounted(FLOW_FINS, tcp::TIME_WAIT)), "its end was told");
+        assert!(passes(&written(FLOW_OURS | FLOW_FINS, true, tcp::TIME_WAIT, 2)), "its bytes");
+        assert!(passes(&uncounted(0, tcp::TIME_WAIT)), "its end was not told");
+        assert!(passes(&uncounted(0, 3)));
         let mut other = event(false, tcp::CLOSE, 2);
         let mark = FLOW_OURS.to_be_bytes();
         let at = other.chunks_exact(4).position(|word| word == mark).unwrap();

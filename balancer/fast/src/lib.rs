@@ -47,4 +47,4 @@ pub use fits::{fits, misfits};
 pub use kernel::{ApplyError, Conflicts};
 pub use probe::{Available, Missing, probe};
 pub use route::{Hop, ROUTE_PROTOCOL};
-pub use rules::{FLOW_ENDED, FLOW_FIN, FLOW_MASQUERADE, FLOW_OURS};
+pub use rules::{FLOW_ENDED, FLOW_FINS, FLOW_MASQUERADE, FLOW_OURS};

@@ -115,9 +115,10 @@ fn try_rules(number: u16) -> io::Result<()> {
 /// It has neither.
 pub(crate) fn to_user(number: u16) -> io::Result<ToUser> {
     let mut nft = Nft::open(&format!("berth-trial-{}", std::process::id()))?;
+    let counts = setting("netfilter/nf_conntrack_acct").is_some_and(|value| value != 0);
     let mut last = None;
     for (events, native) in [(true, true), (true, false), (false, true), (false, false)] {
-        let to_user = ToUser { number, native, events };
+        let to_user = ToUser { number, native, events, counts };
         let mut batch = nft.batch();
         rules::try_out(&mut batch, to_user);
         match nft.commit(batch) {

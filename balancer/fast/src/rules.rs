@@ -11,7 +11,7 @@
 //! | `answered` | | by the mark: destination, RST or port unreachable, or on to other rules |
 //! | `leave` | nat postrouting, 95 | masquerade where the mark asked for it; else the source stays, whatever others would do |
 //! | `forward`, `reply`, `send` | filter -10: forward, input, output | RST for flows that are ended; a service's address on input: `host` |
-//! | `closing` | | a packet with FIN or RST: events of TCP's state from here on |
+//! | `closing` | | a packet with FIN or RST: what of the flow is told from here on |
 //! | `host` | | what conntrack calls invalid is dropped; all else is refused: nothing of the host answers there |
 //!
 //! Chains of kind nat see the first packet of a flow only, and that until it is confirmed: so a packet is queued if it is NEW and not
@@ -26,11 +26,18 @@
 //! The turn is the owner's, see `owner`: a verdict of the owner before is not obeyed, and its packet waits for the new one. There are
 //! two maps of backends, which owners fill in turn, for the same reason.
 //!
-//! Marks of flows (conntrack), four bits of 32: [`FLOW_OURS`], [`FLOW_MASQUERADE`], [`FLOW_ENDED`], [`FLOW_FIN`].
+//! Marks of flows (conntrack), five bits of 32: [`FLOW_OURS`], [`FLOW_MASQUERADE`], [`FLOW_ENDED`], [`FLOW_FINS`].
 //!
-//! Events of our flows: each costs the kernel some microseconds to write, whoever needs it. Told are the beginning, the first answer
-//! and the end of the entry; TCP's states only from the second FIN or an RST on (`closing`). A FIN that is sent again counts as the
-//! second, as it does with conntrack.
+//! Events of our flows: each costs the kernel some microseconds to write, whoever needs it.
+//!
+//! | until | told are |
+//! |---|---|
+//! | | the beginning, the first answer, the end of the entry |
+//! | FIN from both sides | a change of the mark, which that FIN is; the end of the entry only where bytes are counted |
+//! | RST | TCP's state too: not every RST ends a connection, and conntrack knows which |
+//!
+//! So of a connection that ends as it should two events are written that anybody reads. If both sides send FIN in the same
+//! microsecond one of the two bits can be lost; then the end of the entry is the connection's.
 
 use crate::address::{Version, octets};
 use crate::nft::expression::{Expression as E, write};
@@ -46,13 +53,19 @@ pub const FLOW_MASQUERADE: u32 = 0x0200_0000;
 /// Marks flows that end with RST.
 pub const FLOW_ENDED: u32 = 0x0400_0000;
 
-/// Marks flows of TCP of which a FIN was seen.
-pub const FLOW_FIN: u32 = 0x0800_0000;
+/// Mark flows of TCP of which a FIN was seen: from the client, from the endpoint.
+pub const FLOW_FINS: u32 = FLOW_FIN[0] | FLOW_FIN[1];
+
+const FLOW_FIN: [u32; 2] = [0x0800_0000, 0x1000_0000];
 
 /// Events that are told of our flows: new, related, gone, answered;
-const EVENTS: u32 = 1 | 1 << 1 | 1 << 2 | 1 << 3;
-/// and TCP's state.
-const EVENTS_CLOSING: u32 = EVENTS | 1 << 5;
+const EVENTS: u32 = 1 | 1 << 1 | EVENT_GONE | 1 << 3;
+/// after an RST TCP's state too;
+const EVENTS_RESET: u32 = EVENTS | 1 << 5;
+/// after FIN from both sides only that the mark has changed,
+const EVENTS_OVER: u32 = 1 << 7;
+/// and that the entry is gone, if its bytes are of use.
+const EVENT_GONE: u32 = 1 << 2;
 
 const TAG: u32 = 0xbe00_0000;
 const TAG_MASK: u32 = 0xff00_0000;
@@ -94,6 +107,8 @@ const MARK: u32 = 19;
 const META_MARK: u32 = 3;
 const META_PROTOCOL: u32 = 16;
 const FLOW_STATE: u32 = 0;
+/// 0 from the client, 1 from the endpoint.
+const FLOW_DIRECTION: u32 = 1;
 const FLOW_MARK: u32 = 3;
 /// A state of flows: the packet belongs to none.
 const INVALID: u32 = 1;
@@ -125,6 +140,8 @@ pub(crate) struct ToUser {
     pub(crate) native: bool,
     /// The kernel lets rules choose events.
     pub(crate) events: bool,
+    /// It counts bytes of flows.
+    pub(crate) counts: bool,
 }
 
 impl ToUser {
@@ -250,9 +267,7 @@ pub(crate) fn install(batch: &mut Batch, version: Version, to_user: ToUser, owne
     leave(version, &mut rule);
     host(version, &mut rule);
     ended(&mut rule);
-    if to_user.events {
-        closing(&mut rule);
-    }
+    closing(to_user, &mut rule);
 }
 
 type Rule<'a> = dyn FnMut(&str, &[E<'_>]) + 'a;
@@ -327,7 +342,7 @@ fn answered(version: Version, turn: Turn, narrow: bool, rule: &mut Rule<'_>) {
         ];
         let forward = [
             E::Flow { key: FLOW_MARK, to: 0 },
-            E::Bits { register: 0, mask: !(flow | FLOW_ENDED | FLOW_FIN), xor: flow },
+            E::Bits { register: 0, mask: !(flow | FLOW_ENDED | FLOW_FINS), xor: flow },
             E::SetFlowMark { from: 0 },
             E::Immediate { to: 0, value: 0 },
             E::SetMark { from: 0 },
@@ -354,9 +369,9 @@ fn leave(version: Version, rule: &mut Rule<'_>) {
     rule("leave", &[&has(mask)[..], &is(&ours), &keep].concat());
 }
 
-/// Flows that are ended, and the way out for all that is not TCP: these chains see every packet of the host.
+/// Flows that are ended, all of TCP. These chains see every packet of the host.
 fn ended(rule: &mut Rule<'_>) {
-    let ended = FLOW_ENDED.to_ne_bytes();
+    let ended = (FLOW_OURS | FLOW_ENDED).to_ne_bytes();
     // The RST that a rule sends passes the rules itself.
     let is_no_reset = [
         E::Load { base: 2, offset: 13, length: 1, to: 2 },
@@ -364,12 +379,9 @@ fn ended(rule: &mut Rule<'_>) {
         E::Equal { register: 2, value: &[0; 4] },
     ];
     for chain in EVERY_PACKET {
-        let is_other =
-            [E::Meta { key: META_PROTOCOL, to: 1 }, E::Differs { register: 1, value: TCP }];
-        rule(chain, &[&is_other[..], &[E::Accept]].concat());
         let is_ended = [
             E::Flow { key: FLOW_MARK, to: 0 },
-            E::Bits { register: 0, mask: FLOW_ENDED, xor: 0 },
+            E::Bits { register: 0, mask: FLOW_OURS | FLOW_ENDED, xor: 0 },
             E::Equal { register: 0, value: &ended },
         ];
         rule(chain, &[&is_ended[..], &is_no_reset, &[E::Reset]].concat());
@@ -377,7 +389,7 @@ fn ended(rule: &mut Rule<'_>) {
 }
 
 /// Which packets say that a connection ends.
-fn closing(rule: &mut Rule<'_>) {
+fn closing(to_user: ToUser, rule: &mut Rule<'_>) {
     let flags = |mask: u8| {
         [
             E::Load { base: 2, offset: 13, length: 1, to: 2 },
@@ -385,11 +397,10 @@ fn closing(rule: &mut Rule<'_>) {
             E::Differs { register: 2, value: &[0; 4] },
         ]
     };
+    // Of other protocols these are any bytes: they are told apart behind the jump, which few packets come to.
     for chain in EVERY_PACKET {
         rule(chain, &[&flags(FIN | RST)[..], &[E::Jump { chain: "closing" }]].concat());
     }
-    let ours = FLOW_OURS.to_ne_bytes();
-    let again = (FLOW_OURS | FLOW_FIN).to_ne_bytes();
     let has = |mask: u32, value| {
         [
             E::Flow { key: FLOW_MARK, to: 0 },
@@ -397,15 +408,27 @@ fn closing(rule: &mut Rule<'_>) {
             E::Equal { register: 0, value },
         ]
     };
-    let all = events(EVENTS_CLOSING);
-    rule("closing", &[&has(FLOW_OURS | FLOW_FIN, &again)[..], &all].concat());
-    rule("closing", &[&has(FLOW_OURS, &ours)[..], &flags(RST), &all].concat());
-    let seen = [
-        E::Flow { key: FLOW_MARK, to: 0 },
-        E::Bits { register: 0, mask: !FLOW_FIN, xor: FLOW_FIN },
-        E::SetFlowMark { from: 0 },
-    ];
-    rule("closing", &[&has(FLOW_OURS, &ours)[..], &seen].concat());
+    let told = |which| if to_user.events { events(which).to_vec() } else { Vec::new() };
+    rule("closing", &[&has(FLOW_OURS, &[0; 4])[..], &[E::Accept]].concat());
+    let is_other = [E::Meta { key: META_PROTOCOL, to: 1 }, E::Differs { register: 1, value: TCP }];
+    rule("closing", &[&is_other[..], &[E::Accept]].concat());
+    for (direction, seen) in [[0], [1]].iter().zip(FLOW_FIN) {
+        let comes_from =
+            [E::Flow { key: FLOW_DIRECTION, to: 1 }, E::Equal { register: 1, value: direction }];
+        let mark = [
+            E::Flow { key: FLOW_MARK, to: 0 },
+            E::Bits { register: 0, mask: !seen, xor: seen },
+            E::SetFlowMark { from: 0 },
+        ];
+        rule("closing", &[&comes_from[..], &flags(FIN), &mark].concat());
+    }
+    let over = FLOW_FINS.to_ne_bytes();
+    let events = EVENTS_OVER | if to_user.counts { EVENT_GONE } else { 0 };
+    // The packet's events are told when it has passed all rules: its own change of the mark is one of them.
+    rule("closing", &[&has(FLOW_FINS, &over)[..], &told(events), &[E::Accept]].concat());
+    if to_user.events {
+        rule("closing", &[&flags(RST)[..], &told(EVENTS_RESET)].concat());
+    }
 }
 
 /// Nothing of the host answers on a service's address, whatever listens on all of its addresses.

@@ -26,8 +26,8 @@ impl Engine {
         if entry.gone {
             self.count_bytes(entry);
         }
-        if entry.gone && entry.tcp_state == Some(tcp::TIME_WAIT) {
-            // Its end was told when it came into that state, and by now another flow may have its port.
+        if entry.gone && entry.has_both_fins() {
+            // Its end was told with the second one, and by now another flow may have its port.
             return;
         }
         let (protocol, key) = (entry.original.protocol, key(&entry.original));
