@@ -19,7 +19,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::net::IpAddr;
-use slots::Slots;
+use slots::{BackendSlots, Slots};
 
 /// A change of what is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,7 @@ pub struct Compiler {
     /// Those that came last: services that say the same share them.
     settings: Arc<Settings>,
     frontend_slots: Slots,
-    backend_slots: Slots,
+    backend_slots: BackendSlots,
     table: Table,
 }
 
@@ -133,6 +133,7 @@ impl Compiler {
     /// `endpoint.weight`.
     pub fn apply(&mut self, change: Change, now: u64) -> Result<(), Vec<Problem>> {
         self.judge(&change)?;
+        self.backend_slots.expire(now);
         match change {
             Change::Node(node) => self.set_node(node, now),
             Change::Service(service) => {
@@ -171,6 +172,7 @@ impl Compiler {
     /// All problems of the configuration; nothing is different then.
     pub fn replace(&mut self, config: Config, now: u64) -> Result<(), Vec<Problem>> {
         validate(&config)?;
+        self.backend_slots.expire(now);
         if self.node != config.node {
             self.set_node(config.node, now);
         }
@@ -310,7 +312,7 @@ impl Compiler {
         self.table.frontends.set(gone.id.slot, None);
         self.frontend_slots.give_back(gone.id.slot);
         for backend in &gone.backends {
-            self.backend_slots.give_back(backend.id.slot);
+            self.backend_slots.give_back(backend.id);
         }
     }
 

@@ -7,6 +7,7 @@
 //! | in the table | it leaves, with connections | draining |
 //! | draining | a connection closes, not the last | draining |
 //! | draining | the last connection closes | gone |
+//! | draining, overdue | it comes back | in the table, with its connections |
 //! | draining | the deadline | overdue: it is named once, and its connections are to be ended |
 //! | overdue | the last connection closes | gone |
 
@@ -46,6 +47,13 @@ impl Drains {
         self.all.remove(&backend);
         self.deadlines.remove(&(deadline, backend));
         true
+    }
+
+    /// A backend is in the table again. Its connections, which are counted there from now on.
+    pub(crate) fn end(&mut self, backend: BackendId) -> u32 {
+        let Some(draining) = self.all.remove(&backend) else { return 0 };
+        self.deadlines.remove(&(draining.deadline, backend));
+        draining.connections
     }
 
     /// The next backend whose deadline has passed. It is named once.
@@ -108,5 +116,9 @@ mod tests {
         assert!(drains.closed(id(1)));
         assert!(drains.is_empty());
         assert_eq!(drains.expired(1_000), None, "its deadline went with it");
+        drains.begin(id(4), 3, 100);
+        assert_eq!(drains.end(id(4)), 3);
+        assert_eq!((drains.end(id(4)), drains.expired(1_000)), (0, None), "it is back");
+        assert!(!drains.closed(id(4)) && drains.is_empty());
     }
 }

@@ -58,7 +58,7 @@ impl Worker {
     }
 
     /// Takes over from one table to a newer one at `now` (nanoseconds): state of backends that are in both stays, backends that
-    /// are gone begin to drain. Makes room, so that no choice allocates. Says what is different.
+    /// are gone begin to drain, those that are back have their connections again. Makes room, so that no choice allocates. Says what is different.
     pub fn adopt(&mut self, old: &Table, new: &Table, now: u64) -> Diff {
         let diff = Diff::between(old, new);
         self.states.reserve(new.counts().backend_slots);
@@ -67,6 +67,14 @@ impl Worker {
             let active = self.states.retire(*backend);
             let drain = old.frontend(*frontend).map_or(0, |frontend| frontend.settings.drain_ns);
             self.drains.begin(*backend, active, now.saturating_add(drain));
+        }
+        if !self.drains.is_empty() {
+            for (_, backend) in &diff.backends_added {
+                match self.drains.end(*backend) {
+                    0 => {}
+                    active => self.states.of(*backend).active = active,
+                }
+            }
         }
         diff
     }

@@ -219,6 +219,47 @@ fn books_and_choices_hold_whatever_happens() {
     }
 }
 
+#[test]
+fn an_endpoint_that_comes_back_while_it_drains_has_its_connections_again() {
+    let settings = Settings { drain_ns: 30 * SECOND, ..Settings::default() };
+    let mut compiler = compiled(settings, vec![endpoint("p0", "10.0.0.1:80")]);
+    let (mut worker, mut table) = (Worker::new(1), Table::default());
+    let mut publish = |compiler: &Compiler, worker: &mut Worker, now| {
+        worker.adopt(&table, compiler.table(), now);
+        table = compiler.table().clone();
+    };
+    let gone = || Change::RemoveEndpoint { service: "web".into(), endpoint: "p0".into() };
+    let back =
+        |address| Change::Endpoint { service: "web".into(), endpoint: endpoint("p0", address) };
+    publish(&compiler, &mut worker, SECOND);
+    let ticket = worker.open(&frontend(&compiler), &from_client(1, SECOND)).expect("it serves");
+    let id = ticket.backend;
+    compiler.apply(gone(), 2 * SECOND).expect("valid");
+    publish(&compiler, &mut worker, 2 * SECOND);
+    assert!(worker.drains().has(id));
+    assert_eq!(compiler.table().counts().backends, 0);
+
+    // Somebody else at its address is not it.
+    compiler.apply(back("10.0.0.2:80"), 3 * SECOND).expect("valid");
+    publish(&compiler, &mut worker, 3 * SECOND);
+    assert_ne!(frontend(&compiler).backends[0].id, id);
+    assert!(worker.drains().has(id));
+
+    compiler.apply(back("10.0.0.1:80"), 4 * SECOND).expect("valid");
+    publish(&compiler, &mut worker, 4 * SECOND);
+    let now_there = frontend(&compiler);
+    assert_eq!(now_there.backends[0].id, id);
+    assert_eq!(worker.seen(&now_there, id, 4 * SECOND).active, 1);
+    assert_eq!(worker.drain_expired(100 * SECOND), None);
+    assert!(!worker.on_close(ticket), "it does not drain");
+    assert_eq!(worker.seen(&now_there, id, 4 * SECOND).active, 0);
+
+    // When the time is over, it is another one.
+    compiler.apply(gone(), 5 * SECOND).expect("valid");
+    compiler.apply(back("10.0.0.1:80"), 35 * SECOND).expect("valid");
+    assert_ne!(frontend(&compiler).backends[0].id, id);
+}
+
 /// A thousand pods replaced one after the other under load: ready, terminating and still serving for a while, gone. A pod's process
 /// ends a little after the table lost it; nobody may be sent to a dead one, and nobody's connection may outlive its deadline.
 #[test]

@@ -217,12 +217,18 @@ fn an_endpoint_is_the_same_while_its_name_and_address_are() {
     let diff = compiler.since(&before);
     assert_eq!(diff.backends_removed.iter().map(|(_, id)| *id).collect::<Vec<_>>(), [first[1]]);
     assert_eq!(diff.backends_added.len(), 2);
-    // The same name and address after it was gone: another one, also in the same slot.
-    compiler
-        .apply(Change::RemoveEndpoint { service: "web".into(), endpoint: "e000".into() }, 1)
-        .unwrap();
-    set(&mut compiler, endpoints(1).remove(0));
-    assert_ne!(id(&compiler, "e000"), first[0]);
+    // The same name and address after it was gone: the same as long as its connections drain, then another one, also in the same
+    // slot.
+    let drain = Settings::default().drain_ns;
+    for (leaves, comes, is_same) in
+        [(SECOND, SECOND, true), (SECOND, drain, true), (2 * SECOND, drain + 2 * SECOND, false)]
+    {
+        let gone = Change::RemoveEndpoint { service: "web".into(), endpoint: "e000".into() };
+        compiler.apply(gone, leaves).unwrap();
+        let back = Change::Endpoint { service: "web".into(), endpoint: endpoints(1).remove(0) };
+        compiler.apply(back, comes).unwrap();
+        assert_eq!(id(&compiler, "e000") == first[0], is_same, "{leaves} {comes}");
+    }
 }
 
 #[test]

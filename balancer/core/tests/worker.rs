@@ -523,7 +523,8 @@ fn one_seed_gives_one_run() {
 
 #[test]
 fn a_slot_of_another_backend_is_nobodys_even_before_a_table_is_adopted() {
-    let mut compiler = compiled(Settings::default(), endpoints(1));
+    // Without a drain nobody's slot rests.
+    let mut compiler = compiled(Settings { drain_ns: 0, ..Settings::default() }, endpoints(1));
     let mut worker = Worker::new(1);
     let ticket = worker.open(&frontend(&compiler), &request(0)).unwrap();
     let remove = Change::RemoveEndpoint { service: "web".into(), endpoint: "e000".into() };

@@ -20,8 +20,9 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         port => format!("up-at-{port}"),
     };
     let control = balancer::control_path(None).with_file_name(format!("{own}.sock"));
-    let mut balancer =
-        balancer::builder(control.clone(), 0, &[])?.listen(args.balancer).admin(args.balancer_admin);
+    let mut balancer = balancer::builder(control.clone(), 0, &[])?
+        .listen(args.balancer)
+        .admin(args.balancer_admin);
     if let Some(path) = &args.balancer_config {
         balancer = balancer.source(Box::new(File::new(path.clone())));
     }

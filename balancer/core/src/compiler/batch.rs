@@ -4,7 +4,7 @@
 //! What a batch touches is kept as it was, and put back if one of its changes is refused. The table shares its parts with every
 //! other one, so keeping that costs nothing; the free slots are a copy of two arrays. A change of the node touches every service.
 
-use super::{Change, Compiler, Entry, Slots};
+use super::{BackendSlots, Change, Compiler, Entry, Slots};
 use crate::model::{Name, Settings};
 use crate::problem::Problem;
 use crate::table::Table;
@@ -24,7 +24,7 @@ enum Before {
 struct Touched {
     health_ports: BTreeMap<u16, Name>,
     settings: Arc<Settings>,
-    slots: [Slots; 2],
+    slots: (Slots, BackendSlots),
     table: Table,
     services: BTreeMap<Name, Option<Entry>>,
 }
@@ -80,7 +80,7 @@ impl Compiler {
         Some(Before::Touched(Box::new(Touched {
             health_ports: self.health_ports.clone(),
             settings: self.settings.clone(),
-            slots: [self.frontend_slots.clone(), self.backend_slots.clone()],
+            slots: (self.frontend_slots.clone(), self.backend_slots.clone()),
             table: self.table.clone(),
             services,
         })))
@@ -92,7 +92,7 @@ impl Compiler {
             Before::Touched(touched) => {
                 let Touched { health_ports, settings, slots, table, services } = *touched;
                 (self.health_ports, self.settings, self.table) = (health_ports, settings, table);
-                [self.frontend_slots, self.backend_slots] = slots;
+                (self.frontend_slots, self.backend_slots) = slots;
                 for (name, entry) in services {
                     match entry {
                         Some(entry) => self.services.insert(name, entry),

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Compiles one port of one service.
 
-use super::{Entry, Slots};
+use super::Entry;
+use super::slots::{BackendSlots, Slots};
 use crate::model::{Endpoint, Node, Service, ServicePort, TrafficPolicy};
-use crate::table::{Backend, BackendId, Flags, Frontend, FrontendId, Pool, Served, Shared, Via};
+use crate::table::{Backend, Flags, Frontend, FrontendId, Pool, Served, Via};
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -19,12 +20,13 @@ pub(super) struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// The frontend, with the ids of `old` where it is about the same things. Ids of backends that are gone are given back.
+    /// The frontend, with the ids of `old` where it is about the same things. Ids of backends that are gone rest as long as those
+    /// drain.
     pub(super) fn compile(
         &self,
         old: Option<&Frontend>,
         frontends: &mut Slots,
-        backends: &mut Slots,
+        backends: &mut BackendSlots,
     ) -> Frontend {
         let id = old.map_or_else(
             || {
@@ -34,7 +36,7 @@ impl Source<'_> {
             |old| old.id,
         );
         let before = old.map(|old| &*old.backends).unwrap_or_default();
-        let backends = self.backends(before, backends);
+        let backends = self.backends(id, before, backends);
         let settings = self.entry.service.settings.clone();
         let (cluster, local) = pools(&backends, &settings);
         Frontend {
@@ -55,9 +57,14 @@ impl Source<'_> {
     }
 
     /// The backends in the order of their names. `old` is in that order too.
-    fn backends(&self, old: &[Backend], slots: &mut Slots) -> Box<[Backend]> {
+    fn backends(
+        &self,
+        frontend: FrontendId,
+        old: &[Backend],
+        slots: &mut BackendSlots,
+    ) -> Box<[Backend]> {
         let mut rest = old.iter().peekable();
-        let mut gone: Vec<u32> = Vec::new();
+        let mut gone: Vec<&Backend> = Vec::new();
         let mut new = Vec::with_capacity(self.entry.endpoints.len());
         for endpoint in self.entry.endpoints.values() {
             let Some(port) = endpoint.ports.iter().find(|port| port.name == self.port.name) else {
@@ -65,18 +72,20 @@ impl Source<'_> {
             };
             let address = SocketAddr::new(endpoint.address.to_canonical(), port.port);
             while let Some(before) = rest.next_if(|before| *before.name() < endpoint.name) {
-                gone.push(before.id.slot);
+                gone.push(before);
             }
             let before = rest.next_if(|before| *before.name() == endpoint.name);
             let same = before.filter(|before| before.address == address);
             if same.is_none() {
-                gone.extend(before.map(|before| before.id.slot));
+                gone.extend(before);
             }
-            new.push(self.backend(endpoint, address, same, slots));
+            new.push(self.backend(endpoint, (frontend, address), same, slots));
         }
-        gone.extend(rest.map(|before| before.id.slot));
-        for slot in gone {
-            slots.give_back(slot);
+        gone.extend(rest);
+        let until = self.now.saturating_add(self.entry.service.settings.drain_ns);
+        for backend in gone {
+            let identity = (frontend, backend.name().clone(), backend.address);
+            slots.rest(identity, (backend.id, backend.shared.clone()), until);
         }
         new.into_boxed_slice()
     }
@@ -84,9 +93,9 @@ impl Source<'_> {
     fn backend(
         &self,
         endpoint: &Endpoint,
-        address: SocketAddr,
+        (frontend, address): (FrontendId, SocketAddr),
         before: Option<&Backend>,
-        slots: &mut Slots,
+        slots: &mut BackendSlots,
     ) -> Backend {
         let is_here = |ours: &Option<_>, theirs: &Option<_>| ours.is_some() && ours == theirs;
         let healthy = before.is_none_or(Backend::is_healthy);
@@ -105,9 +114,7 @@ impl Source<'_> {
                 Backend { since_ns, weight, flags, ..before.clone() }
             }
             None => {
-                let (slot, generation) = slots.take();
-                let id = BackendId { slot, generation };
-                let shared = Arc::new(Shared::new(endpoint.name.clone()));
+                let (id, shared) = slots.take((frontend, endpoint.name.clone(), address));
                 Backend { id, address, since_ns: self.now, weight, flags, shared }
             }
         }

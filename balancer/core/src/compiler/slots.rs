@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Dense ids with generations.
 
-use alloc::collections::VecDeque;
+use crate::model::Name;
+use crate::table::{BackendId, FrontendId, Shared};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::net::SocketAddr;
 
 /// Hands out slots. One that was given back is used again last of all free ones, with another generation: what still holds the
 /// old id does not take the new one for it.
@@ -39,5 +43,78 @@ impl Slots {
     /// Slots in use.
     pub(crate) fn used(&self) -> u32 {
         self.len() - u32::try_from(self.free.len()).unwrap_or(0)
+    }
+}
+
+/// What a backend is: an endpoint of this name at this address, behind this port of a service.
+pub(crate) type Identity = (FrontendId, Name, SocketAddr);
+
+/// Who a backend is: its id, and what all workers share of it.
+pub(crate) type Individual = (BackendId, Arc<Shared>);
+
+/// Backends that left and may come back at once: more are not kept in mind.
+const RESTING_MAX: usize = 1 << 16;
+
+/// Ids of backends. One that left and comes back while its connections drain has the id that it had, and they go on: an endpoint
+/// that is taken out for a moment, by a reload or a flapping source, is no reason to break them.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct BackendSlots {
+    slots: Slots,
+    resting: BTreeMap<Identity, (u64, Individual)>,
+    /// The same by time.
+    until: BTreeSet<(u64, Identity)>,
+}
+
+impl BackendSlots {
+    /// A backend that is new, or comes back.
+    pub(crate) fn take(&mut self, identity: Identity) -> Individual {
+        if let Some((until, back)) = self.resting.remove(&identity) {
+            self.until.remove(&(until, identity));
+            return back;
+        }
+        let (slot, generation) = self.slots.take();
+        (BackendId { slot, generation }, Arc::new(Shared::new(identity.1)))
+    }
+
+    /// A backend has left; until then (nanoseconds) it may come back.
+    pub(crate) fn rest(&mut self, identity: Identity, gone: Individual, until: u64) {
+        self.until.insert((until, identity.clone()));
+        if let Some((former, (id, _))) = self.resting.insert(identity.clone(), (until, gone)) {
+            self.until.remove(&(former, identity));
+            self.slots.give_back(id.slot);
+        }
+        if self.resting.len() > RESTING_MAX {
+            self.forget_first();
+        }
+    }
+
+    /// A backend has left for good.
+    pub(crate) fn give_back(&mut self, id: BackendId) {
+        self.slots.give_back(id.slot);
+    }
+
+    /// Forgets who cannot come back any more.
+    pub(crate) fn expire(&mut self, now: u64) {
+        while self.until.first().is_some_and(|(until, _)| *until <= now) {
+            self.forget_first();
+        }
+    }
+
+    fn forget_first(&mut self) {
+        if let Some((_, identity)) = self.until.pop_first()
+            && let Some((_, (id, _))) = self.resting.remove(&identity)
+        {
+            self.slots.give_back(id.slot);
+        }
+    }
+
+    /// Slots ever used.
+    pub(crate) fn len(&self) -> u32 {
+        self.slots.len()
+    }
+
+    /// Backends.
+    pub(crate) fn used(&self) -> u32 {
+        self.slots.used() - u32::try_from(self.resting.len()).unwrap_or(0)
     }
 }
