@@ -8,8 +8,9 @@
 //! | unreplied, replied | a packet of either | the same, its time begins anew |
 //! | unreplied, replied | its time is over; its backend is gone; it is evicted | none |
 //!
-//! Bounded: when the table is full, the unreplied flow that was silent longest goes, and only if there is none, the replied one.
-//! So a flood from made-up sources, which nobody answers, pushes out itself and no conversation (conntrack's early drop).
+//! Bounded: when the table is full, the unreplied flow that was silent longest goes, as long as more than an eighth of the table is
+//! unreplied, else the replied one. So a flood from made-up sources, which nobody answers, pushes out itself and no conversation
+//! (conntrack's early drop); and where all are conversations, a new one that waits for its first reply is not what goes.
 //! Which of two was silent longest is told to a second: a packet moves its flow in the list at most once in that time.
 
 use crate::hash::bits;
@@ -103,6 +104,9 @@ pub struct FlowTable<V> {
     /// The first flow of each backend, by its slot.
     heads: Vec<u32>,
     cursor: u32,
+    unreplied: u32,
+    /// So many may be unreplied before those go first.
+    unreplied_max: u32,
 }
 
 impl<V> FlowTable<V> {
@@ -113,7 +117,13 @@ impl<V> FlowTable<V> {
     /// sources that collide.
     #[must_use]
     pub fn new(flows_max: u32, seed: u64) -> Self {
-        Self { flows: Lru::new(flows_max, seed), heads: Vec::new(), cursor: 0 }
+        Self {
+            flows: Lru::new(flows_max, seed),
+            heads: Vec::new(),
+            cursor: 0,
+            unreplied: 0,
+            unreplied_max: flows_max / 8,
+        }
     }
 
     /// Flows that are there, expired ones that were not swept included.
@@ -154,6 +164,7 @@ impl<V> FlowTable<V> {
         let moves = turns || now.saturating_sub(flow.last) >= RECENT_NS;
         flow.last = flow.last.max(now);
         flow.is_replied |= reply;
+        self.unreplied -= u32::from(turns);
         if moves {
             let list = u8::from(flow.is_replied);
             self.flows.touch(slot, list);
@@ -172,7 +183,8 @@ impl<V> FlowTable<V> {
         now: u64,
     ) -> Option<(FlowKey, Flow<V>)> {
         let slot = self.flows.find(&key).or_else(|| {
-            let oldest = || self.flows.oldest(0).or_else(|| self.flows.oldest(1));
+            let first = u8::from(self.unreplied <= self.unreplied_max);
+            let oldest = || self.flows.oldest(first).or_else(|| self.flows.oldest(1 - first));
             if self.flows.is_full() { oldest() } else { None }
         });
         let evicted = slot.and_then(|slot| self.remove(slot));
@@ -189,6 +201,7 @@ impl<V> FlowTable<V> {
             prev: NONE,
         };
         let slot = self.flows.insert(0, key, flow);
+        self.unreplied += 1;
         self.link(slot, backend);
         evicted
     }
@@ -241,6 +254,7 @@ impl<V> FlowTable<V> {
 
     fn remove(&mut self, slot: u32) -> Option<(FlowKey, Flow<V>)> {
         let (key, flow) = self.flows.remove(slot)?;
+        self.unreplied -= u32::from(!flow.is_replied);
         match self.flows.value(flow.prev) {
             Some(before) => before.next = flow.next,
             None => self.heads[flow.backend.slot as usize] = flow.next,

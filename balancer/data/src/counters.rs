@@ -2,9 +2,9 @@
 //! What a worker counts. One thread writes, another one reads whenever it likes: a counter is a plain store that cannot tear, and
 //! no core waits for another.
 
-use crate::stats::{Histogram, LATENCY_BOUNDS_NS, REFUSALS};
-use berth_balancer_core::Refusal;
+use crate::stats::{Histogram, REFUSALS};
 use berth_balancer_core::table::{BackendId, FrontendId};
+use berth_balancer_core::{LATENCY_BUCKETS, Refusal, latency_bucket};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -37,7 +37,7 @@ impl Count {
 /// How often which latency was seen.
 #[derive(Debug)]
 pub(crate) struct Latencies {
-    buckets: [Count; LATENCY_BOUNDS_NS.len() + 1],
+    buckets: [Count; LATENCY_BUCKETS],
     sum_ns: Count,
 }
 
@@ -50,9 +50,7 @@ impl Default for Latencies {
 impl Latencies {
     #[inline]
     pub(crate) fn observe(&self, latency_ns: u64) {
-        // Bounds are 2^14 << n: the position of the highest bit tells.
-        let above = 64 - (latency_ns.saturating_sub(1) >> 14).leading_zeros();
-        self.buckets[(above as usize).min(LATENCY_BOUNDS_NS.len())].add(1);
+        self.buckets[latency_bucket(latency_ns)].add(1);
         self.sum_ns.add(latency_ns);
     }
 
@@ -100,19 +98,7 @@ pub(crate) struct BackendCounts {
 impl FrontendCounts {
     /// Counts a flow that gets no endpoint.
     pub(crate) fn refuse(&self, refusal: Refusal) {
-        let at = match refusal {
-            Refusal::NoEndpoint => 0,
-            Refusal::NoLocalEndpoint => 1,
-            Refusal::Source => 2,
-            Refusal::AllTried => 3,
-            Refusal::EndpointsFull => 4,
-            Refusal::ServiceFull => 5,
-            Refusal::SourceFull => 6,
-            Refusal::SourceRate => 7,
-            Refusal::SourcesFull => 8,
-            _ => 9,
-        };
-        self.refused[at].add(1);
+        self.refused[refusal.index()].add(1);
     }
 
     fn clear(&self) {
@@ -229,18 +215,6 @@ impl<T: Default> Pages<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_latency_is_counted_below_its_bound() {
-        let latencies = Latencies::default();
-        for latency in [0, 16_384, 16_385, 32_768, u64::MAX >> 1] {
-            latencies.observe(latency);
-        }
-        let mut histogram = Histogram::default();
-        latencies.add_to(&mut histogram);
-        assert_eq!(histogram.buckets[..3], [2, 2, 0]);
-        assert_eq!(histogram.buckets[LATENCY_BOUNDS_NS.len()], 1);
-    }
 
     #[test]
     fn another_user_of_a_slot_starts_from_nothing() {

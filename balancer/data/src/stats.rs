@@ -3,18 +3,8 @@
 
 use crate::control::wire::record;
 use berth_balancer_core::model::{Name, Protocol};
+pub use berth_balancer_core::{LATENCY_BOUNDS_NS, REFUSALS};
 use std::net::SocketAddr;
-
-/// Upper bounds of the buckets of [`Histogram`], in nanoseconds: 16 us and then twice as much each; the last bucket has no bound.
-pub const LATENCY_BOUNDS_NS: [u64; 22] = {
-    let mut bounds = [0; 22];
-    let mut at = 0;
-    while at < bounds.len() {
-        bounds[at] = 16_384 << at;
-        at += 1;
-    }
-    bounds
-};
 
 /// How often which latency was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -147,20 +137,6 @@ pub struct PortStats {
     /// Each endpoint.
     pub endpoints: Vec<EndpointStats>,
 }
-
-/// The reasons of [`PortStats::refused`], in its order.
-pub const REFUSALS: [&str; 10] = [
-    "no_endpoint",
-    "no_local_endpoint",
-    "source",
-    "all_tried",
-    "endpoints_full",
-    "service_full",
-    "source_full",
-    "source_rate",
-    "sources_full",
-    "other",
-];
 
 /// One endpoint behind one port.
 #[derive(Debug, Clone, PartialEq, Eq)]

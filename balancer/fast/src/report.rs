@@ -2,51 +2,24 @@
 //! What the fast path tells of services, endpoints and flows: plain data. What it counts of itself is in `counters`.
 
 use berth_balancer_core::model::{Name, Protocol};
+use berth_balancer_core::{LATENCY_BUCKETS, REFUSALS, latency_bucket};
 use std::net::SocketAddr;
-
-/// Upper bounds of the buckets of [`Latencies`], in nanoseconds: 16 us and then twice as much each; the last bucket has no bound.
-/// Those of the proxy path.
-pub const LATENCY_BOUNDS_NS: [u64; 22] = {
-    let mut bounds = [0; 22];
-    let mut at = 0;
-    while at < bounds.len() {
-        bounds[at] = 16_384 << at;
-        at += 1;
-    }
-    bounds
-};
 
 /// How often which latency was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Latencies {
-    /// One count for each of [`LATENCY_BOUNDS_NS`], and one for all above; not cumulative.
-    pub buckets: [u64; LATENCY_BOUNDS_NS.len() + 1],
+    /// One count for each of the core's `LATENCY_BOUNDS_NS`, and one for all above; not cumulative.
+    pub buckets: [u64; LATENCY_BUCKETS],
     /// Sum of all latencies, in nanoseconds.
     pub sum_ns: u64,
 }
 
 impl Latencies {
     pub(crate) fn observe(&mut self, latency_ns: u64) {
-        // Bounds are 2^14 << n: the position of the highest bit tells.
-        let above = 64 - (latency_ns.saturating_sub(1) >> 14).leading_zeros();
-        self.buckets[(above as usize).min(LATENCY_BOUNDS_NS.len())] += 1;
+        self.buckets[latency_bucket(latency_ns)] += 1;
         self.sum_ns = self.sum_ns.saturating_add(latency_ns);
     }
 }
-
-/// The reasons of [`PortReport::refused`], in its order. Those of the proxy path.
-pub const REFUSALS: [&str; 10] = [
-    "no_endpoint",
-    "no_local_endpoint",
-    "source",
-    "all_tried",
-    "endpoints_full",
-    "service_full",
-    "source_full",
-    "source_rate",
-    "sources_full",
-    "other",
-];
 
 /// One port of one service.
 #[derive(Debug, Clone, PartialEq, Eq)]

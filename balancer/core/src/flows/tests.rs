@@ -86,7 +86,30 @@ fn where_all_are_conversations_the_most_silent_goes() {
     let evicted = table.insert(key(4), backend(1), 4, &times, 3 * SECOND).unwrap();
     assert_eq!(evicted.1.value, 2);
     let evicted = table.insert(key(5), backend(1), 5, &times, 3 * SECOND).unwrap();
-    assert_eq!(evicted.1.value, 4, "unreplied ones go first, however new");
+    assert_eq!(evicted.1.value, 4, "of so few an unreplied one goes first, however new");
+}
+
+#[test]
+fn a_new_flow_that_waits_for_its_reply_stays_where_all_others_are_conversations() {
+    let mut table = FlowTable::new(800, 1);
+    let times = Timeouts::default();
+    for client in 0..800 {
+        assert!(table.insert(key(client), backend(1), client, &times, 0).is_none());
+        assert!(table.reply(&key(client), 0).is_some());
+    }
+    // A hundred at a time wait, and each gets its reply before it could go.
+    for client in 800..8_000 {
+        let (_, evicted) = table.insert(key(client), backend(1), client, &times, SECOND).unwrap();
+        assert!(evicted.is_replied(), "{client}");
+        if client >= 900 {
+            assert!(table.reply(&key(client - 100), SECOND).is_some());
+        }
+    }
+    // One more that waits than may: they go.
+    let (_, evicted) = table.insert(key(9_000), backend(1), 0, &times, SECOND).unwrap();
+    assert!(evicted.is_replied());
+    let (_, evicted) = table.insert(key(9_001), backend(1), 0, &times, SECOND).unwrap();
+    assert_eq!((evicted.value, evicted.is_replied()), (7_900, false));
 }
 
 #[test]

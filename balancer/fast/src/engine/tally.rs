@@ -6,12 +6,10 @@
 
 use super::{Engine, Held};
 use crate::conntrack::Entry;
-use crate::report::{
-    DrainReport, EndpointReport, FlowQuery, FlowReport, Latencies, PortReport, REFUSALS,
-};
+use crate::report::{DrainReport, EndpointReport, FlowQuery, FlowReport, Latencies, PortReport};
 use berth_balancer_core::model::{Name, Protocol};
 use berth_balancer_core::table::{BackendId, Frontend, FrontendId};
-use berth_balancer_core::{Flow, FlowKey, Refusal, Table};
+use berth_balancer_core::{Flow, FlowKey, REFUSALS, Refusal, Table};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,7 +84,7 @@ impl Port {
     }
 
     pub(super) fn refuse(&mut self, refusal: Refusal) {
-        self.refused[place(refusal)] += 1;
+        self.refused[refusal.index()] += 1;
     }
 
     pub(super) fn connect(&mut self, latency_ns: u64) {
@@ -106,22 +104,6 @@ impl Endpoint {
     pub(super) fn fail(&mut self, ejected: bool) {
         self.failed += 1;
         self.ejected += u64::from(ejected);
-    }
-}
-
-/// Where a reason stands in [`REFUSALS`].
-fn place(refusal: Refusal) -> usize {
-    match refusal {
-        Refusal::NoEndpoint => 0,
-        Refusal::NoLocalEndpoint => 1,
-        Refusal::Source => 2,
-        Refusal::AllTried => 3,
-        Refusal::EndpointsFull => 4,
-        Refusal::ServiceFull => 5,
-        Refusal::SourceFull => 6,
-        Refusal::SourceRate => 7,
-        Refusal::SourcesFull => 8,
-        _ => 9,
     }
 }
 
