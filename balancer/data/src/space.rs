@@ -10,15 +10,12 @@
 //! It has no name. What holds it are its descriptor and its sockets: when the last of them is gone, however the process ended, the
 //! kernel removes it, the pair of interfaces and the routes through it. `rules` has what stays until somebody removes it.
 
-mod changes;
 mod rules;
 
-pub(crate) use changes::Changed;
 pub(crate) use rules::Keeper;
 
-use changes::Changes;
-
 use berth_balancer_host::address::Version;
+use berth_balancer_host::changes::{Changed, Changes};
 use berth_balancer_host::route::{Local, Routes, VETH_ROUTE_PROTOCOL};
 use berth_balancer_host::veth::{Hardware, INNER_NAME, Pair, Way, host_gateway, inner_gateway};
 use rustix::thread::{
@@ -31,6 +28,9 @@ use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::thread;
+
+/// Bytes of what the kernel tells of the host's changes; it is read once a second.
+const TOLD: usize = 4 << 20;
 
 /// Number of the loopback interface, in every network namespace.
 const LOOPBACK: u32 = 1;
@@ -129,7 +129,7 @@ impl Space {
             namespace,
             inside,
             outside: Routes::open()?,
-            changes: Changes::open()?,
+            changes: Changes::open(TOLD)?,
             instance: instance.clone(),
             way: Way { link: 0, metric: instance.number },
         };
@@ -225,7 +225,8 @@ impl Space {
 
     /// What has changed on the host since the last question.
     pub(crate) fn changed(&mut self) -> Changed {
-        self.changes.read(self.way.link)
+        let link = Some(self.way.link);
+        self.changes.read(|told| told.protocol == VETH_ROUTE_PROTOCOL && told.link == link)
     }
 
     /// Puts back what others removed of the way into the namespace. `all` are the addresses that are taken, in order.

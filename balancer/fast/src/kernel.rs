@@ -13,7 +13,8 @@ pub(crate) use change::Removals;
 pub(crate) use own::Standing;
 
 use crate::address::{Version, from_octets};
-use crate::conflict::{self, Conflict};
+use crate::changes::{Changes, Told};
+use crate::conflict::{self, Conflict, Host};
 use crate::engine::{Prepared, Takes};
 use crate::nft::{Element, Found, Nft};
 use crate::owner::Owner;
@@ -26,6 +27,9 @@ use change::{Change, Taken, count, elements, outer, taken};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+
+/// Bytes of what the kernel tells of the host's changes. It is read when addresses are added; what had no room counts as a change.
+const TOLD: usize = 1 << 18;
 
 /// Why a table is not taken. The running one stays.
 #[derive(Debug, thiserror::Error)]
@@ -72,6 +76,9 @@ pub enum Conflicts {
 pub(crate) struct Kernel {
     nft: Nft,
     routes: Routes,
+    changes: Changes,
+    /// The host's routes and addresses but for our own, as long as nothing of them changes.
+    host: Option<Host>,
     table: String,
     metric: u32,
     /// As whom this process writes rules.
@@ -97,6 +104,8 @@ impl Kernel {
         Ok(Self {
             nft: Nft::open(table)?,
             routes: Routes::open()?,
+            changes: Changes::open(TOLD)?,
+            host: None,
             table: table.to_owned(),
             metric,
             owner: Owner::after(None, queue, 0),
@@ -264,7 +273,17 @@ impl Kernel {
         if addresses.is_empty() {
             return Ok(Vec::new());
         }
-        let host = conflict::Host::read(&mut self.routes).map_err(ApplyError::Routes)?;
+        let metric = Some(self.metric);
+        let ours = |told: &Told| told.protocol == ROUTE_PROTOCOL && told.metric == metric;
+        if self.changes.read(ours).host {
+            self.host = None;
+        }
+        if self.host.is_none() {
+            let mut host = Host::read(&mut self.routes).map_err(ApplyError::Routes)?;
+            host.forget(self.metric);
+            self.host = Some(host);
+        }
+        let Some(host) = &self.host else { return Ok(Vec::new()) };
         self.sources = host.sources(table.node_addresses());
         Ok(host.conflicts(addresses, outer, self.metric))
     }

@@ -35,7 +35,7 @@ mod rules;
 pub mod topology;
 mod ways;
 
-pub(crate) use berth_balancer_host::{address, conflict, netlink, nft, route};
+pub(crate) use berth_balancer_host::{address, changes, conflict, netlink, nft, route};
 
 pub use conflict::{Conflict, With};
 #[doc(hidden)]

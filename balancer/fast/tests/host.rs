@@ -130,6 +130,23 @@ fn addresses_that_are_somebodys_are_refused_by_name() {
         row.client.connect("10.96.0.1:80").unwrap();
         fast.must(&["remove bad", "apply"]);
     }
+    // What is somebody's changes, and is not looked up each time.
+    let late = "service late tcp 10.60.0.1:80 10.12.0.2:8080";
+    for (change, refused) in [
+        ("ip addr add 10.60.0.2/24 dev to-server", "overlaps 10.60.0.2/24 of interface to-server"),
+        ("ip addr del 10.60.0.2/24 dev to-server", ""),
+        ("ip route add 10.60.0.0/16 via 10.12.0.2", "overlaps the route to 10.60.0.0/16"),
+        ("ip route del 10.60.0.0/16", ""),
+        ("ip addr add 10.60.0.1/32 dev to-client", "10.60.0.1/32 of interface to-client"),
+        ("ip addr del 10.60.0.1/32 dev to-client", ""),
+    ] {
+        row.node.sh(change);
+        fast.must(&[late]);
+        let told = fast.tell("apply");
+        assert!(told.contains(refused), "{change}: {told}");
+        assert_eq!(row.client.connect("10.60.0.1:80").is_ok(), refused.is_empty(), "{change}");
+        fast.must(&["remove late", "apply"]);
+    }
     fast.stop();
 }
 
@@ -144,6 +161,8 @@ fn a_large_table_is_loaded_and_an_endpoint_of_it_changed() {
     println!("10,000 services of 10 endpoints: {}", fast.tell("apply"));
     fast.must(&[WEB]);
     println!("one service more: {}", fast.tell("apply"));
+    fast.must(&["service more tcp 10.96.0.2:80 10.12.0.3:8080"]);
+    println!("another one: {}", fast.tell("apply"));
     for _ in 0..5 {
         fast.must(&["service web tcp 10.96.0.1:80 10.12.0.3:8080"]);
         println!("an endpoint less: {}", fast.tell("apply"));

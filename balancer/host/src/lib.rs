@@ -4,12 +4,13 @@
 //! Both of its paths need it: the fast path for its rules and local routes, the proxy path for the way into its network namespace.
 //! Nothing here decides what is served.
 //!
-//! Start with `netlink` for how it is said, `route`, `veth` and `nft` for what; `conflict` says whose an address is, `exception` has
-//! the rules among those of others.
+//! Start with `netlink` for how it is said, `route`, `veth` and `nft` for what; `conflict` says whose an address is, `changes` that
+//! it may be another's now, `exception` has the rules among those of others.
 #![cfg(target_os = "linux")]
 #![forbid(unsafe_code)]
 
 pub mod address;
+pub mod changes;
 pub mod conflict;
 pub mod exception;
 pub mod netlink;

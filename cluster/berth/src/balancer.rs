@@ -138,7 +138,9 @@ pub(crate) fn check(path: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(problems) => {
-            eprintln!("{}: {} problems", path.display(), problems.count());
+            let count = problems.count();
+            let noun = if count == 1 { "problem" } else { "problems" };
+            eprintln!("{}: {count} {noun}", path.display());
             eprintln!("{problems}");
             ExitCode::FAILURE
         }
