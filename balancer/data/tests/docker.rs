@@ -9,24 +9,11 @@ mod lab;
 
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{Cidr, ProxyProtocol, Settings};
-use fixture::HANG;
-use lab::{Plane, Space, have_namespaces, link, node, outer, run, serves, traces, until};
+use berth_balancer_testkit::{Engine, have_docker};
+use lab::{Plane, Space, Talks, link, node, outer, serves, traces, until};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
-
-fn have_docker() -> bool {
-    let there = ["docker", "dockerd", "cc", "nsenter"]
-        .iter()
-        .all(|tool| run("sh", &["-c", &format!("command -v {tool}")]).is_some());
-    if !there {
-        println!("skipped: needs docker, dockerd, cc and nsenter");
-        assert!(std::env::var_os("BERTH_REQUIRE_DOCKER").is_none(), "BERTH_REQUIRE_DOCKER is set");
-    }
-    there && have_namespaces()
-}
+use std::time::Duration;
 
 /// A program that serves what every connection is told at once, on port 80; without an argument it only waits.
 const PROGRAM: &str = r#"
@@ -52,114 +39,8 @@ int main(int count, char **arguments) {
 }
 "#;
 
-/// A Docker engine of the test's own.
-struct Engine {
-    daemon: Child,
-    node: Space,
-    folder: tempfile::TempDir,
-}
-
-impl Engine {
-    fn start() -> Self {
-        let (node, folder) = (Space::new("d"), tempfile::tempdir().unwrap());
-        let daemon = dockerd(&node, folder.path());
-        let engine = Self { daemon, node, folder };
-        engine.wait();
-        engine
-    }
-
-    fn wait(&self) {
-        until("dockerd answers", || {
-            self.try_docker("version --format {{.Server.Version}}").is_some()
-        });
-    }
-
-    fn try_docker(&self, line: &str) -> Option<String> {
-        let socket = format!("unix://{}/sock", self.folder.path().display());
-        let mut arguments = vec!["-H", &socket];
-        arguments.extend(line.split(' '));
-        run("docker", &arguments).map(|said| said.trim().to_owned())
-    }
-
-    fn docker(&self, line: &str) -> String {
-        self.try_docker(line).unwrap_or_else(|| panic!("docker {line}"))
-    }
-
-    fn image(&self) {
-        std::fs::write(self.folder.path().join("main.c"), PROGRAM).unwrap();
-        let folder = self.folder.path().display();
-        let line = format!(
-            "cd {folder}; mkdir root; cc -static -w -o root/main main.c; tar -C root -cf image.tar main"
-        );
-        run("sh", &["-ec", &line]).expect("the image is made");
-        self.docker(&format!("import {folder}/image.tar own"));
-    }
-
-    /// A container in a network, seen as its namespace.
-    fn container(&self, name: &str, more: &str, command: &str) -> Space {
-        self.docker(&format!("run -d --name {name} {more} --stop-timeout 0 own {command}"));
-        let pid = self.docker(&format!("inspect -f {{{{.State.Pid}}}} {name}"));
-        let space = Space::of(pid.parse().unwrap());
-        until("the container has its address", || {
-            space.try_sh("ip -6 addr show tentative").is_some_and(|all| all.trim().is_empty())
-        });
-        space
-    }
-
-    fn address(&self, container: &str, network: &str) -> [String; 2] {
-        ["IPAddress", "GlobalIPv6Address"].map(|field| {
-            let format = format!("{{{{.NetworkSettings.Networks.{network}.{field}}}}}");
-            self.docker(&format!("inspect -f {format} {container}"))
-        })
-    }
-
-    fn stop_daemon(&mut self) {
-        run("kill", &[&self.daemon.id().to_string()]);
-        let end = Instant::now() + HANG;
-        while Instant::now() < end {
-            if self.daemon.try_wait().unwrap().is_some() {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        drop(self.daemon.kill());
-        drop(self.daemon.wait());
-    }
-}
-
-fn dockerd(node: &Space, folder: &Path) -> Child {
-    let at = |name: &str| folder.join(name).display().to_string();
-    let network = format!("--net=/run/netns/{}", node.name);
-    std::fs::write(folder.join("daemon.json"), "{}").unwrap();
-    let log = std::fs::File::create(folder.join("log")).unwrap();
-    // nsenter, since `ip netns exec` would hide the cgroups.
-    Command::new("nsenter")
-        .args([&network, "unshare", "-m", "dockerd", "--storage-driver", "vfs", "--experimental"])
-        .args(["--ip6tables", "--live-restore", "--ipv6", "--fixed-cidr-v6", "fd30:9::/64", "-H"])
-        .arg(format!("unix://{}", at("sock")))
-        .args(["--bip", "172.29.0.1/16", "--config-file", &at("daemon.json")])
-        .args(["--data-root", &at("data"), "--exec-root", &at("exec"), "-p", &at("pid")])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(log)
-        .spawn()
-        .unwrap()
-}
-
-impl Drop for Engine {
-    fn drop(&mut self) {
-        if let Some(all) = self.try_docker("ps -aq") {
-            for container in all.lines() {
-                self.try_docker(&format!("rm -f {container}"));
-            }
-        }
-        self.stop_daemon();
-        // What it mounted for its namespaces.
-        let folder = self.folder.path().display();
-        let line = format!("grep -o ' {folder}[^ ]*' /proc/mounts | sort -r | xargs -r umount -l");
-        drop(run("sh", &["-c", &line]));
-    }
-}
+/// Docker's default bridge has IPv6 too.
+const OPTIONS: [&str; 5] = ["--ipv6", "--fixed-cidr-v6", "fd30:9::/64", "--bip", "172.29.0.1/16"];
 
 /// What a web server says.
 fn get(space: &Space, address: &str) -> std::io::Result<String> {
@@ -193,8 +74,8 @@ fn published_ports_and_services_on_them_do_not_meet_and_clients_from_everywhere_
     if !have_docker() {
         return;
     }
-    let mut engine = Engine::start();
-    engine.image();
+    let mut engine = Engine::start(&OPTIONS);
+    engine.image(PROGRAM);
     let outside = Space::new("o");
     link(&engine.node, "to-out", "192.0.2.1/24 fd20::1/64", &outside, "192.0.2.2/24 fd20::2/64");
     outside.sh("ip route add default via 192.0.2.1; ip -6 route add default via fd20::1");
@@ -208,8 +89,8 @@ fn published_ports_and_services_on_them_do_not_meet_and_clients_from_everywhere_
         engine.container("far", "--network a", "/main"),
     );
     let server = engine.container("server", "--network a", "/main");
-    let (near_at, far_at) = (engine.address("near", "bridge"), engine.address("far", "a"));
-    let [server4, server6] = engine.address("server", "a");
+    let (near_at, far_at) = (engine.addresses("near", "bridge"), engine.addresses("far", "a"));
+    let [server4, server6] = engine.addresses("server", "a");
     let (four, six) = (format!("{server4}:8080"), format!("[{server6}]:8080"));
     server.serve(&four);
     server.serve(&six);
@@ -287,9 +168,7 @@ fn published_ports_and_services_on_them_do_not_meet_and_clients_from_everywhere_
     near.connect(&four).unwrap_err();
 
     // Its rules come anew, and ours are there again.
-    engine.stop_daemon();
-    engine.daemon = dockerd(&engine.node, engine.folder.path());
-    engine.wait();
+    engine.restart();
     for (space, _) in [(&near, 0), (&far, 0), (&outside, 0), (&engine.node, 0)] {
         until("clients are served after a restart of dockerd", || {
             space.connect("10.96.0.1:80").is_ok()

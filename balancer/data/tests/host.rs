@@ -9,7 +9,7 @@ mod lab;
 use berth_balancer_core::Change;
 use berth_balancer_core::model::Settings;
 use fixture::within;
-use lab::{Plane, Row, SERVERS, both, have_namespaces, outer, serves, traces, until};
+use lab::{Plane, Row, SERVERS, Talks, both, have_namespaces, outer, serves, traces, until};
 use std::time::{Duration, Instant};
 
 /// Runs a command without what a namespace needs.

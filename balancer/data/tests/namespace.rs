@@ -10,8 +10,8 @@ use berth_balancer_core::Change;
 use berth_balancer_core::model::{Cidr, ProxyProtocol, Settings};
 use fixture::within;
 use lab::{
-    Plane, Row, Running, SERVERS, Space, both, endpoints, have_namespaces, node, outer, serves,
-    traces, until, with_node_port,
+    Plane, Row, Running, SERVERS, Space, Talks, both, endpoints, have_namespaces, node, outer,
+    serves, traces, until, with_node_port,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -220,8 +220,9 @@ fn check_daemons(row: &Row, daemons: &mut [Running]) {
 #[test]
 fn daemons_on_all_addresses_and_services_on_their_ports_do_not_meet_in_either_order() {
     let there = ["nginx", "ssh-keygen", "/usr/sbin/sshd"];
-    let there =
-        there.iter().all(|tool| lab::run("sh", &["-c", &format!("command -v {tool}")]).is_some());
+    let there = there.iter().all(|tool| {
+        berth_balancer_testkit::run("sh", &["-c", &format!("command -v {tool}")]).is_some()
+    });
     if !there {
         println!("skipped: needs nginx and sshd");
         assert!(std::env::var_os("BERTH_REQUIRE_PEERS").is_none(), "BERTH_REQUIRE_PEERS is set");

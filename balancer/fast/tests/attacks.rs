@@ -4,7 +4,8 @@
 
 mod lab;
 
-use lab::{Row, Space, ask, end, have_namespaces, run, until};
+use berth_balancer_testkit::run;
+use lab::{Row, Space, Talks, ask, end, have_namespaces, until};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, sendto, socket_with};
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};

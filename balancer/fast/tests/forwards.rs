@@ -4,7 +4,7 @@
 
 mod lab;
 
-use lab::{Row, have_namespaces, until};
+use lab::{Row, Talks, have_namespaces, until};
 use std::io::ErrorKind;
 use std::io::{Read, Write};
 use std::net::UdpSocket;

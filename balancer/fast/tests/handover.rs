@@ -4,7 +4,7 @@
 
 mod lab;
 
-use lab::{Row, ask, have_namespaces, traces, until};
+use lab::{Row, Talks, ask, have_namespaces, traces, until};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

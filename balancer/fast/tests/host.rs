@@ -4,7 +4,8 @@
 
 mod lab;
 
-use lab::{Daemon, HANG, Row, Space, have_namespaces, run, traces, until};
+use berth_balancer_testkit::run;
+use lab::{Daemon, HANG, Row, Space, Talks, have_namespaces, traces, until};
 use std::time::Instant;
 
 const WEB: &str = "service web tcp 10.96.0.1:80 10.12.0.2:8080 10.12.0.3:8080";

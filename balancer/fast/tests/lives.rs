@@ -4,7 +4,7 @@
 
 mod lab;
 
-use lab::{Client, Row, ask, end, have_namespaces, until};
+use lab::{Client, Row, Talks, ask, end, have_namespaces, until};
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};
 

@@ -7,7 +7,7 @@ mod lab;
 
 use berth_balancer_data::control::Client;
 use berth_balancer_data::stats::Stats;
-use lab::{Row, have_namespaces, traces, until};
+use lab::{Row, Talks, have_namespaces, traces, until};
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

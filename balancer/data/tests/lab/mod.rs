@@ -1,114 +1,37 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Network namespaces, servers and clients in them, and the `data-plane` example as a process in one.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
-use crate::fixture::{HANG, connect, within};
+use crate::fixture::{connect, within};
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{
     EndpointPort, EndpointSet, Node, Protocol, Service, ServicePort, Settings,
 };
 use berth_balancer_data::control::{Client, Unservable};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::fs::File;
+pub(crate) use berth_balancer_testkit::{Running, Space, have_namespaces, link, until};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-static LABS: AtomicU32 = AtomicU32::new(0);
-
-/// Whether namespaces can be made. Says so if not, and fails if they are required.
-pub(crate) fn have_namespaces() -> bool {
-    let root = rustix::process::geteuid().is_root();
-    if root && run("ip", &["-V"]).is_some() && run("nft", &["--version"]).is_some() {
-        return true;
-    }
-    println!("skipped: needs root, and the commands ip and nft");
-    assert!(std::env::var_os("BERTH_REQUIRE_NETNS").is_none(), "BERTH_REQUIRE_NETNS is set");
-    false
-}
-
-/// What a command prints, if it succeeds.
-pub(crate) fn run(command: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(command).args(arguments).stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn must(command: &str, arguments: &[&str]) -> String {
-    let output = Command::new(command).args(arguments).stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command} {}: {said}", arguments.join(" "));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// A name that no other test has.
-pub(crate) fn unique(what: &str) -> String {
-    format!("lab-{}-{}{what}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed))
-}
-
-/// A network namespace, which is removed with it.
-#[derive(Debug)]
-pub(crate) struct Space {
-    pub(crate) name: String,
-    path: PathBuf,
-    own: bool,
-}
-
-impl Space {
-    pub(crate) fn new(what: &str) -> Self {
-        let name = unique(what);
-        drop(run("ip", &["netns", "del", &name]));
-        must("ip", &["netns", "add", &name]);
-        let path = PathBuf::from("/run/netns").join(&name);
-        let space = Self { name, path, own: true };
-        // Without waiting until every address is known to be unique.
-        space.sh("ip link set lo up; sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0");
-        space
-    }
-
-    /// That of a process.
-    pub(crate) fn of(pid: u32) -> Self {
-        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        Self { name: pid.to_string(), path, own: false }
-    }
-
-    /// Does something inside: sockets that are made there stay there, and so do processes.
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let file = File::open(&self.path).unwrap();
-        std::thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-                work()
-            });
-            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    }
-
-    /// A line of commands inside.
-    pub(crate) fn sh(&self, line: &str) -> String {
-        self.run(|| must("sh", &["-ec", line]))
-    }
-
-    pub(crate) fn try_sh(&self, line: &str) -> Option<String> {
-        self.run(|| run("sh", &["-ec", line]))
-    }
-
-    /// A process inside, which ends with what is returned.
-    pub(crate) fn spawn(&self, line: &str) -> Running {
-        let line = format!("exec {line}");
-        Running(self.run(|| {
-            let mut command = Command::new("sh");
-            command.args(["-ec", &line]).stdin(Stdio::null()).stdout(Stdio::null());
-            command.spawn().unwrap()
-        }))
-    }
-
+/// Servers and clients in a namespace.
+pub(crate) trait Talks {
     /// A server of TCP and UDP that says its name, and then sends back what it gets. Of TCP it says first what it heard before: the
     /// PROXY header.
-    pub(crate) fn serve(&self, address: &str) {
+    fn serve(&self, address: &str);
+
+    /// Connects. How the client looks from the other side: its address in the PROXY header that the endpoint gets.
+    fn connect(&self, address: &str) -> std::io::Result<Connection>;
+
+    /// One question to a server of UDP: its name.
+    fn ask(&self, address: &str) -> std::io::Result<String>;
+
+    /// That nobody has the port, TCP and UDP, and that this is said at once.
+    fn is_refused(&self, address: &str);
+}
+
+impl Talks for Space {
+    fn serve(&self, address: &str) {
         let address: SocketAddr = address.parse().unwrap();
         let name = address.ip().to_string();
         let (listener, socket) =
@@ -128,8 +51,7 @@ impl Space {
         });
     }
 
-    /// Connects. How the client looks from the other side: its address in the PROXY header that the endpoint gets.
-    pub(crate) fn connect(&self, address: &str) -> std::io::Result<Connection> {
+    fn connect(&self, address: &str) -> std::io::Result<Connection> {
         let address: SocketAddr = address.parse().unwrap();
         let stream = self.run(|| TcpStream::connect_timeout(&address, Duration::from_secs(3)))?;
         stream.set_read_timeout(Some(Duration::from_secs(3)))?;
@@ -142,26 +64,11 @@ impl Space {
         Ok(connection)
     }
 
-    /// A socket of UDP that talks to an address.
-    pub(crate) fn udp(&self, address: &str) -> UdpSocket {
-        let address: SocketAddr = address.parse().unwrap();
-        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = self.run(|| {
-            let socket = UdpSocket::bind(any).unwrap();
-            socket.connect(address).unwrap();
-            socket
-        });
-        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        socket
-    }
-
-    /// One question to a server of UDP: its name.
-    pub(crate) fn ask(&self, address: &str) -> std::io::Result<String> {
+    fn ask(&self, address: &str) -> std::io::Result<String> {
         ask(&self.udp(address))
     }
 
-    /// That nobody has the port, TCP and UDP, and that this is said at once.
-    pub(crate) fn is_refused(&self, address: &str) {
+    fn is_refused(&self, address: &str) {
         let begun = Instant::now();
         let place: SocketAddr = address.parse().unwrap();
         let tcp = self.run(|| TcpStream::connect_timeout(&place, Duration::from_secs(3)));
@@ -197,14 +104,6 @@ pub(crate) fn ask(socket: &UdpSocket) -> std::io::Result<String> {
     Ok(String::from_utf8_lossy(&buffer[..length]).into_owned())
 }
 
-impl Drop for Space {
-    fn drop(&mut self) {
-        if self.own {
-            drop(run("ip", &["netns", "del", &self.name]));
-        }
-    }
-}
-
 /// A connection to an endpoint that said its name.
 #[derive(Debug)]
 pub(crate) struct Connection {
@@ -218,46 +117,6 @@ impl Connection {
     pub(crate) fn echo(&mut self) -> std::io::Result<()> {
         self.stream.write_all(b"ping")?;
         self.stream.read_exact(&mut [0; 4])
-    }
-}
-
-/// A process that ends with this.
-#[derive(Debug)]
-pub(crate) struct Running(pub(crate) Child);
-
-impl Running {
-    /// Whether it is still there.
-    pub(crate) fn runs(&mut self) -> bool {
-        self.0.try_wait().unwrap().is_none()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // Some have children of their own, which end with SIGTERM to their parent.
-        drop(run("kill", &[&self.0.id().to_string()]));
-        let end = Instant::now() + Duration::from_secs(2);
-        while self.0.try_wait().is_ok_and(|ended| ended.is_none()) {
-            if Instant::now() > end {
-                drop(self.0.kill());
-                drop(self.0.wait());
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-    }
-}
-
-/// A veth pair between two namespaces; the far end is `eth0`.
-pub(crate) fn link(near: &Space, name: &str, addresses: &str, far: &Space, far_addresses: &str) {
-    near.sh(&format!("ip link add {name} type veth peer name eth0 netns {}", far.name));
-    near.sh(&format!("ip link set {name} up"));
-    far.sh("ip link set eth0 up");
-    for (space, name, addresses) in [(near, name, addresses), (far, "eth0", far_addresses)] {
-        for address in addresses.split(' ').filter(|address| !address.is_empty()) {
-            let nodad = if address.contains(':') { "nodad" } else { "" };
-            space.sh(&format!("ip addr add {address} dev {name} {nodad}"));
-        }
     }
 }
 
@@ -435,13 +294,4 @@ pub(crate) fn traces(space: &Space) -> String {
         "sysctl -a 2>/dev/null | grep -E 'ip_forward |forwarding|proxy|rp_filter' | sort || true",
     );
     format!("{rules}\n{tables}\n{}\n{links}\n{sysctls}", routes.join("\n"))
-}
-
-/// Waits until something is so.
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < HANG, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }

@@ -1,105 +1,46 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Network namespaces, servers and clients in them, and the `fast` example as a process in one.
-#![allow(dead_code, reason = "each test binary uses a part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses a part")]
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
-use std::fs::File;
+pub(crate) use berth_balancer_testkit::{HANG, Space, link, until};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::os::fd::AsFd;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// Nothing here takes a twentieth of it.
-pub(crate) const HANG: Duration = Duration::from_secs(30);
-
-static LABS: AtomicU32 = AtomicU32::new(0);
-
-/// Whether namespaces can be made. Says so if not, and fails if they are required.
+/// Whether the fast path can be tried. Says so if not, and fails if it is required.
 pub(crate) fn have_namespaces() -> bool {
-    let required = std::env::var_os("BERTH_REQUIRE_NETNS").is_some();
-    let root = rustix::process::geteuid().is_root();
-    let tools = run("ip", &["-V"]).is_some() && run("nft", &["--version"]).is_some();
-    if root && tools {
-        let found = berth_balancer_fast::probe();
-        if found.is_usable() {
-            return true;
-        }
-        println!("skipped: {}", found.missing.iter().map(ToString::to_string).collect::<String>());
-    } else {
-        println!("skipped: needs root, and the commands ip and nft");
+    if !berth_balancer_testkit::have_namespaces() {
+        return false;
     }
-    assert!(!required, "BERTH_REQUIRE_NETNS is set");
+    let found = berth_balancer_fast::probe();
+    if found.is_usable() {
+        return true;
+    }
+    println!("skipped: {}", found.missing.iter().map(ToString::to_string).collect::<String>());
+    assert!(std::env::var_os("BERTH_REQUIRE_NETNS").is_none(), "BERTH_REQUIRE_NETNS is set");
     false
 }
 
-/// What a command prints, if it succeeds.
-pub(crate) fn run(command: &str, arguments: &[&str]) -> Option<String> {
-    let output = Command::new(command).args(arguments).stdin(Stdio::null()).output().ok()?;
-    output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-fn must(command: &str, arguments: &[&str]) -> String {
-    let output = Command::new(command).args(arguments).stdin(Stdio::null()).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command} {}: {said}", arguments.join(" "));
-    String::from_utf8_lossy(&output.stdout).into_owned()
-}
-
-/// A network namespace, which is removed with it.
-#[derive(Debug)]
-pub(crate) struct Space {
-    pub(crate) name: String,
-    path: PathBuf,
-    own: bool,
-}
-
-impl Space {
-    pub(crate) fn new(name: String) -> Self {
-        drop(run("ip", &["netns", "del", &name]));
-        must("ip", &["netns", "add", &name]);
-        let path = PathBuf::from("/run/netns").join(&name);
-        let space = Self { name, path, own: true };
-        // Without waiting until every address is known to be unique.
-        space.sh("ip link set lo up; sysctl -qw net.ipv6.conf.all.accept_dad=0 net.ipv6.conf.default.accept_dad=0");
-        space
-    }
-
-    /// That of a process.
-    pub(crate) fn of(pid: u32) -> Self {
-        let path = PathBuf::from(format!("/proc/{pid}/ns/net"));
-        Self { name: pid.to_string(), path, own: false }
-    }
-
-    /// Does something inside: sockets that are made there stay there, and so do processes.
-    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
-        let file = File::open(&self.path).unwrap();
-        std::thread::scope(|scope| {
-            let inside = scope.spawn(|| {
-                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::Network)).unwrap();
-                work()
-            });
-            match inside.join() {
-                Ok(value) => value,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        })
-    }
-
-    /// A line of commands inside.
-    pub(crate) fn sh(&self, line: &str) -> String {
-        self.run(|| must("sh", &["-ec", line]))
-    }
-
-    pub(crate) fn try_sh(&self, line: &str) -> Option<String> {
-        self.run(|| run("sh", &["-ec", line]))
-    }
-
+/// Servers and clients in a namespace.
+pub(crate) trait Talks {
     /// A server of TCP and UDP that says its name and who came, and then sends back what it gets.
-    pub(crate) fn serve(&self, address: &str) {
+    fn serve(&self, address: &str);
+
+    /// Connects, and hears the server's name and whom it sees.
+    fn connect(&self, address: &str) -> std::io::Result<Client> {
+        self.connect_within(address, HANG)
+    }
+
+    fn connect_within(&self, address: &str, time: Duration) -> std::io::Result<Client>;
+
+    /// One question to a server of UDP: its name, and whom it sees.
+    fn ask(&self, address: &str) -> std::io::Result<(String, String)>;
+}
+
+impl Talks for Space {
+    fn serve(&self, address: &str) {
         let address: SocketAddr = address.parse().unwrap();
         let name = address.ip().to_string();
         let (listener, socket) =
@@ -128,12 +69,7 @@ impl Space {
         });
     }
 
-    /// Connects, and hears the server's name and whom it sees.
-    pub(crate) fn connect(&self, address: &str) -> std::io::Result<Client> {
-        self.connect_within(address, HANG)
-    }
-
-    pub(crate) fn connect_within(&self, address: &str, time: Duration) -> std::io::Result<Client> {
+    fn connect_within(&self, address: &str, time: Duration) -> std::io::Result<Client> {
         let address: SocketAddr = address.parse().unwrap();
         let stream = self.run(|| TcpStream::connect_timeout(&address, time))?;
         stream.set_read_timeout(Some(HANG))?;
@@ -145,21 +81,7 @@ impl Space {
         Ok(client)
     }
 
-    /// A socket of UDP that talks to an address.
-    pub(crate) fn udp(&self, address: &str) -> UdpSocket {
-        let address: SocketAddr = address.parse().unwrap();
-        let any = if address.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
-        let socket = self.run(|| {
-            let socket = UdpSocket::bind(any).unwrap();
-            socket.connect(address).unwrap();
-            socket
-        });
-        socket.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
-        socket
-    }
-
-    /// One question to a server of UDP: its name, and whom it sees.
-    pub(crate) fn ask(&self, address: &str) -> std::io::Result<(String, String)> {
+    fn ask(&self, address: &str) -> std::io::Result<(String, String)> {
         ask(&self.udp(address))
     }
 }
@@ -181,14 +103,6 @@ pub(crate) fn end(stream: &mut TcpStream) -> std::io::ErrorKind {
         // A read with a time is not begun again by itself after a signal.
         if error.kind() != std::io::ErrorKind::Interrupted {
             return error.kind();
-        }
-    }
-}
-
-impl Drop for Space {
-    fn drop(&mut self) {
-        if self.own {
-            drop(run("ip", &["netns", "del", &self.name]));
         }
     }
 }
@@ -219,15 +133,9 @@ pub(crate) struct Row {
     pub(crate) state: tempfile::TempDir,
 }
 
-/// A name that no other test has.
-pub(crate) fn unique(what: &str) -> String {
-    format!("berth-{}-{}{what}", std::process::id(), LABS.fetch_add(1, Ordering::Relaxed))
-}
-
 impl Row {
     pub(crate) fn new() -> Self {
-        let space = |what| Space::new(unique(what));
-        let (client, node, server) = (space("c"), space("n"), space("s"));
+        let (client, node, server) = (Space::new("c"), Space::new("n"), Space::new("s"));
         link(&node, "to-client", "10.11.0.1/24 fd11::1/64", &client, "10.11.0.2/24 fd11::2/64");
         link(&node, "to-server", "10.12.0.1/24 fd12::1/64", &server, "10.12.0.2/24 fd12::2/64");
         client.sh("ip route add default via 10.11.0.1; ip -6 route add default via fd11::1");
@@ -243,19 +151,6 @@ impl Row {
     /// Starts the fast path on the node.
     pub(crate) fn fast(&self, instance: &str, more: &[&str]) -> Daemon {
         Daemon::start(&self.node, self.state.path(), instance, more)
-    }
-}
-
-/// A veth pair between two namespaces; the far end is `eth0`.
-pub(crate) fn link(near: &Space, name: &str, addresses: &str, far: &Space, far_addresses: &str) {
-    near.sh(&format!("ip link add {name} type veth peer name eth0 netns {}", far.name));
-    near.sh(&format!("ip link set {name} up"));
-    far.sh("ip link set eth0 up");
-    for (space, name, addresses) in [(near, name, addresses), (far, "eth0", far_addresses)] {
-        for address in addresses.split(' ').filter(|address| !address.is_empty()) {
-            let nodad = if address.contains(':') { "nodad" } else { "" };
-            space.sh(&format!("ip addr add {address} dev {name} {nodad}"));
-        }
     }
 }
 
@@ -392,13 +287,4 @@ pub(crate) fn traces(space: &Space) -> String {
     let routes = space.sh("ip route show table all; ip -6 route show table all");
     let routes: Vec<&str> = routes.lines().filter(|line| !line.contains("expires")).collect();
     format!("{rules}\n{}", routes.join("\n"))
-}
-
-/// Waits until something is so.
-pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let begun = Instant::now();
-    while !is_so() {
-        assert!(begun.elapsed() < HANG, "never: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
