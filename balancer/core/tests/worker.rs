@@ -489,12 +489,13 @@ fn what_a_worker_knows_survives_updates_and_leaves_with_its_backend() {
     worker.adopt(&old, &middle, 7);
     let seen = worker.seen(&frontend(&compiler), id, 5 + MILLISECOND);
     assert_eq!((seen.active, seen.latency_ns), (2, MILLISECOND));
-    // It leaves, and something else gets its slot.
+    // It leaves, and something else gets its slot when it cannot come back any more.
     let remove = Change::RemoveEndpoint { service: "web".into(), endpoint: "e001".into() };
     compiler.apply(remove, 8).unwrap();
     for number in 0..4 {
         let other = endpoint(&format!("y{number}"), &format!("10.8.0.{number}:1"));
-        compiler.apply(Change::Endpoint { service: "web".into(), endpoint: other }, 9).unwrap();
+        let change = Change::Endpoint { service: "web".into(), endpoint: other };
+        compiler.apply(change, 40 * SECOND).unwrap();
     }
     worker.adopt(&middle, compiler.table(), 10);
     let now = frontend(&compiler);
