@@ -65,7 +65,7 @@ impl Source<'_> {
     ) -> Box<[Backend]> {
         let mut rest = old.iter().peekable();
         let mut gone: Vec<&Backend> = Vec::new();
-        let mut new = Vec::with_capacity(self.entry.endpoints.len());
+        let mut wanted = Vec::with_capacity(self.entry.endpoints.len());
         for endpoint in self.entry.endpoints.values() {
             let Some(port) = endpoint.ports.iter().find(|port| port.name == self.port.name) else {
                 continue;
@@ -79,7 +79,7 @@ impl Source<'_> {
             if same.is_none() {
                 gone.extend(before);
             }
-            new.push(self.backend(endpoint, (frontend, address), same, slots));
+            wanted.push((endpoint, address, same));
         }
         gone.extend(rest);
         let until = self.now.saturating_add(self.entry.service.settings.drain_ns);
@@ -87,7 +87,11 @@ impl Source<'_> {
             let identity = (frontend, backend.name().clone(), backend.address);
             slots.rest(identity, (backend.id, backend.shared.clone()), until);
         }
-        new.into_boxed_slice()
+        // After those that are gone: where all slots are taken, theirs are used.
+        let new = wanted.into_iter().map(|(endpoint, address, same)| {
+            self.backend(endpoint, (frontend, address), same, slots)
+        });
+        new.collect()
     }
 
     fn backend(

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Dense ids with generations.
 
+use crate::limits::BACKENDS_MAX;
 use crate::model::Name;
 use crate::table::{BackendId, FrontendId, Shared};
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -33,6 +34,11 @@ impl Slots {
     pub(crate) fn give_back(&mut self, slot: u32) {
         debug_assert!(self.free.len() > 64 || !self.free.contains(&slot), "given back twice");
         self.free.push_back(slot);
+    }
+
+    /// Whether one was given back and is not used again.
+    fn has_free(&self) -> bool {
+        !self.free.is_empty()
     }
 
     /// Slots ever used.
@@ -71,6 +77,10 @@ impl BackendSlots {
         if let Some((until, back)) = self.resting.remove(&identity) {
             self.until.remove(&(until, identity));
             return back;
+        }
+        // The data plane has 20 bits for a slot: one that rests is used rather than one more than the table may have.
+        if !self.slots.has_free() && self.slots.len() as usize >= BACKENDS_MAX {
+            self.forget_first();
         }
         let (slot, generation) = self.slots.take();
         (BackendId { slot, generation }, Arc::new(Shared::new(identity.1)))
@@ -116,5 +126,33 @@ impl BackendSlots {
     /// Backends.
     pub(crate) fn used(&self) -> u32 {
         self.slots.used() - u32::try_from(self.resting.len()).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_all_slots_are_taken_those_that_rest_are_used() {
+        let web = FrontendId { slot: 0, generation: 1 };
+        let name = Name::from("e");
+        let identity =
+            |number: u32| (web, name.clone(), SocketAddr::from((number.to_be_bytes(), 80)));
+        let mut slots = BackendSlots::default();
+        let most = u32::try_from(BACKENDS_MAX).unwrap();
+        for number in 0..most {
+            assert_eq!(slots.take(identity(number)).0.slot, number);
+        }
+        for number in 0..3 {
+            let id = BackendId { slot: number, generation: 1 };
+            slots.rest(identity(number), (id, Arc::new(Shared::new(name.clone()))), 100);
+        }
+        // One comes back, two others come, and no slot is one too many.
+        assert_eq!(slots.take(identity(2)).0, BackendId { slot: 2, generation: 1 });
+        for (number, slot) in [(most, 0), (most + 1, 1)] {
+            assert_eq!(slots.take(identity(number)).0, BackendId { slot, generation: 2 });
+        }
+        assert_eq!((slots.len(), slots.used()), (most, most));
     }
 }

@@ -294,7 +294,7 @@ impl Places {
                 continue;
             }
             if let Some(keeper) = &self.keeper {
-                keeper.add(&all.iter().map(|local| local.address).collect::<Vec<IpAddr>>());
+                keeper.add(&all);
             }
             let near: BTreeMap<IpAddr, u32> = near.iter().map(|(link, ip)| (*ip, *link)).collect();
             self.known.extend(all.iter().map(|local| {
@@ -370,7 +370,7 @@ impl Places {
             let _ = space.host().delete_proxies(&proxies(&gone));
             let _ = space.remove(&locals);
             if let Some(keeper) = &self.keeper {
-                keeper.remove(&locals.iter().map(|local| local.address).collect::<Vec<IpAddr>>());
+                keeper.remove(&locals);
             }
             self.speak();
         }

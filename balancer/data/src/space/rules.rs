@@ -15,6 +15,7 @@ use berth_balancer_host::address::{Version, from_octets, octets};
 use berth_balancer_host::exception::{self, Exception};
 use berth_balancer_host::nft::expression::{Expression, write};
 use berth_balancer_host::nft::{Batch, Element, Hook, Nft, Set};
+use berth_balancer_host::route::Local;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
@@ -61,13 +62,13 @@ impl Keeper {
     }
 
     /// What is forwarded to these addresses is not tracked from now on.
-    pub(crate) fn add(&self, all: &[IpAddr]) {
-        lock(&self.rules).change(all, true);
+    pub(crate) fn add(&self, all: &[Local]) {
+        lock(&self.rules).change(&addresses(all), true);
     }
 
     /// These addresses are nobody's any more.
-    pub(crate) fn remove(&self, all: &[IpAddr]) {
-        lock(&self.rules).change(all, false);
+    pub(crate) fn remove(&self, all: &[Local]) {
+        lock(&self.rules).change(&addresses(all), false);
     }
 
     /// All others are nobody's any more.
@@ -250,6 +251,10 @@ impl Rules {
             Err(_) => self.put_back(true),
         }
     }
+}
+
+fn addresses(all: &[Local]) -> Vec<IpAddr> {
+    all.iter().map(|local| local.address).collect()
 }
 
 fn element(address: IpAddr) -> Element {
