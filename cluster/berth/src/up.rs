@@ -55,7 +55,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
              {address} berth.balancer.v1.Balancer/Apply"
         );
     }
-    println!("  berth balancer status --control {}", control.display());
+    println!("  cargo run --release -- balancer status --control {}", control.display());
     println!();
     println!("Ctrl-C stops it.");
     let stopped = until_stopped(server).await;
