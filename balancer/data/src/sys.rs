@@ -75,6 +75,9 @@ pub(crate) fn bind_datagrams(address: &SocketAddr) -> Result<OwnedFd, Errno> {
 /// Begins to connect. The outcome comes as an event, or at once if it is a failure already.
 pub(crate) fn connect(address: &SocketAddr) -> Result<OwnedFd, Errno> {
     let socket = net::socket_with(family(address), SocketType::STREAM, FLAGS, None)?;
+    // Before anything can arrive: where a second urgent byte comes while the first one is next, the kernel drops the first
+    // unless urgent bytes are read in their place among the others (RFC 6093, section 4).
+    sockopt::set_socket_oobinline(&socket, true)?;
     match net::connect(&socket, address) {
         Ok(()) | Err(Errno::INPROGRESS) => Ok(socket),
         Err(error) => Err(error),

@@ -248,9 +248,7 @@ impl Worker {
         side.writable |= flags.contains(EventFlags::OUT);
         side.ended |= flags.intersects(EventFlags::RDHUP | EventFlags::HUP);
         side.broken |= broken;
-        if flags.contains(EventFlags::PRI) {
-            side.note_urgent();
-        }
+        side.urgent |= flags.contains(EventFlags::PRI);
         match (conn.state, is_client) {
             (State::Open, _) => self.drive(id),
             (State::Connecting, false) => self.on_connect(id, flags),

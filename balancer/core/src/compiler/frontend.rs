@@ -64,34 +64,29 @@ impl Source<'_> {
         slots: &mut BackendSlots,
     ) -> Box<[Backend]> {
         let mut rest = old.iter().peekable();
-        let mut gone: Vec<&Backend> = Vec::new();
-        let mut wanted = Vec::with_capacity(self.entry.endpoints.len());
+        let until = self.now.saturating_add(self.entry.service.settings.drain_ns);
+        let leave = |gone: &Backend, slots: &mut BackendSlots| {
+            let identity = (frontend, gone.name().clone(), gone.address);
+            slots.rest(identity, (gone.id, gone.shared.clone()), until);
+        };
+        let mut new = Vec::with_capacity(self.entry.endpoints.len());
         for endpoint in self.entry.endpoints.values() {
             let Some(port) = endpoint.ports.iter().find(|port| port.name == self.port.name) else {
                 continue;
             };
             let address = SocketAddr::new(endpoint.address.to_canonical(), port.port);
             while let Some(before) = rest.next_if(|before| *before.name() < endpoint.name) {
-                gone.push(before);
+                leave(before, slots);
             }
             let before = rest.next_if(|before| *before.name() == endpoint.name);
             let same = before.filter(|before| before.address == address);
-            if same.is_none() {
-                gone.extend(before);
+            if let (Some(before), None) = (before, same) {
+                leave(before, slots);
             }
-            wanted.push((endpoint, address, same));
+            new.push(self.backend(endpoint, (frontend, address), same, slots));
         }
-        gone.extend(rest);
-        let until = self.now.saturating_add(self.entry.service.settings.drain_ns);
-        for backend in gone {
-            let identity = (frontend, backend.name().clone(), backend.address);
-            slots.rest(identity, (backend.id, backend.shared.clone()), until);
-        }
-        // After those that are gone: where all slots are taken, theirs are used.
-        let new = wanted.into_iter().map(|(endpoint, address, same)| {
-            self.backend(endpoint, (frontend, address), same, slots)
-        });
-        new.collect()
+        rest.for_each(|before| leave(before, slots));
+        new.into_boxed_slice()
     }
 
     fn backend(

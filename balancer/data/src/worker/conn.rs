@@ -16,7 +16,6 @@ use super::wheel::Links;
 use berth_balancer_core::model::Settings;
 use berth_balancer_core::table::{BackendId, FrontendId, Via};
 use berth_balancer_core::{Guest, Ticket};
-use rustix::net::sockopt;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -87,18 +86,6 @@ pub(super) struct Side {
     pub(super) urgent: bool,
     /// Writes, up to two: from the second on small messages are not held back.
     pub(super) writes: u8,
-}
-
-impl Side {
-    /// Urgent bytes came. From here on they are read in their place among the others (RFC 6093, section 4), and a read that ends
-    /// early does not count as the last.
-    pub(super) fn note_urgent(&mut self) {
-        if let Some(socket) = self.socket.as_ref().filter(|_| !self.urgent) {
-            // Where this fails the urgent byte is lost, and no other.
-            let _ = sockopt::set_socket_oobinline(socket, true);
-        }
-        self.urgent = true;
-    }
 }
 
 /// One of the two ways that bytes take.

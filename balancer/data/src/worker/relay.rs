@@ -181,7 +181,7 @@ fn through_pipe(
         match splice(source, None, &pipe.writer, None, PIPE_BYTES, flags) {
             // The end, or urgent bytes are next: a plain read tells.
             Ok(0) => {
-                from.note_urgent();
+                from.urgent = true;
                 way.splices = false;
                 return Ok(Step::Moved(0));
             }
