@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+//! API machinery of Kubernetes, without IO: what an object of a kind must look like, and how it may change.
+//!
+//! Objects are JSON values ([`serde_json::Value`]). A *kind* is a row of the [`registry`]: names, schema, and its [`Rules`](registry::Rules).
+//! What a client is told where something is wrong is a [`Refusal`]; problems of fields are gathered in [`field::Errors`].
+#![forbid(unsafe_code)]
+
+pub mod cells;
+pub mod field;
+pub mod names;
+pub mod refusal;
+pub mod registry;
+
+pub use refusal::Refusal;
+
+/// An object, or a part of one.
+pub type Map = serde_json::Map<String, serde_json::Value>;
