@@ -59,9 +59,9 @@ impl Refusal {
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
-        self.details.group = group.to_owned();
-        self.details.kind = kind.to_owned();
-        self.details.name = name.to_owned();
+        self.details.group = group.into();
+        self.details.kind = kind.into();
+        self.details.name = name.into();
         self
     }
 
