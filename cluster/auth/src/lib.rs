@@ -1,3 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Who asks, and may they: certificates, ServiceAccount tokens, RBAC.
 #![forbid(unsafe_code)]
+
+pub mod certificate;
+pub mod pki;
+pub mod rbac;
+pub mod token;
+pub mod user;
+
+pub use user::User;
