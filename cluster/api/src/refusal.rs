@@ -16,7 +16,7 @@ pub struct Refusal {
     /// The sentence for people.
     pub message: String,
     /// What it is about.
-    pub details: Details,
+    pub details: Box<Details>,
 }
 
 /// What a refusal is about; empty parts are left out.
@@ -55,7 +55,7 @@ fn qualified(group: &str, resource: &str) -> String {
 impl Refusal {
     /// One without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Details::default() }
+        Self { code, reason, message: message.into(), details: Box::default() }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
@@ -144,7 +144,7 @@ impl Refusal {
 
     /// The `Status` object.
     pub fn to_value(&self) -> Value {
-        let details = &self.details;
+        let details = &*self.details;
         let mut about = Map::new();
         let mut put = |name: &str, text: &str| {
             if !text.is_empty() {
