@@ -16,12 +16,12 @@ pub use server::ServerCertificate;
 use crate::certificate::{client_verifier, validity};
 use crate::token::SigningKey;
 use crate::user::{MASTERS, NODE_PREFIX, NODES};
+use core::net::IpAddr;
 use rcgen::{
     BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
     Issuer, KeyPair, KeyUsagePurpose,
 };
 use std::fmt;
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,16 +2,16 @@
 //! The store on a disk that dies, fails or runs full (S-2, S-3, S-8), and in a process that is killed (S-1).
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-mod common;
+mod stores;
 
 use berth_cluster_store::{CommitError, Store};
 use berth_scheduler_journal::disk::sim::{Fault, SimDisk};
-use common::{Random, delete, put, read, small, txn, written};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+use stores::{Random, delete, put, read, small, txn, written};
 
 fn open(disk: &SimDisk) -> Result<Store, berth_cluster_store::OpenError> {
     Store::open_on(Arc::new(disk.clone()), Arc::new(disk.store()), read(), small())

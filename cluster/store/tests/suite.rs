@@ -2,15 +2,15 @@
 //! What every back end does alike, and a random comparison with a model.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
-mod common;
+mod stores;
 
 use berth_cluster_store::{
     Body, CommitError, Ended, Interest, Meta, Op, OpenError, Options, Store, WatchError,
 };
 use bytes::Bytes;
-use common::{Random, body, delete, guarded, on, put, read, small, txn, written};
 use std::collections::BTreeMap;
 use std::time::Duration;
+use stores::{Random, body, delete, guarded, on, put, read, small, txn, written};
 
 fn keys(store: &Store, prefix: &str, at: Option<u64>) -> Vec<String> {
     let listing = store.list(prefix, None, at, 0, &|_| true).unwrap();
