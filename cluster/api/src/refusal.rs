@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a client is told when it does not get what it asked for: `Status` of meta/v1.
 
-use crate::Map;
 use crate::field::Errors;
-use serde_json::{Value, json};
+use serde::Serialize;
 use std::fmt;
 
 /// A request that was refused, with the texts that Kubernetes' clients know.
@@ -20,30 +19,39 @@ pub struct Refusal {
 }
 
 /// What a refusal is about; empty parts are left out.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Details {
     /// Name of the object.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub name: String,
     /// API group of the object.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub group: String,
     /// Resource (plural) or kind of the object, whichever upstream gives for the reason.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub kind: String,
     /// Uid of the object.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub uid: String,
     /// One cause for each field.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
     /// Seconds after which to try again; also sent as the header `Retry-After`.
+    #[serde(rename = "retryAfterSeconds", skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
 }
 
 /// A cause of a refusal.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Cause {
     /// The reason in one word, e.g. `FieldValueRequired`.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub reason: String,
     /// The sentence.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub message: String,
     /// Path of the field; empty if it is no field's.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub field: String,
 }
 
@@ -142,57 +150,45 @@ impl Refusal {
         refusal
     }
 
-    /// The `Status` object.
-    pub fn to_value(&self) -> Value {
-        let details = &*self.details;
-        let mut about = Map::new();
-        let mut put = |name: &str, text: &str| {
-            if !text.is_empty() {
-                about.insert(name.to_owned(), text.into());
-            }
+    /// The `Status` object as JSON, in upstream's order of fields and with a line's end: there are clients that compare it as text.
+    pub fn to_json(&self) -> String {
+        let status = Status {
+            kind: "Status",
+            api_version: "v1",
+            metadata: Nothing {},
+            status: "Failure",
+            message: &self.message,
+            reason: self.reason,
+            details: Some(&*self.details).filter(|details| **details != Details::default()),
+            code: self.code,
         };
-        put("name", &details.name);
-        put("group", &details.group);
-        put("kind", &details.kind);
-        put("uid", &details.uid);
-        if !details.causes.is_empty() {
-            let causes = details.causes.iter().map(Cause::to_value).collect();
-            about.insert("causes".to_owned(), Value::Array(causes));
-        }
-        if let Some(seconds) = details.retry_after {
-            about.insert("retryAfterSeconds".to_owned(), seconds.into());
-        }
-        let mut status = json!({
-            "kind": "Status",
-            "apiVersion": "v1",
-            "metadata": {},
-            "status": "Failure",
-            "message": self.message,
-            "code": self.code,
-        });
-        if !self.reason.is_empty() {
-            status["reason"] = self.reason.into();
-        }
-        if !about.is_empty() {
-            status["details"] = about.into();
-        }
-        status
+        // Texts and numbers: there is nothing that could not be written.
+        let mut text = serde_json::to_string(&status).unwrap_or_default();
+        text.push('\n');
+        text
     }
 }
 
-impl Cause {
-    fn to_value(&self) -> Value {
-        let mut cause = Map::new();
-        for (name, text) in
-            [("reason", &self.reason), ("message", &self.message), ("field", &self.field)]
-        {
-            if !text.is_empty() {
-                cause.insert(name.to_owned(), text.as_str().into());
-            }
-        }
-        cause.into()
-    }
+/// `Status` of meta/v1; fields in upstream's order.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Status<'a> {
+    kind: &'static str,
+    api_version: &'static str,
+    metadata: Nothing,
+    status: &'static str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    message: &'a str,
+    #[serde(skip_serializing_if = "str::is_empty")]
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details: Option<&'a Details>,
+    code: u16,
 }
+
+/// An object without fields.
+#[derive(Serialize)]
+struct Nothing {}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -201,3 +197,42 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::field::Path;
+    use serde_json::Value;
+
+    #[test]
+    fn a_status_has_upstreams_order_and_leaves_out_what_is_empty() {
+        assert_eq!(
+            Refusal::already_exists("", "services", "x").to_json(),
+            "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Failure\",\"message\":\"services \\\"x\\\" already \
+             exists\",\"reason\":\"AlreadyExists\",\"details\":{\"name\":\"x\",\"kind\":\"services\"},\"code\":409}\n"
+        );
+        let plain = Refusal::bad_request("no").to_json();
+        assert!(
+            plain.ends_with("\"message\":\"no\",\"reason\":\"BadRequest\",\"code\":400}\n"),
+            "{plain}"
+        );
+    }
+
+    #[test]
+    fn each_field_has_its_cause_and_the_message_names_each_once() {
+        let mut errors = Errors::new();
+        errors.required(&Path::new("spec").child("containers"), "");
+        errors.invalid(&Path::new("data").key("a/b"), "a/b", "bad key");
+        errors.not_supported(&Path::new("type").index(0), "X", &["A", "B"]);
+        let refusal = Refusal::invalid("apps", "Deployment", "d", &errors);
+        assert_eq!(
+            refusal.message,
+            "Deployment.apps \"d\" is invalid: [spec.containers: Required value, data[a/b]: Invalid value: \"a/b\": bad key, \
+             type[0]: Unsupported value: \"X\": supported values: \"A\", \"B\"]"
+        );
+        let status: Value = serde_json::from_str(&refusal.to_json()).unwrap();
+        assert_eq!(status["details"]["causes"][0]["reason"], "FieldValueRequired");
+        assert_eq!(status["details"]["causes"][1]["field"], "data[a/b]");
+        assert_eq!(status["code"], 422);
+    }
+}

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The Kubernetes API over HTTP. So far: what a request asks for ([`path`], [`query`]), and in which form it wants its answer
-//! ([`accept`]).
+//! The Kubernetes API over HTTP. So far: what a request asks for ([`path`], [`query`]), in which form it wants its answer
+//! ([`accept`]), and how objects lie in the store ([`object`]).
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod object;
 pub mod path;
 pub mod query;

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: Apache-2.0
+//! An object as it is stored: its JSON with a hole for the revision, and what is to be known of it without reading it.
+
+use berth_cluster_api::Map;
+use berth_cluster_api::registry::Kind;
+use berth_cluster_store::{Body, Meta, Owner};
+use serde_json::Value;
+use std::sync::Arc;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+/// How every stored object of a kind begins. A list leaves this out: its items have neither.
+pub fn head(kind: &Kind) -> String {
+    let (name, version) = (Value::from(&*kind.kind), Value::from(api_version(kind)));
+    format!("{{\"kind\":{name},\"apiVersion\":{version},")
+}
+
+/// Group and version, as in `apiVersion`.
+pub fn api_version(kind: &Kind) -> String {
+    if kind.group.is_empty() {
+        kind.version.to_string()
+    } else {
+        format!("{}/{}", kind.group, kind.version)
+    }
+}
+
+/// Where an object of a kind is kept. `namespace` is empty for one that lives in none.
+pub fn key(kind: &Kind, namespace: &str, name: &str) -> String {
+    if namespace.is_empty() {
+        format!("{}/{name}", kind.stored_as)
+    } else {
+        format!("{}/{namespace}/{name}", kind.stored_as)
+    }
+}
+
+/// Writes an object for the store: [`head`], its metadata with an empty `resourceVersion`, then its other fields by name.
+///
+/// # Errors
+/// An object whose metadata are no object.
+pub fn encode(kind: &Kind, object: &Map) -> Result<Body, serde_json::Error> {
+    let mut text = head(kind).into_bytes();
+    text.extend_from_slice(b"\"metadata\":{\"resourceVersion\":\"");
+    let hole = text.len();
+    text.push(b'"');
+    if let Some(Value::Object(metadata)) = object.get("metadata") {
+        for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
+            member(&mut text, name, value)?;
+        }
+    }
+    text.push(b'}');
+    let known = ["kind", "apiVersion", "metadata"];
+    for (name, value) in object.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
+        member(&mut text, name, value)?;
+    }
+    text.push(b'}');
+    // Bodies of requests are bounded far below this.
+    let hole = u32::try_from(hole).unwrap_or(u32::MAX);
+    Ok(Body { bytes: text.into(), hole })
+}
+
+fn member(text: &mut Vec<u8>, name: &str, value: &Value) -> Result<(), serde_json::Error> {
+    text.push(b',');
+    serde_json::to_writer(&mut *text, name)?;
+    text.push(b':');
+    serde_json::to_writer(&mut *text, value)
+}
+
+/// What selectors, watches and the garbage collector ask of an object.
+pub fn meta(kind: &Kind, object: &Map) -> Meta {
+    let metadata = object.get("metadata").and_then(Value::as_object);
+    let text = |name: &str| metadata.and_then(|meta| meta.get(name)).and_then(Value::as_str);
+    let labels = metadata.and_then(|meta| meta.get("labels")).and_then(Value::as_object);
+    let labels = labels.into_iter().flatten();
+    let labels = labels
+        .map(|(name, value)| (name.as_str().into(), value.as_str().unwrap_or_default().into()));
+    let mut fields: Vec<(Arc<str>, Arc<str>)> = vec![
+        ("metadata.name".into(), text("name").unwrap_or_default().into()),
+        ("metadata.namespace".into(), text("namespace").unwrap_or_default().into()),
+    ];
+    let own = kind.rules.fields(object).into_iter();
+    fields.extend(own.map(|(name, value)| (name.into(), value.into())));
+    let owners = metadata.and_then(|meta| meta.get("ownerReferences")).and_then(Value::as_array);
+    Meta {
+        uid: text("uid").unwrap_or_default().to_owned(),
+        labels: labels.collect(),
+        fields: fields.into(),
+        owners: owners.into_iter().flatten().map(owner).collect(),
+        deletion: text("deletionTimestamp").and_then(seconds),
+        expires: None,
+    }
+}
+
+fn owner(reference: &Value) -> Owner {
+    let text = |name: &str| reference[name].as_str().unwrap_or_default().to_owned();
+    let flag = |name: &str| reference[name].as_bool().unwrap_or_default();
+    Owner {
+        uid: text("uid"),
+        kind: text("kind"),
+        name: text("name"),
+        controller: flag("controller"),
+        block: flag("blockOwnerDeletion"),
+    }
+}
+
+/// Seconds since 1970 of a time as objects have it (RFC 3339).
+pub fn seconds(text: &str) -> Option<i64> {
+    OffsetDateTime::parse(text, &Rfc3339).ok().map(OffsetDateTime::unix_timestamp)
+}
+
+/// The time as objects have it: RFC 3339, UTC, whole seconds. `None` outside of the years 0 to 9999.
+pub fn time(seconds: i64) -> Option<String> {
+    OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_cluster_api::registry::Rules;
+    use serde_json::json;
+
+    #[derive(Debug)]
+    struct Plain;
+
+    impl Rules for Plain {
+        fn fields(&self, object: &Map) -> Vec<(&'static str, String)> {
+            vec![(
+                "spec.nodeName",
+                object["spec"]["nodeName"].as_str().unwrap_or_default().to_owned(),
+            )]
+        }
+    }
+
+    fn kind() -> Kind {
+        Kind {
+            group: "".into(),
+            version: "v1".into(),
+            kind: "Pod".into(),
+            plural: "pods".into(),
+            singular: "pod".into(),
+            short_names: Vec::new(),
+            categories: Vec::new(),
+            namespaced: true,
+            stored_as: "pods".into(),
+            subresources: Vec::new(),
+            delete_returns_object: true,
+            create_on_update: false,
+            columns: Vec::new(),
+            rules: Arc::new(Plain),
+        }
+    }
+
+    fn object(value: Value) -> Map {
+        let Value::Object(object) = value else { panic!("no object") };
+        object
+    }
+
+    #[test]
+    fn the_hole_is_the_revisions_whatever_the_object_says() {
+        let pod = object(json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": { "name": "a", "resourceVersion": "7", "annotations": { "b": "\"resourceVersion\":\"\"" } },
+            "spec": { "resourceVersion": "" }, "aaa": 1,
+        }));
+        let body = encode(&kind(), &pod).unwrap();
+        let whole = body.finish(4711).unwrap();
+        let read: Value = serde_json::from_slice(&whole).unwrap();
+        let mut wanted = Value::Object(pod);
+        wanted["metadata"]["resourceVersion"] = "4711".into();
+        assert_eq!(read, wanted);
+        assert!(whole.starts_with(head(&kind()).as_bytes()));
+    }
+
+    #[test]
+    fn what_is_asked_of_an_object_lies_beside_it() {
+        let pod = object(json!({
+            "metadata": {
+                "name": "a", "namespace": "n", "uid": "u", "labels": { "x": "1", "y": "2" },
+                "deletionTimestamp": "2026-11-27T10:51:05Z",
+                "ownerReferences": [{ "uid": "o", "kind": "ReplicaSet", "name": "r", "controller": true }],
+            },
+            "spec": { "nodeName": "n1" },
+        }));
+        let meta = meta(&kind(), &pod);
+        assert_eq!((meta.uid.as_str(), meta.labels.len()), ("u", 2));
+        assert_eq!(meta.field("spec.nodeName"), Some("n1"));
+        assert_eq!(meta.field("metadata.namespace"), Some("n"));
+        assert_eq!(meta.deletion, Some(1_795_776_665));
+        assert!(meta.owners[0].controller && !meta.owners[0].block);
+        assert_eq!(key(&kind(), "n", "a"), "pods/n/a");
+    }
+
+    #[test]
+    fn times_are_read_as_they_were_written() {
+        assert_eq!(time(0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(seconds("2024-02-29T23:59:59Z"), Some(1_709_251_199));
+        for at in (0..40_000_000_000_i64).step_by(86_399 * 97) {
+            assert_eq!(time(at).and_then(|text| seconds(&text)), Some(at));
+        }
+        assert_eq!(seconds("2024-02-30T00:00:00Z"), None);
+    }
+}
