@@ -113,7 +113,7 @@ pub fn time(seconds: i64) -> Option<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use berth_cluster_api::registry::Rules;
     use serde_json::json;
@@ -125,12 +125,16 @@ mod tests {
         fn fields(&self, object: &Map) -> Vec<(&'static str, String)> {
             vec![(
                 "spec.nodeName",
-                object["spec"]["nodeName"].as_str().unwrap_or_default().to_owned(),
+                object
+                    .get("spec")
+                    .and_then(|spec| spec["nodeName"].as_str())
+                    .unwrap_or_default()
+                    .to_owned(),
             )]
         }
     }
 
-    fn kind() -> Kind {
+    pub(crate) fn kind() -> Kind {
         Kind {
             group: "".into(),
             version: "v1".into(),
@@ -149,7 +153,7 @@ mod tests {
         }
     }
 
-    fn object(value: Value) -> Map {
+    pub(crate) fn object(value: Value) -> Map {
         let Value::Object(object) = value else { panic!("no object") };
         object
     }
