@@ -7,9 +7,12 @@
 
 pub mod cells;
 pub mod field;
+pub mod kinds;
+pub mod meta;
 pub mod names;
 pub mod refusal;
 pub mod registry;
+pub mod select;
 
 pub use refusal::Refusal;
 

@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The kinds that are built in: a file for each family, a row for each kind.
+
+pub mod common;
+pub mod config;
+pub mod rbac;
+
+use crate::registry::Kind;
+
+/// The rows of all kinds that are built in.
+pub fn builtin() -> Vec<Kind> {
+    let mut all = config::kinds();
+    all.extend(rbac::kinds());
+    all
+}
