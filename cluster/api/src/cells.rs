@@ -2,7 +2,7 @@
 //! Cells of tables that several kinds have.
 
 use crate::Map;
-use crate::kinds::common::{map, text};
+use crate::kinds::access::{map, text};
 use serde_json::Value;
 
 /// The name, and how old it is.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The kinds that are built in: a file for each family, a row for each kind.
 
-pub mod common;
+pub mod access;
 pub mod config;
 pub mod rbac;
+pub mod row;
 
 use crate::registry::Kind;
 

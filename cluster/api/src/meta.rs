@@ -5,7 +5,7 @@
 use crate::Map;
 use crate::Refusal;
 use crate::field::{Errors, Path, Problem};
-use crate::kinds::common::{flag, int, list, map, text};
+use crate::kinds::access::{flag, int, list, map, text};
 use crate::names;
 use crate::registry::Rules;
 use serde_json::Value;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Names, as upstream's apimachinery judges them (`util/validation`). Each function gives the sentences of what is wrong.
 
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 fn too_long(name: &str, most: usize, problems: &mut Vec<String>) {
     if name.len() > most {

@@ -9,7 +9,7 @@ mod parser;
 pub use fields::{Field, Fields, unsupported_field};
 
 use crate::Map;
-use crate::kinds::common::{list, map, text};
+use crate::kinds::access::{list, map, text};
 use crate::{Refusal, names};
 use serde_json::Value;
 use std::fmt;

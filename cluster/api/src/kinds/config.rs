@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! ConfigMap, Secret and ServiceAccount.
 
-use super::common::{RowExt, add_all, column, flag, make, map, or_set, row, same, text};
+use super::access::{add_all, flag, make, map, or_set, same, text};
+use super::row::{RowExt, column, row};
 use crate::field::{Errors, Path, Problem};
 use crate::registry::{Kind, Part, Rules, Subresource};
 use crate::{Map, cells, names};
@@ -220,7 +221,7 @@ impl Rules for Secret {
 
     fn prepare_update(&self, new: &mut Map, old: &Map, _part: Part) {
         if text(new, "type").is_empty() {
-            super::common::keep(new, old, "type");
+            super::access::keep(new, old, "type");
         }
     }
 
@@ -237,7 +238,7 @@ impl Rules for Secret {
     }
 
     fn validate_update(&self, new: &Map, old: &Map, _part: Part, errors: &mut Errors) {
-        super::common::immutable(new, old, "type", &Path::default(), errors);
+        super::access::immutable(new, old, "type", &Path::default(), errors);
         immutable(new, old, &["data"], errors);
     }
 
@@ -260,7 +261,7 @@ struct ServiceAccount;
 
 impl Rules for ServiceAccount {
     fn cells(&self, object: &Map, now: i64) -> Vec<Value> {
-        let secrets = super::common::list(object, "secrets").len();
+        let secrets = super::access::list(object, "secrets").len();
         vec![cells::name(object), secrets.into(), cells::age(object, now)]
     }
 }

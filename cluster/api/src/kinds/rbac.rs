@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Role, ClusterRole, RoleBinding and ClusterRoleBinding.
 
-use super::common::{RowExt, column, list, list_mut, map, map_mut, or_set, row, same, text, wide};
+use super::access::{list, list_mut, map, map_mut, or_set, same, text};
+use super::row::{RowExt, column, row, wide};
 use crate::field::{Errors, Path};
 use crate::registry::{Column, Kind, Part, Rules};
 use crate::{Map, cells, meta, names};
@@ -14,7 +15,7 @@ pub fn kinds() -> Vec<Kind> {
     let roles = |kind, plural| {
         let mut row = row(GROUP, kind, plural, &[], Role { cluster: kind == "ClusterRole" });
         row.columns.pop();
-        row.columns.push(Column { name: "Created At", kind: "date", ..super::common::AGE });
+        row.columns.push(Column { name: "Created At", kind: "date", ..super::row::AGE });
         row.by_put()
     };
     let binding = |kind, plural, what: &str| {
@@ -147,7 +148,7 @@ impl Binding {
             errors.required(&path.child("name"), "");
         } else {
             let problems = names::path_segment(name, false);
-            super::common::add_all(errors, &path.child("name"), name, problems);
+            super::access::add_all(errors, &path.child("name"), name, problems);
         }
     }
 
@@ -160,7 +161,7 @@ impl Binding {
             "ServiceAccount" => {
                 if !name.is_empty() {
                     let problems = names::dns_subdomain(name, false);
-                    super::common::add_all(errors, &path.child("name"), name, problems);
+                    super::access::add_all(errors, &path.child("name"), name, problems);
                 }
                 if !group.is_empty() {
                     errors.not_supported(&path.child("apiGroup"), group, &[""]);
