@@ -7,6 +7,7 @@
 
 pub mod cells;
 pub mod field;
+pub mod kinds;
 pub mod names;
 pub mod refusal;
 pub mod registry;
