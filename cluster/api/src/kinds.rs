@@ -3,8 +3,10 @@
 
 pub mod access;
 pub mod config;
+pub mod pod;
 pub mod rbac;
 pub mod row;
+pub mod workload;
 
 use crate::registry::Kind;
 
@@ -12,5 +14,7 @@ use crate::registry::Kind;
 pub fn builtin() -> Vec<Kind> {
     let mut all = config::kinds();
     all.extend(rbac::kinds());
+    all.extend(pod::kinds());
+    all.extend(workload::kinds());
     all
 }

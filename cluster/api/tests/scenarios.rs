@@ -10,10 +10,40 @@ use berth_cluster_api::registry::Kind;
 use berth_cluster_api::{Map, Refusal, kinds, meta};
 use flate2::read::GzDecoder;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::io::Read;
 
+const CANON: &str = "quantities, empty lists and texts are made canonical by the reader of objects, before these rules";
+const LIMITS: &str = "LimitRange is not built yet";
+
 /// Scenarios that differ, and why.
-const KNOWN: [(&str, &str); 0] = [];
+const KNOWN: [(&str, &str); 16] = [
+    ("default/pod/quantities", CANON),
+    ("default/pod/quantity-rounding", CANON),
+    ("default/pod/quantity-canon", CANON),
+    ("default/pod/misc", CANON),
+    ("default/pod/meta-set-by-client", CANON),
+    ("default/pod/empty-lists", CANON),
+    ("invalid/pod/pullsecret-empty", CANON),
+    ("invalid/pod/container-long-name", "1.33 counts bytes, and says so"),
+    ("invalid/pod/container-procmount", "1.33 judges procMount; 1.20 drops it"),
+    (
+        "invalid/pod/container-env-badname",
+        "1.33 takes any printable name of a variable but one with =",
+    ),
+    ("invalid/pod/container-envfrom-prefix", "the same"),
+    (
+        "invalid/pod/container-probe-portname",
+        "1.33 asks for a letter, 1.20 for a letter or a number",
+    ),
+    ("invalid/pod/affinity-pod-topo", "1.33 names the field labelSelector"),
+    (
+        "invalid/pod/ephemeral-create",
+        "1.20 drops ephemeral containers; to refuse them on creation is not built yet",
+    ),
+    ("limitrange/defaults", LIMITS),
+    ("limitrange/max-min", LIMITS),
+];
 
 fn scenarios() -> Vec<Value> {
     let mut text = String::new();
@@ -97,7 +127,46 @@ fn stored(value: &Value) -> Value {
             value["metadata"].as_object_mut().unwrap().remove("generation");
         }
     }
+    if value["kind"] == "Pod" {
+        without_admission(value["spec"].as_object_mut().unwrap());
+    }
     value
+}
+
+/// Leaves out what upstream's default admission adds to a pod: its priority, and tolerations for five minutes.
+fn without_admission(spec: &mut Map) {
+    spec.remove("priority");
+    spec.remove("preemptionPolicy");
+    if let Some(tolerations) = spec.get_mut("tolerations").and_then(Value::as_array_mut) {
+        let added = ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"];
+        tolerations.retain(|one| {
+            one["tolerationSeconds"] != 300 || added.iter().all(|key| one["key"] != *key)
+        });
+        if tolerations.is_empty() {
+            spec.remove("tolerations");
+        }
+    }
+}
+
+/// Paths at which two values differ, with both.
+fn paths(wanted: &Value, got: &Value, at: &str) -> Vec<String> {
+    match (wanted, got) {
+        (Value::Object(a), Value::Object(b)) => {
+            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let null = Value::Null;
+            let of = |map: &'_ Map, name: &String| map.get(name).cloned().unwrap_or(null.clone());
+            names
+                .iter()
+                .flat_map(|name| paths(&of(a, name), &of(b, name), &format!("{at}.{name}")))
+                .collect()
+        }
+        (Value::Array(a), Value::Array(b)) if a.len() == b.len() => {
+            let pairs = a.iter().zip(b).enumerate();
+            pairs.flat_map(|(index, (a, b))| paths(a, b, &format!("{at}[{index}]"))).collect()
+        }
+        _ if wanted == got => Vec::new(),
+        _ => vec![format!("{at}: wanted {wanted}, got {got}")],
+    }
 }
 
 fn differs(step: &Value, made: &Result<Value, Refusal>) -> Option<String> {
@@ -107,15 +176,16 @@ fn differs(step: &Value, made: &Result<Value, Refusal>) -> Option<String> {
     match (status, made) {
         (201, Ok(object)) => {
             let (wanted, got) = (stored(answer), stored(object));
-            (wanted != got && !marked).then(|| format!("wanted {wanted}\n   got    {got}"))
+            (wanted != got && !marked).then(|| paths(&wanted, &got, "").join("\n   "))
         }
         (422, Err(refusal)) => {
             let status: Value = serde_json::from_str(&refusal.to_json()).unwrap();
             let wanted = json!([answer["message"], answer["details"]["causes"]]);
             let got = json!([status["message"], status["details"]["causes"]]);
-            (wanted != got && !marked).then(|| format!("wanted {wanted}\n   got    {got}"))
+            (wanted != got && !marked).then(|| paths(&wanted, &got, "").join("\n   "))
         }
-        (201 | 422, made) => Some(format!("wanted {status}, got {made:?}")),
+        (422, Ok(_)) => Some(format!("made, and should be refused: {}", answer["message"])),
+        (201, Err(refusal)) => Some(format!("refused, and should be made: {refusal}")),
         // Conflicts, broken JSON and the like are the server's.
         _ => None,
     }
@@ -124,7 +194,7 @@ fn differs(step: &Value, made: &Result<Value, Refusal>) -> Option<String> {
 #[test]
 fn what_is_created_and_what_is_refused_is_as_recorded() {
     let kinds = kinds::builtin();
-    let (mut compared, mut failed) = (0, Vec::new());
+    let (mut compared, mut failed, mut known) = (0, Vec::new(), BTreeSet::new());
     for scenario in scenarios() {
         let name = scenario["name"].as_str().unwrap();
         for step in scenario["steps"].as_array().unwrap() {
@@ -139,14 +209,18 @@ fn what_is_created_and_what_is_refused_is_as_recorded() {
                 continue;
             }
             compared += 1;
-            let difference = differs(step, &create(kind, &namespace, &request["body"]));
-            if let Some(difference) =
-                difference.filter(|_| KNOWN.iter().all(|(known, _)| *known != name))
-            {
-                failed.push(format!("{name}\n   {}\n   {difference}", request["body"]));
+            let Some(difference) = differs(step, &create(kind, &namespace, &request["body"]))
+            else {
+                continue;
+            };
+            match KNOWN.iter().find(|(known, _)| *known == name) {
+                Some((name, _)) => drop(known.insert(*name)),
+                None => failed.push(format!("{name}\n   {}\n   {difference}", request["body"])),
             }
         }
     }
+    let stale: Vec<_> = KNOWN.iter().filter(|(name, _)| !known.contains(name)).collect();
+    assert!(stale.is_empty(), "no longer different: {stale:?}");
     assert!(failed.is_empty(), "{} of {compared} differ:\n{}", failed.len(), failed.join("\n"));
-    assert!(compared > 50, "{compared}");
+    assert!(compared > 500, "{compared}");
 }

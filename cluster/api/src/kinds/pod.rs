@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Pods, and the templates from which workloads make them.
+
+mod checks;
+mod defaults;
+mod env;
+mod placement;
+mod qos;
+mod quantity;
+mod security;
+mod spec;
+mod update;
+pub(crate) mod view;
+mod volume_defaults;
+mod volumes;
+
+pub(crate) use checks::{label_selector, not_negative};
+pub use defaults::template as default_template;
+pub use qos::class as qos_class;
+pub use spec::{spec as validate_spec, template as validate_template};
+
+use crate::Map;
+use crate::field::{Errors, Path};
+use crate::registry::{Kind, Part, Rules, Subresource};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use view::{View, restore};
+
+/// The rules of pods.
+#[derive(Debug)]
+pub struct PodRules;
+
+impl Rules for PodRules {
+    fn default(&self, object: &mut Map) {
+        defaults::pod(object);
+    }
+
+    fn prepare_create(&self, object: &mut Map) {
+        defaults::match_label_keys(object);
+        let mut status = json!({ "phase": "Pending", "qosClass": qos::class(object) });
+        if !object.at("spec").list("schedulingGates").is_empty() {
+            status["conditions"] = json!([{
+                "type": "PodScheduled",
+                "status": "False",
+                "reason": "SchedulingGated",
+                "message": "Scheduling is blocked due to non-empty scheduling gates",
+            }]);
+        }
+        object.insert("status".to_owned(), status);
+        if let Some(meta) = view::made(object, "metadata") {
+            meta.insert("generation".to_owned(), 1.into());
+        }
+    }
+
+    fn prepare_update(&self, new: &mut Map, old: &Map, part: Part) {
+        update::prepare(new, old, part);
+    }
+
+    fn validate(&self, object: &Map, errors: &mut Errors) {
+        spec::spec(object.at("spec"), &Path::new("spec"), errors);
+    }
+
+    fn validate_update(&self, new: &Map, old: &Map, part: Part, errors: &mut Errors) {
+        update::validate(new, old, part, errors);
+    }
+
+    fn fields(&self, object: &Map) -> Vec<(&'static str, String)> {
+        let (spec, status) = (object.at("spec"), object.at("status"));
+        let text = |owner: &Value, name| owner.text(name).to_owned();
+        vec![
+            ("spec.nodeName", text(spec, "nodeName")),
+            ("spec.restartPolicy", text(spec, "restartPolicy")),
+            ("spec.schedulerName", text(spec, "schedulerName")),
+            ("spec.serviceAccountName", text(spec, "serviceAccountName")),
+            ("spec.hostNetwork", spec.flag("hostNetwork").to_string()),
+            ("status.phase", text(status, "phase")),
+            ("status.podIP", text(status, "podIP")),
+            ("status.nominatedNodeName", text(status, "nominatedNodeName")),
+        ]
+    }
+}
+
+/// The rows of the registry.
+pub fn kinds() -> Vec<Kind> {
+    let name = |text: &str| Arc::<str>::from(text);
+    vec![Kind {
+        group: name(""),
+        version: name("v1"),
+        kind: name("Pod"),
+        plural: name("pods"),
+        singular: name("pod"),
+        short_names: vec![name("po")],
+        categories: vec![name("all")],
+        namespaced: true,
+        stored_as: name("pods"),
+        subresources: vec![
+            Subresource::Status,
+            Subresource::Binding,
+            Subresource::Eviction,
+            Subresource::EphemeralContainers,
+        ],
+        delete_returns_object: true,
+        create_on_update: false,
+        columns: crate::kinds::workload::name_and_age_columns(),
+        rules: Arc::new(PodRules),
+    }]
+}
+
+/// Keeps the status where the main part is written, and all but the status elsewhere.
+pub(crate) fn keep_parts(new: &mut Map, old: &Map, part: Part) {
+    match part {
+        Part::Main => restore(new, old, "status"),
+        Part::Status => restore(new, old, "spec"),
+        Part::Other(_) => {}
+    }
+}

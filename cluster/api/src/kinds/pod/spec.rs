@@ -1,0 +1,312 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is wrong with a pod's spec by itself (upstream's `ValidatePodSpec`).
+
+use super::checks::{
+    between, dns_label, dns_subdomain, each, labels, not_negative, number_or_name, one_of,
+    port_name,
+};
+use super::quantity::{is_whole, nano};
+use super::view::View;
+use super::{env, placement, security, volumes};
+use crate::field::{Errors, Path, Problem};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+const RESTART: [&str; 3] = ["Always", "OnFailure", "Never"];
+const DNS: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"];
+
+/// The spec of a pod, or of a template.
+pub fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
+    volumes::volumes(spec, &path.child("volumes"), errors);
+    containers(spec, path, errors);
+    one_of(spec.text("restartPolicy"), &RESTART, true, &path.child("restartPolicy"), errors);
+    one_of(spec.text("dnsPolicy"), &DNS, true, &path.child("dnsPolicy"), errors);
+    labels(spec, "nodeSelector", &path.child("nodeSelector"), errors);
+    security::pod(spec, &path.child("securityContext"), errors);
+    placement::affinity(spec.at("affinity"), &path.child("affinity"), errors);
+    placement::resolver(spec, &path.child("dnsConfig"), errors);
+    placement::gates(spec, path, errors);
+    placement::spread(spec, &path.child("topologySpreadConstraints"), errors);
+    for (field, check) in [
+        ("serviceAccountName", dns_subdomain as fn(&str) -> Vec<String>),
+        ("nodeName", dns_subdomain),
+        ("hostname", dns_label),
+        ("subdomain", dns_label),
+    ] {
+        let text = spec.text(field);
+        if !text.is_empty() {
+            each(check(text), &path.child(field), text, errors);
+        }
+    }
+    tolerations(spec, &path.child("tolerations"), errors);
+    if let Some(seconds) = spec.int("activeDeadlineSeconds") {
+        between(seconds, 1, i64::from(i32::MAX), &path.child("activeDeadlineSeconds"), errors);
+    }
+    placement::host_aliases(spec, &path.child("hostAliases"), errors);
+}
+
+fn containers(spec: &Value, path: &Path, errors: &mut Errors) {
+    let mut names = BTreeSet::new();
+    let mut ports = BTreeSet::new();
+    if spec.list("containers").is_empty() {
+        errors.required(&path.child("containers"), "");
+    }
+    for list in ["containers", "initContainers"] {
+        for (i, one) in spec.list(list).iter().enumerate() {
+            let at = path.child(list).index(i);
+            container(one, spec, &at, errors);
+            let name = one.text("name");
+            if !name.is_empty() && !names.insert(name) {
+                errors.duplicate(&at.child("name"), name);
+            }
+            if list == "containers" {
+                host_ports(one, &mut ports, &at.child("ports"), errors);
+            }
+        }
+    }
+}
+
+fn container(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
+    match one.text("name") {
+        "" => errors.required(&path.child("name"), ""),
+        name => each(dns_label(name), &path.child("name"), name, errors),
+    }
+    let image = one.text("image");
+    if image.is_empty() {
+        errors.required(&path.child("image"), "");
+    } else if image.trim() != image {
+        errors.invalid(&path.child("image"), image, "must not have leading or trailing whitespace");
+    }
+    let policy = one.text("terminationMessagePolicy");
+    let at = path.child("terminationMessagePolicy");
+    one_of(policy, &["FallbackToLogsOnError", "File"], true, &at, errors);
+    container_ports(one, spec, &path.child("ports"), errors);
+    env::variables(one, path, errors);
+    env::sources(one, path, errors);
+    mounts(one, spec, &path.child("volumeMounts"), errors);
+    let policy = one.text("imagePullPolicy");
+    let known = ["Always", "IfNotPresent", "Never"];
+    one_of(policy, &known, true, &path.child("imagePullPolicy"), errors);
+    resources(one.at("resources"), &path.child("resources"), errors);
+    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+        if one.has(name) {
+            probe(one.at(name), name != "readinessProbe", &path.child(name), errors);
+        }
+    }
+    for name in ["postStart", "preStop"] {
+        let hook = one.at("lifecycle").at(name);
+        if !hook.is_null() {
+            let kinds = ["exec", "httpGet", "tcpSocket", "sleep"];
+            handler(hook, &kinds, &path.child("lifecycle").child(name), errors);
+        }
+    }
+    security::container(one, &path.child("securityContext"), errors);
+}
+
+fn container_ports(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
+    let mut names = BTreeSet::new();
+    for (i, port) in one.list("ports").iter().enumerate() {
+        let path = path.index(i);
+        let name = port.text("name");
+        if !name.is_empty() {
+            let why = port_name(name);
+            if why.is_empty() && !names.insert(name) {
+                errors.duplicate(&path.child("name"), name);
+            }
+            each(why, &path.child("name"), name, errors);
+        }
+        let number = port.int("containerPort").unwrap_or(0);
+        if number == 0 {
+            errors.required(&path.child("containerPort"), "");
+        } else {
+            between(number, 1, 65535, &path.child("containerPort"), errors);
+        }
+        let host = port.int("hostPort").unwrap_or(0);
+        if host != 0 {
+            between(host, 1, 65535, &path.child("hostPort"), errors);
+        }
+        if spec.flag("hostNetwork") && host != 0 && host != number {
+            let why = "must match `hostPort` when `hostNetwork` is true";
+            errors.invalid(&path.child("containerPort"), number, why);
+        }
+        let known = ["SCTP", "TCP", "UDP"];
+        one_of(port.text("protocol"), &known, true, &path.child("protocol"), errors);
+    }
+}
+
+fn host_ports(one: &Value, seen: &mut BTreeSet<String>, path: &Path, errors: &mut Errors) {
+    for (i, port) in one.list("ports").iter().enumerate() {
+        let Some(number) = port.int("hostPort").filter(|number| *number != 0) else { continue };
+        let text = format!("{}/{}/{number}", port.text("protocol"), port.text("hostIP"));
+        if !seen.insert(text.clone()) {
+            errors.duplicate(&path.index(i).child("hostPort"), text);
+        }
+    }
+}
+
+fn mounts(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
+    let mut places = BTreeSet::new();
+    for (i, mount) in one.list("volumeMounts").iter().enumerate() {
+        let at = path.index(i);
+        let (name, place) = (mount.text("name"), mount.text("mountPath"));
+        if name.is_empty() {
+            errors.required(&at.child("name"), "");
+        }
+        if !spec.list("volumes").iter().any(|volume| volume.text("name") == name) || name.is_empty()
+        {
+            errors.add(Problem::NotFound, &at.child("name"), &name.into(), "");
+        }
+        if place.is_empty() {
+            errors.required(&at.child("mountPath"), "");
+        } else if !places.insert(place) {
+            errors.invalid(&at.child("mountPath"), place, "must be unique");
+        }
+        // upstream leaves the index out of these paths
+        super::checks::local_path(mount.text("subPath"), &path.child("subPath"), errors);
+        let expression = mount.text("subPathExpr");
+        if !expression.is_empty() && !mount.text("subPath").is_empty() {
+            let why = "subPathExpr and subPath are mutually exclusive";
+            errors.invalid(&at.child("subPathExpr"), expression, why);
+        }
+        super::checks::local_path(expression, &path.child("subPathExpr"), errors);
+        propagation(mount.text("mountPropagation"), one, &path.child("mountPropagation"), errors);
+    }
+}
+
+fn propagation(mode: &str, container: &Value, path: &Path, errors: &mut Errors) {
+    if mode.is_empty() {
+        return;
+    }
+    one_of(mode, &["Bidirectional", "HostToContainer", "None"], false, path, errors);
+    if mode == "Bidirectional" && !container.at("securityContext").flag("privileged") {
+        let why = "Bidirectional mount propagation is available only to privileged containers";
+        errors.forbidden(path, why);
+    }
+}
+
+fn resources(resources: &Value, path: &Path, errors: &mut Errors) {
+    for list in ["limits", "requests"] {
+        for (name, amount) in resources.entries(list) {
+            let at = path.child(list).key(name);
+            if !name.contains('/') && !standard(name) {
+                errors.invalid(&at, name, "must be a standard resource type or fully qualified");
+                errors.invalid(&at, name, "must be a standard resource for containers");
+            }
+            if nano(amount).is_some_and(|amount| amount < 0) {
+                errors.invalid(&at, amount.clone(), "must be greater than or equal to 0");
+            }
+            if name.contains('/') && !is_whole(amount) {
+                errors.invalid(&at, amount.clone(), "must be an integer");
+            }
+        }
+    }
+    for (name, request) in resources.entries("requests") {
+        let limit = resources.at("limits").at(name);
+        let fixed = name.contains('/') || name.starts_with("hugepages-");
+        if limit.is_null() {
+            if fixed {
+                let why = "Limit must be set for non overcommitable resources";
+                errors.required(&path.child("limits"), why);
+            }
+        } else if fixed && nano(request) != nano(limit) {
+            let why =
+                format!("must be equal to {name} limit of {}", limit.as_str().unwrap_or_default());
+            errors.invalid(&path.child("requests"), request.clone(), why);
+        } else if nano(request) > nano(limit) {
+            let why = format!(
+                "must be less than or equal to {name} limit of {}",
+                limit.as_str().unwrap_or_default()
+            );
+            errors.invalid(&path.child("requests"), request.clone(), why);
+        }
+    }
+}
+
+fn standard(name: &str) -> bool {
+    matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
+}
+
+/// What is done at a container: one of `kinds`.
+fn handler(owner: &Value, kinds: &[&str], path: &Path, errors: &mut Errors) {
+    let mut count = 0;
+    for kind in kinds.iter().filter(|kind| owner.has(kind)) {
+        let (action, path) = (owner.at(kind), path.child(kind));
+        count += 1;
+        if count > 1 {
+            errors.forbidden(&path, "may not specify more than 1 handler type");
+            continue;
+        }
+        match *kind {
+            "exec" if action.list("command").is_empty() => {
+                errors.required(&path.child("command"), "");
+            }
+            "exec" | "sleep" => {}
+            _ => number_or_name(action.at("port"), &path.child("port"), errors),
+        }
+        if *kind == "httpGet" {
+            let known = ["HTTP", "HTTPS"];
+            one_of(action.text("scheme"), &known, true, &path.child("scheme"), errors);
+        }
+    }
+    if count == 0 {
+        errors.required(path, "must specify a handler type");
+    }
+}
+
+fn probe(probe: &Value, once: bool, path: &Path, errors: &mut Errors) {
+    handler(probe, &["exec", "httpGet", "tcpSocket", "grpc"], path, errors);
+    for name in [
+        "initialDelaySeconds",
+        "timeoutSeconds",
+        "periodSeconds",
+        "successThreshold",
+        "failureThreshold",
+    ] {
+        not_negative(probe.int(name).unwrap_or(0), &path.child(name), errors);
+    }
+    let successes = probe.int("successThreshold").unwrap_or(1);
+    if once && successes != 1 {
+        errors.invalid(&path.child("successThreshold"), successes, "must be 1");
+    }
+}
+
+/// Tolerations of a pod.
+fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
+    for (i, one) in spec.list("tolerations").iter().enumerate() {
+        let path = path.index(i);
+        let (key, operator, effect) = (one.text("key"), one.text("operator"), one.text("effect"));
+        let at = path.child("operator");
+        if !key.is_empty() {
+            each(super::checks::qualified_name(key), &path.child("key"), key, errors);
+        } else if operator != "Exists" {
+            let why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+            errors.invalid(&at, operator, why);
+        }
+        if one.has("tolerationSeconds") && effect != "NoExecute" {
+            let why = "effect must be 'NoExecute' when `tolerationSeconds` is set";
+            errors.invalid(&path.child("effect"), effect, why);
+        }
+        let value = one.text("value");
+        match operator {
+            "" | "Equal" => each(super::checks::label_value(value), &at, value, errors),
+            "Exists" if !value.is_empty() => {
+                errors.invalid(&at, one.clone(), "value must be empty when `operator` is 'Exists'");
+            }
+            "Exists" => {}
+            other => errors.not_supported(&at, other, &["Equal", "Exists"]),
+        }
+        let known = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+        if !effect.is_empty() {
+            one_of(effect, &known, false, &path.child("effect"), errors);
+        }
+    }
+}
+
+/// A template of pods.
+pub fn template(template: &Value, path: &Path, errors: &mut Errors) {
+    let meta = template.at("metadata");
+    let at = path.child("metadata");
+    labels(meta, "labels", &at.child("labels"), errors);
+    super::checks::annotations(meta, "annotations", &at.child("annotations"), errors);
+    spec(template.at("spec"), &path.child("spec"), errors);
+}

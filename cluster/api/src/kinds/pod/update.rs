@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How a pod may change (upstream's `ValidatePodUpdate`).
+
+use super::view::{View, items, made, restore};
+use crate::Map;
+use crate::field::{Errors, Path};
+use crate::registry::Part;
+use serde_json::Value;
+
+const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
+     `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
+     `spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+
+/// Keeps of `old` what this part may not change.
+pub(super) fn prepare(new: &mut Map, old: &Map, part: Part) {
+    super::keep_parts(new, old, part);
+    let changed = new.at("spec") != old.at("spec");
+    if part == Part::Status {
+        if let Some(meta) = made(new, "metadata") {
+            let none = Map::new();
+            restore(meta, old.map("metadata").unwrap_or(&none), "ownerReferences");
+        }
+        if let Some(status) = made(new, "status") {
+            let class = old.at("status").text("qosClass").to_owned();
+            super::view::fill_zero(status, "qosClass", class);
+        }
+    }
+    let generation = old.at("metadata").int("generation").unwrap_or(0);
+    if let Some(meta) = made(new, "metadata") {
+        meta.insert("generation".to_owned(), (generation + i64::from(changed)).into());
+    }
+}
+
+/// What is wrong with a change.
+pub(super) fn validate(new: &Map, old: &Map, part: Part, errors: &mut Errors) {
+    if part != Part::Main {
+        return;
+    }
+    let path = Path::new("spec");
+    let (spec, before) = (new.at("spec"), old.at("spec"));
+    for list in ["containers", "initContainers"] {
+        if spec.list(list).len() != before.list(list).len() {
+            errors.forbidden(&path.child(list), "pod updates may not add or remove containers");
+            return;
+        }
+        for (i, one) in spec.list(list).iter().enumerate() {
+            if one.text("image").is_empty() {
+                errors.required(&path.child(list).index(i).child("image"), "");
+            }
+        }
+    }
+    if !deadline(spec, before, &path.child("activeDeadlineSeconds"), errors) {
+        return;
+    }
+    let gone = |one: &&Value| !spec.list("tolerations").iter().any(|new| same_toleration(one, new));
+    if before.list("tolerations").iter().any(|one| gone(&one)) {
+        let why = "existing toleration can not be modified except its tolerationSeconds";
+        errors.forbidden(&path.child("tolerations"), why);
+    }
+    let added = |one: &&Value| !before.list("schedulingGates").contains(one);
+    for (i, gate) in spec.list("schedulingGates").iter().enumerate().filter(|(_, one)| added(one)) {
+        let why = format!(
+            "only deletion is allowed, but found new scheduling gate '{}'",
+            gate.text("name")
+        );
+        errors.forbidden(&path.child("schedulingGates").index(i), why);
+    }
+    if munged(spec, before) != *before {
+        errors.forbidden(&path, MUTABLE);
+    }
+}
+
+fn same_toleration(old: &Value, new: &Value) -> bool {
+    ["key", "operator", "value", "effect"].iter().all(|field| old.text(field) == new.text(field))
+}
+
+/// A deadline may come nearer, or come up; false if it is the only thing worth saying.
+fn deadline(spec: &Value, before: &Value, path: &Path, errors: &mut Errors) -> bool {
+    let field = "activeDeadlineSeconds";
+    match (spec.int(field), before.int(field)) {
+        (Some(new), Some(old)) if old < new => {
+            errors.invalid(path, new, "must be less than or equal to previous value");
+            false
+        }
+        (None, Some(_)) => {
+            errors.invalid(path, "null", "must not update from a positive integer to nil value");
+            true
+        }
+        _ => true,
+    }
+}
+
+/// The new spec with the fields that may change as they were.
+fn munged(spec: &Value, before: &Value) -> Value {
+    let (Some(mut spec), Some(old)) = (spec.as_object().cloned(), before.as_object()) else {
+        return spec.clone();
+    };
+    for list in ["containers", "initContainers"] {
+        for (one, old) in items(&mut spec, list).zip(old.list(list)) {
+            if let Some(old) = old.as_object() {
+                restore(one, old, "image");
+            }
+        }
+    }
+    for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
+        restore(&mut spec, old, field);
+    }
+    let grace = "terminationGracePeriodSeconds";
+    if old.int(grace).is_some_and(|seconds| seconds < 0) && spec.int(grace) == Some(1) {
+        restore(&mut spec, old, grace);
+    }
+    spec.into()
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: Apache-2.0
+//! ReplicaSets and Deployments.
+
+mod replicas;
+
+use crate::Map;
+use crate::field::Errors;
+use crate::kinds::pod::view::{View, fill, fill_zero, made};
+use crate::kinds::pod::{default_template, keep_parts};
+use crate::registry::{Column, Kind, Part, Rules, Subresource};
+use serde_json::json;
+use std::sync::Arc;
+
+/// The rules of ReplicaSets.
+#[derive(Debug)]
+pub struct ReplicaSetRules;
+
+/// The rules of Deployments.
+#[derive(Debug)]
+pub struct DeploymentRules;
+
+impl Rules for ReplicaSetRules {
+    fn default(&self, object: &mut Map) {
+        common_defaults(object);
+    }
+
+    fn prepare_create(&self, object: &mut Map) {
+        object.insert("status".to_owned(), json!({ "replicas": 0 }));
+        first_generation(object);
+    }
+
+    fn prepare_update(&self, new: &mut Map, old: &Map, part: Part) {
+        prepare_update(new, old, part);
+    }
+
+    fn validate(&self, object: &Map, errors: &mut Errors) {
+        replicas::replica_set(object, errors);
+    }
+
+    fn validate_update(&self, new: &Map, old: &Map, part: Part, errors: &mut Errors) {
+        match part {
+            Part::Main => replicas::selector_stays(new, old, errors),
+            Part::Status => replicas::replica_set_status(new.at("status"), errors),
+            Part::Other(_) => {}
+        }
+    }
+}
+
+impl Rules for DeploymentRules {
+    fn default(&self, object: &mut Map) {
+        common_defaults(object);
+        let Some(spec) = made(object, "spec") else { return };
+        fill(spec, "revisionHistoryLimit", 10);
+        fill(spec, "progressDeadlineSeconds", 600);
+        let Some(strategy) = made(spec, "strategy") else { return };
+        fill_zero(strategy, "type", "RollingUpdate");
+        if strategy.text("type") == "RollingUpdate"
+            && let Some(rolling) = made(strategy, "rollingUpdate")
+        {
+            fill(rolling, "maxUnavailable", "25%");
+            fill(rolling, "maxSurge", "25%");
+        }
+    }
+
+    fn prepare_create(&self, object: &mut Map) {
+        object.insert("status".to_owned(), json!({}));
+        first_generation(object);
+    }
+
+    fn prepare_update(&self, new: &mut Map, old: &Map, part: Part) {
+        prepare_update(new, old, part);
+    }
+
+    fn validate(&self, object: &Map, errors: &mut Errors) {
+        replicas::deployment(object, errors);
+    }
+
+    fn validate_update(&self, new: &Map, old: &Map, part: Part, errors: &mut Errors) {
+        match part {
+            Part::Main => replicas::selector_stays(new, old, errors),
+            Part::Status => replicas::deployment_status(new.at("status"), errors),
+            Part::Other(_) => {}
+        }
+    }
+}
+
+fn common_defaults(object: &mut Map) {
+    if let Some(spec) = made(object, "spec") {
+        fill(spec, "replicas", 1);
+        if let Some(template) = made(spec, "template") {
+            default_template(template);
+        }
+    }
+}
+
+fn first_generation(object: &mut Map) {
+    if let Some(meta) = made(object, "metadata") {
+        meta.insert("generation".to_owned(), 1.into());
+    }
+}
+
+/// A generation is counted up where what is wanted changes.
+fn prepare_update(new: &mut Map, old: &Map, part: Part) {
+    keep_parts(new, old, part);
+    let changed = new.at("spec") != old.at("spec");
+    let generation = old.at("metadata").int("generation").unwrap_or(0) + i64::from(changed);
+    if let Some(meta) = made(new, "metadata") {
+        meta.insert("generation".to_owned(), generation.into());
+    }
+}
+
+/// The two columns of kinds without their own.
+pub(crate) fn name_and_age_columns() -> Vec<Column> {
+    let column = |name, kind, format| Column { name, kind, format, description: "", priority: 0 };
+    vec![column("Name", "string", "name"), column("Created At", "date", "")]
+}
+
+/// The rows of the registry.
+pub fn kinds() -> Vec<Kind> {
+    vec![
+        row("ReplicaSet", "replicasets", "replicaset", "rs", Arc::new(ReplicaSetRules)),
+        row("Deployment", "deployments", "deployment", "deploy", Arc::new(DeploymentRules)),
+    ]
+}
+
+fn row(kind: &str, plural: &str, singular: &str, short: &str, rules: Arc<dyn Rules>) -> Kind {
+    Kind {
+        group: "apps".into(),
+        version: "v1".into(),
+        kind: kind.into(),
+        plural: plural.into(),
+        singular: singular.into(),
+        short_names: vec![short.into()],
+        categories: vec!["all".into()],
+        namespaced: true,
+        stored_as: format!("apps.{plural}").into(),
+        subresources: vec![Subresource::Status, Subresource::Scale],
+        delete_returns_object: false,
+        create_on_update: false,
+        columns: name_and_age_columns(),
+        rules,
+    }
+}

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is wrong with ReplicaSets and Deployments (upstream's apps validation).
+
+use crate::Map;
+use crate::field::{Errors, Path};
+use crate::kinds::pod::view::View;
+use crate::kinds::pod::{label_selector, not_negative, validate_template};
+use serde_json::Value;
+
+/// A ReplicaSet by itself.
+pub(super) fn replica_set(object: &Map, errors: &mut Errors) {
+    let (spec, path) = (object.at("spec"), Path::new("spec"));
+    numbers(spec, &["replicas", "minReadySeconds"], &path, errors);
+    selected_template(spec, &path, errors);
+}
+
+/// A Deployment by itself.
+pub(super) fn deployment(object: &Map, errors: &mut Errors) {
+    let (spec, path) = (object.at("spec"), Path::new("spec"));
+    numbers(spec, &["replicas"], &path, errors);
+    selected_template(spec, &path, errors);
+    strategy(spec.at("strategy"), &path.child("strategy"), errors);
+    let rest = ["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"];
+    numbers(spec, &rest, &path, errors);
+    if let Some(deadline) = spec.int("progressDeadlineSeconds")
+        && deadline <= spec.int("minReadySeconds").unwrap_or(0)
+    {
+        let path = path.child("progressDeadlineSeconds");
+        errors.invalid(&path, deadline, "must be greater than minReadySeconds");
+    }
+}
+
+fn numbers(owner: &Value, fields: &[&str], path: &Path, errors: &mut Errors) {
+    for field in fields {
+        not_negative(owner.int(field).unwrap_or(0), &path.child(field), errors);
+    }
+}
+
+fn selected_template(spec: &Value, path: &Path, errors: &mut Errors) {
+    let (selector, at) = (spec.at("selector"), path.child("selector"));
+    if selector.is_null() {
+        errors.required(&at, "");
+    } else {
+        label_selector(selector, &at, errors);
+        if empty(selector) {
+            errors.invalid(&at, selector.clone(), "empty selector is invalid for deployment");
+        }
+    }
+    let mut wrong = Errors::new();
+    label_selector(selector, &at, &mut wrong);
+    if !wrong.is_empty() {
+        errors.invalid(&at, selector.clone(), "invalid label selector");
+        return;
+    }
+    let (template, at) = (spec.at("template"), path.child("template"));
+    let labels = template.at("metadata").at("labels");
+    if selector.is_null() || !matches(selector, labels) {
+        let why = "`selector` does not match template `labels`";
+        errors.invalid(&at.child("metadata").child("labels"), labels.clone(), why);
+    }
+    validate_template(template, &at, errors);
+    let (pod, at) = (template.at("spec"), at.child("spec"));
+    let policy = pod.text("restartPolicy");
+    if policy != "Always" {
+        errors.not_supported(&at.child("restartPolicy"), policy, &["Always"]);
+    }
+    if pod.has("activeDeadlineSeconds") {
+        let why = "activeDeadlineSeconds in ReplicaSet is not Supported";
+        errors.forbidden(&at.child("activeDeadlineSeconds"), why);
+    }
+}
+
+fn empty(selector: &Value) -> bool {
+    selector.entries("matchLabels").is_empty() && selector.list("matchExpressions").is_empty()
+}
+
+/// Whether labels are as a selector asks.
+fn matches(selector: &Value, labels: &Value) -> bool {
+    selector.entries("matchLabels").iter().all(|(key, value)| labels.at(key) == *value)
+        && selector.list("matchExpressions").iter().all(|one| {
+            let value = labels.at(one.text("key"));
+            match one.text("operator") {
+                "In" => one.list("values").contains(value),
+                "NotIn" => !one.list("values").contains(value),
+                "Exists" => !value.is_null(),
+                _ => value.is_null(),
+            }
+        })
+}
+
+fn strategy(strategy: &Value, path: &Path, errors: &mut Errors) {
+    let (rolling, at) = (strategy.at("rollingUpdate"), path.child("rollingUpdate"));
+    match strategy.text("type") {
+        "Recreate" if !rolling.is_null() => {
+            errors.forbidden(&at, "may not be specified when strategy `type` is 'Recreate'");
+        }
+        "Recreate" => {}
+        "RollingUpdate" if rolling.is_null() => {
+            errors.required(&at, "this should be defaulted and never be nil");
+        }
+        "RollingUpdate" => rolling_update(rolling, &at, errors),
+        _ => errors.not_supported(path, strategy.clone(), &["Recreate", "RollingUpdate"]),
+    }
+}
+
+fn rolling_update(rolling: &Value, path: &Path, errors: &mut Errors) {
+    for name in ["maxUnavailable", "maxSurge"] {
+        amount(rolling.at(name), &path.child(name), errors);
+    }
+    let at = path.child("maxUnavailable");
+    if zero(rolling.at("maxUnavailable")) && zero(rolling.at("maxSurge")) {
+        odd_amount(rolling.at("maxUnavailable"), &at, "may not be 0 when `maxSurge` is 0", errors);
+    }
+    if percent(rolling.at("maxUnavailable")).is_some_and(|percent| percent > 100) {
+        odd_amount(rolling.at("maxUnavailable"), &at, "must not be greater than 100%", errors);
+    }
+}
+
+fn percent(value: &Value) -> Option<i64> {
+    let digits = value.as_str()?.strip_suffix('%')?;
+    if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
+}
+
+fn zero(value: &Value) -> bool {
+    value.is_null() || value.as_i64() == Some(0) || percent(value) == Some(0)
+}
+
+fn amount(value: &Value, path: &Path, errors: &mut Errors) {
+    if let Some(number) = value.as_i64() {
+        not_negative(number, path, errors);
+    } else if value.is_string() && percent(value).is_none() {
+        let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', \
+                   regex used for validation is '[0-9]+%')";
+        odd_amount(value, path, why, errors);
+    }
+}
+
+/// An amount is shown as upstream shows it: as Go prints the struct.
+fn odd_amount(value: &Value, path: &Path, why: &str, errors: &mut Errors) {
+    errors.invalid(path, value.clone(), why);
+    if let Some(error) = errors.0.last_mut() {
+        let (number, text) = (value.as_i64().unwrap_or(0), value.as_str());
+        let kind = u8::from(text.is_some());
+        let text = text.unwrap_or_default();
+        error.value =
+            format!("intstr.IntOrString{{Type:{kind}, IntVal:{number}, StrVal:{text:?}}}");
+    }
+}
+
+/// A selector may not change.
+pub(super) fn selector_stays(new: &Map, old: &Map, errors: &mut Errors) {
+    let selector = new.at("spec").at("selector");
+    if selector != old.at("spec").at("selector") {
+        let path = Path::new("spec").child("selector");
+        errors.invalid(&path, selector.clone(), "field is immutable");
+    }
+}
+
+/// The status of a ReplicaSet.
+pub(super) fn replica_set_status(status: &Value, errors: &mut Errors) {
+    let counts = [
+        "replicas",
+        "fullyLabeledReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "observedGeneration",
+    ];
+    counted(
+        status,
+        &counts,
+        &["fullyLabeledReplicas", "readyReplicas", "availableReplicas"],
+        errors,
+    );
+}
+
+/// The status of a Deployment.
+pub(super) fn deployment_status(status: &Value, errors: &mut Errors) {
+    let counts = [
+        "observedGeneration",
+        "replicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "unavailableReplicas",
+        "collisionCount",
+    ];
+    counted(status, &counts, &["updatedReplicas", "readyReplicas", "availableReplicas"], errors);
+}
+
+fn counted(status: &Value, counts: &[&str], parts: &[&str], errors: &mut Errors) {
+    let path = Path::new("status");
+    numbers(status, counts, &path, errors);
+    let count = |name| status.int(name).unwrap_or(0);
+    for part in parts {
+        if count(part) > count("replicas") {
+            let why = "cannot be greater than status.replicas";
+            errors.invalid(&path.child(part), count(part), why);
+        }
+    }
+    if count("availableReplicas") > count("readyReplicas") {
+        let why = "cannot be greater than readyReplicas";
+        errors.invalid(&path.child("availableReplicas"), count("availableReplicas"), why);
+    }
+}
