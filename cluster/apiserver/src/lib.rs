@@ -5,6 +5,8 @@
 #![forbid(unsafe_code)]
 
 pub mod accept;
+#[cfg(test)]
+mod fixtures;
 pub mod listing;
 pub mod object;
 pub mod path;

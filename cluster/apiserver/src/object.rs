@@ -113,50 +113,10 @@ pub fn time(seconds: i64) -> Option<String> {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
+mod tests {
     use super::*;
-    use berth_cluster_api::registry::Rules;
+    use crate::fixtures::{kind, object};
     use serde_json::json;
-
-    #[derive(Debug)]
-    struct Plain;
-
-    impl Rules for Plain {
-        fn fields(&self, object: &Map) -> Vec<(&'static str, String)> {
-            vec![(
-                "spec.nodeName",
-                object
-                    .get("spec")
-                    .and_then(|spec| spec["nodeName"].as_str())
-                    .unwrap_or_default()
-                    .to_owned(),
-            )]
-        }
-    }
-
-    pub(crate) fn kind() -> Kind {
-        Kind {
-            group: "".into(),
-            version: "v1".into(),
-            kind: "Pod".into(),
-            plural: "pods".into(),
-            singular: "pod".into(),
-            short_names: Vec::new(),
-            categories: Vec::new(),
-            namespaced: true,
-            stored_as: "pods".into(),
-            subresources: Vec::new(),
-            delete_returns_object: true,
-            create_on_update: false,
-            columns: Vec::new(),
-            rules: Arc::new(Plain),
-        }
-    }
-
-    pub(crate) fn object(value: Value) -> Map {
-        let Value::Object(object) = value else { panic!("no object") };
-        object
-    }
 
     #[test]
     fn the_hole_is_the_revisions_whatever_the_object_says() {

@@ -157,7 +157,7 @@ pub fn bookmark(kind: &Kind, revision: u64, initial_end: bool) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::object::tests::{kind, object};
+    use crate::fixtures::{kind, object};
     use berth_cluster_store::{Compare, Interest, Op, Options, Store, Txn};
 
     async fn put(store: &Store, name: &str, label: &str, at: u64) -> u64 {
