@@ -25,6 +25,8 @@ const UNDER_WAY: u32 = 3 << 20;
 const LEAST: u32 = 16 << 10;
 /// How long to wait before looking again whether there is room.
 const LOOK: Duration = Duration::from_millis(20);
+/// How long a transaction may be under way before it is looked whether the disk still takes any.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Objects of a snapshot that are taken under one hold of the lock.
 const SLICE: usize = 256;
 
@@ -180,9 +182,24 @@ impl Log {
                 None => tokio::time::sleep(LOOK).await,
             }
         };
-        match answered.await {
-            Ok(true) => Ok(answer),
-            _ => Err(CommitError::Unknown("the disk failed while it was written".into())),
+        self.written(answered).await.map(|()| answer)
+    }
+
+    /// Waits until a transaction is durable. A disk that takes nothing more may take it later, or never: who waits is told.
+    async fn written(&self, mut answered: oneshot::Receiver<bool>) -> Result<(), CommitError> {
+        loop {
+            match tokio::time::timeout(PATIENCE, &mut answered).await {
+                Ok(Ok(true)) => return Ok(()),
+                Ok(_) => {
+                    let why = "the disk failed while it was written";
+                    return Err(CommitError::Unknown(why.into()));
+                }
+                Err(_) => {
+                    if let Err(trouble) = self.writable() {
+                        return Err(CommitError::Unknown(trouble.to_string()));
+                    }
+                }
+            }
         }
     }
 

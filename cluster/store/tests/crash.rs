@@ -5,6 +5,7 @@
 mod stores;
 
 use berth_cluster_store::{CommitError, Store};
+use berth_scheduler_journal::State;
 use berth_scheduler_journal::disk::sim::{Fault, SimDisk};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, ErrorKind};
@@ -54,8 +55,12 @@ async fn write(store: &Store, to: u64) -> u64 {
         match store.commit(step(number)).await {
             Ok(done) => last = done.revision,
             Err(_) => {
-                let more = store.commit(txn(vec![put("pods/z/0", "z")])).await;
-                assert!(more.is_err(), "acknowledged after a failure");
+                // A disk that has no room may have some again; one that failed is done with.
+                let failed = store.stats().log.is_none_or(|log| log.state == State::Failed);
+                if failed {
+                    let more = store.commit(txn(vec![put("pods/z/0", "z")])).await;
+                    assert!(more.is_err(), "acknowledged after a failure");
+                }
                 break;
             }
         }
@@ -98,12 +103,11 @@ async fn a_full_disk_refuses_until_there_is_space() {
     let mut number = 20;
     let full = loop {
         number += 1;
-        let commit = tokio::time::timeout(Duration::from_secs(2), store.commit(step(number)));
-        match commit.await {
-            Ok(Ok(_)) => assert!(number < 1_000, "it never runs full"),
-            Ok(Err(error)) => break error,
+        match store.commit(step(number)).await {
+            Ok(_) => assert!(number < 1_000, "it never runs full"),
             // It waits in the journal for space, and is written when there is some.
-            Err(_) => {}
+            Err(CommitError::Unknown(_)) => {}
+            Err(error) => break error,
         }
     };
     assert!(matches!(full, CommitError::Full(_)), "{full:?}");

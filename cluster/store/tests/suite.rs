@@ -240,8 +240,9 @@ async fn a_random_run_is_the_models() {
             if possible {
                 model.push(next);
             }
+            // Revision 0 stands for the present one.
             let at = random.below(model.len() as u64).max(1);
-            for store in [&log, &memory] {
+            for store in [&log, &memory].into_iter().filter(|_| model.len() > 1) {
                 compare(store, &model, at);
                 replay(store, &model, at);
             }
