@@ -10,6 +10,7 @@ pub mod field;
 pub mod kinds;
 pub mod meta;
 pub mod names;
+pub mod read;
 pub mod refusal;
 pub mod registry;
 pub mod select;
