@@ -226,14 +226,13 @@ pub(crate) fn label_selector(selector: &Value, path: &Path, errors: &mut Errors)
                 &path.child("values"),
                 "must be specified when `operator` is 'In' or 'NotIn'",
             ),
-            "In" | "NotIn" => {}
             "Exists" | "DoesNotExist" if !values.is_empty() => errors.forbidden(
                 &path.child("values"),
                 "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
             ),
-            "Exists" | "DoesNotExist" => {}
+            "In" | "NotIn" | "Exists" | "DoesNotExist" => {}
             other => {
-                errors.invalid(&path.child("operator"), other, "not a valid selector operator")
+                errors.invalid(&path.child("operator"), other, "not a valid selector operator");
             }
         }
         let key = one.text("key");

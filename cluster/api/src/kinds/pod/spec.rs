@@ -227,7 +227,7 @@ fn probe(probe: &Value, once: bool, path: &Path, errors: &mut Errors) {
         }
         match kind {
             "exec" if action.list("command").is_empty() => {
-                errors.required(&path.child("command"), "")
+                errors.required(&path.child("command"), "");
             }
             "exec" => {}
             _ => number_or_name(action.at("port"), &path.child("port"), errors),
