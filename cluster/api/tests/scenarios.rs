@@ -18,6 +18,7 @@ const LIMITS: &str = "LimitRange is not built yet";
 
 /// Scenarios that differ, and why.
 const KNOWN: [(&str, &str); 16] = [
+    ("invalid/pod/sysctl", "1.33 takes slashes between segments, and shows that expression"),
     ("default/pod/quantities", CANON),
     ("default/pod/quantity-rounding", CANON),
     ("default/pod/quantity-canon", CANON),
@@ -32,10 +33,6 @@ const KNOWN: [(&str, &str); 16] = [
         "1.33 takes any printable name of a variable but one with =",
     ),
     ("invalid/pod/container-envfrom-prefix", "the same"),
-    (
-        "invalid/pod/container-probe-portname",
-        "1.33 asks for a letter, 1.20 for a letter or a number",
-    ),
     ("invalid/pod/affinity-pod-topo", "1.33 names the field labelSelector"),
     (
         "invalid/pod/ephemeral-create",

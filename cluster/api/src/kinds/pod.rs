@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods, and the templates from which workloads make them.
 
+pub(crate) mod age;
+mod binding;
+mod cells;
 mod checks;
 mod defaults;
 mod env;
-mod placement;
+mod network;
 mod qos;
 mod quantity;
+mod scheduling;
 mod security;
 mod spec;
 mod update;
@@ -14,6 +18,7 @@ pub(crate) mod view;
 mod volume_defaults;
 mod volumes;
 
+pub use binding::{Binding, bind};
 pub(crate) use checks::{label_selector, not_negative};
 pub use defaults::template as default_template;
 pub use qos::class as qos_class;
@@ -78,6 +83,10 @@ impl Rules for PodRules {
             ("status.nominatedNodeName", text(status, "nominatedNodeName")),
         ]
     }
+
+    fn cells(&self, object: &Map, now: i64) -> Vec<Value> {
+        cells::cells(object, now)
+    }
 }
 
 /// The rows of the registry.
@@ -101,7 +110,7 @@ pub fn kinds() -> Vec<Kind> {
         ],
         delete_returns_object: true,
         create_on_update: false,
-        columns: crate::kinds::workload::name_and_age_columns(),
+        columns: cells::columns(),
         rules: Arc::new(PodRules),
     }]
 }

@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 //! ReplicaSets and Deployments.
 
+mod cells;
 mod replicas;
+pub mod scale;
+mod selector;
 
 use crate::Map;
 use crate::field::Errors;
 use crate::kinds::pod::view::{View, fill, fill_zero, made};
 use crate::kinds::pod::{default_template, keep_parts};
-use crate::registry::{Column, Kind, Part, Rules, Subresource};
-use serde_json::json;
+use crate::registry::{Kind, Part, Rules, Subresource};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The rules of ReplicaSets.
@@ -39,10 +42,18 @@ impl Rules for ReplicaSetRules {
 
     fn validate_update(&self, new: &Map, old: &Map, part: Part, errors: &mut Errors) {
         match part {
-            Part::Main => replicas::selector_stays(new, old, errors),
+            Part::Main => {
+                // upstream looks at the whole twice
+                replicas::replica_set(new, errors);
+                replicas::selector_stays(new, old, errors);
+            }
             Part::Status => replicas::replica_set_status(new.at("status"), errors),
             Part::Other(_) => {}
         }
+    }
+
+    fn cells(&self, object: &Map, now: i64) -> Vec<Value> {
+        cells::replica_set(object, now)
     }
 }
 
@@ -82,6 +93,10 @@ impl Rules for DeploymentRules {
             Part::Other(_) => {}
         }
     }
+
+    fn cells(&self, object: &Map, now: i64) -> Vec<Value> {
+        cells::deployment(object, now)
+    }
 }
 
 fn common_defaults(object: &mut Map) {
@@ -109,27 +124,27 @@ fn prepare_update(new: &mut Map, old: &Map, part: Part) {
     }
 }
 
-/// The two columns of kinds without their own.
-pub(crate) fn name_and_age_columns() -> Vec<Column> {
-    let column = |name, kind, format| Column { name, kind, format, description: "", priority: 0 };
-    vec![column("Name", "string", "name"), column("Created At", "date", "")]
-}
-
 /// The rows of the registry.
 pub fn kinds() -> Vec<Kind> {
     vec![
-        row("ReplicaSet", "replicasets", "replicaset", "rs", Arc::new(ReplicaSetRules)),
-        row("Deployment", "deployments", "deployment", "deploy", Arc::new(DeploymentRules)),
+        Kind {
+            columns: cells::of_replica_sets(),
+            ..row("ReplicaSet", "replicasets", "rs", Arc::new(ReplicaSetRules))
+        },
+        Kind {
+            columns: cells::of_deployments(),
+            ..row("Deployment", "deployments", "deploy", Arc::new(DeploymentRules))
+        },
     ]
 }
 
-fn row(kind: &str, plural: &str, singular: &str, short: &str, rules: Arc<dyn Rules>) -> Kind {
+fn row(kind: &str, plural: &str, short: &str, rules: Arc<dyn Rules>) -> Kind {
     Kind {
         group: "apps".into(),
         version: "v1".into(),
         kind: kind.into(),
         plural: plural.into(),
-        singular: singular.into(),
+        singular: kind.to_lowercase().into(),
         short_names: vec![short.into()],
         categories: vec!["all".into()],
         namespaced: true,
@@ -137,7 +152,7 @@ fn row(kind: &str, plural: &str, singular: &str, short: &str, rules: Arc<dyn Rul
         subresources: vec![Subresource::Status, Subresource::Scale],
         delete_returns_object: false,
         create_on_update: false,
-        columns: name_and_age_columns(),
+        columns: Vec::new(),
         rules,
     }
 }

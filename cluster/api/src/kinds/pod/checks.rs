@@ -140,7 +140,10 @@ pub(crate) fn port_name(text: &str) -> Vec<String> {
         text.is_empty() || !text.bytes().all(|b| lower(b) || b == b'-'),
         "must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)",
     );
-    say(!text.bytes().any(|b| b.is_ascii_lowercase()), "must contain at least one letter (a-z)");
+    say(
+        !text.bytes().any(|b| b.is_ascii_lowercase()),
+        "must contain at least one letter or number (a-z, 0-9)",
+    );
     say(text.contains("--"), "must not contain consecutive hyphens");
     say(
         !text.is_empty() && (text.starts_with('-') || text.ends_with('-')),

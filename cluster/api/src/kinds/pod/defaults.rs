@@ -25,8 +25,7 @@ pub(crate) fn pod(object: &mut Map) {
         }
     }
     if let Some(status) = inner(object, "status") {
-        addresses(status, "podIP", "podIPs");
-        addresses(status, "hostIP", "hostIPs");
+        addresses(status);
     }
 }
 
@@ -146,7 +145,8 @@ fn host_ports(container: &mut Map) {
 }
 
 /// The single address and the first of the list are the same.
-fn addresses(status: &mut Map, single: &str, list: &str) {
+fn addresses(status: &mut Map) {
+    let (single, list) = ("podIP", "podIPs");
     let address = status.text(single).to_owned();
     let first = status.list(list).first().map(|one| one.text("ip").to_owned());
     match first {

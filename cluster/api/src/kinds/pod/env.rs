@@ -139,7 +139,7 @@ fn divisor(source: &Value, resource: &str, path: &Path, errors: &mut Errors) {
     if amount == 0 {
         return;
     }
-    let cpu = resource.rsplit('.').next() == Some("cpu");
+    let cpu = matches!(resource, "limits.cpu" | "requests.cpu");
     let known: &[&str] = if cpu {
         &["1m", "1"]
     } else {

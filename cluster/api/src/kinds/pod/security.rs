@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a pod's processes may do (upstream's `validatePodSpecSecurityContext` and `ValidateSecurityContext`).
+//! What is wrong with security contexts.
 
 use super::checks::{between, local_path, one_of};
-use super::placement::account;
 use super::view::View;
 use crate::field::{Errors, Path};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+const ID_MAX: i64 = i32::MAX as i64;
 const SYSCTL: &str = "must have at most 253 characters and match regex \
-                      ([a-z0-9]([-_a-z0-9]*[a-z0-9])?\\.)*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
+     ([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
 
-/// The security context of a pod.
-pub(super) fn pod(spec: &Value, path: &Path, errors: &mut Errors) {
+fn ids(context: &Value, fields: &[&str], path: &Path, errors: &mut Errors) {
+    for field in fields {
+        if let Some(id) = context.int(field) {
+            between(id, 0, ID_MAX, &path.child(field), errors);
+        }
+    }
+}
+
+/// Of a pod.
+pub(super) fn of_pod(spec: &Value, path: &Path, errors: &mut Errors) {
     let context = spec.at("securityContext");
-    account(context, "fsGroup", path, errors);
-    account(context, "runAsUser", path, errors);
-    account(context, "runAsGroup", path, errors);
-    let groups = context.list("supplementalGroups").iter().filter_map(Value::as_i64);
-    for (i, group) in groups.enumerate() {
-        let at = path.child("supplementalGroups").index(i);
-        between(group, 0, i64::from(i32::MAX), &at, errors);
+    ids(context, &["fsGroup", "runAsUser", "runAsGroup"], path, errors);
+    for (i, id) in context.list("supplementalGroups").iter().filter_map(Value::as_i64).enumerate() {
+        between(id, 0, ID_MAX, &path.child("supplementalGroups").index(i), errors);
     }
     if spec.flag("shareProcessNamespace") && spec.flag("hostPID") {
         let why = "ShareProcessNamespace and HostPID cannot both be enabled";
@@ -29,75 +33,67 @@ pub(super) fn pod(spec: &Value, path: &Path, errors: &mut Errors) {
     sysctls(context, &path.child("sysctls"), errors);
     if context.has("fsGroupChangePolicy") {
         let policy = context.text("fsGroupChangePolicy");
-        let known = ["Always", "OnRootMismatch"];
-        one_of(policy, &known, false, &path.child("fsGroupChangePolicy"), errors);
+        let at = path.child("fsGroupChangePolicy");
+        one_of(policy, &["Always", "OnRootMismatch"], false, &at, errors);
     }
-    profile(context.at("seccompProfile"), "seccomp", &path.child("seccompProfile"), errors);
+    seccomp(context, path, errors);
 }
 
 fn sysctls(context: &Value, path: &Path, errors: &mut Errors) {
     let mut names = BTreeSet::new();
     for (i, one) in context.list("sysctls").iter().enumerate() {
         let (name, at) = (one.text("name"), path.index(i).child("name"));
+        // slashes and dots mean the same
+        let plain = name.replace('/', ".");
         if name.is_empty() {
             errors.required(&at, "");
-        } else if !is_sysctl(name) {
+        } else if name.len() > 253 || !plain.split('.').all(sysctl_part) {
             errors.invalid(&at, name, SYSCTL);
-        } else if !names.insert(name.replace('/', ".")) {
+        } else if !names.insert(plain) {
             errors.duplicate(&at, name);
         }
     }
 }
 
-/// Segments between dots or slashes.
-fn is_sysctl(name: &str) -> bool {
-    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let segment = |text: &str| {
-        let bytes = text.as_bytes();
-        bytes.iter().all(|byte| inner(*byte) || b"-_".contains(byte))
-            && bytes.first().is_some_and(|byte| inner(*byte))
-            && bytes.last().is_some_and(|byte| inner(*byte))
-    };
-    name.len() <= 253 && name.split(['.', '/']).all(segment)
+fn sysctl_part(part: &str) -> bool {
+    let edge = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let bytes = part.as_bytes();
+    bytes.first().is_some_and(edge)
+        && bytes.last().is_some_and(edge)
+        && bytes.iter().all(|b| edge(b) || b"-_".contains(b))
 }
 
-/// A profile of seccomp or AppArmor.
-fn profile(profile: &Value, what: &str, path: &Path, errors: &mut Errors) {
+fn seccomp(context: &Value, path: &Path, errors: &mut Errors) {
+    let (profile, path) = (context.at("seccompProfile"), path.child("seccompProfile"));
     if profile.is_null() {
         return;
     }
-    let (kind, local) = (profile.text("type"), profile.at("localhostProfile"));
-    let known = ["Localhost", "RuntimeDefault", "Unconfined"];
-    if kind.is_empty() {
-        let why = format!("type is required when {what}Profile is set");
-        errors.required(&path.child("type"), why);
-    } else if !known.contains(&kind) {
-        errors.not_supported(&path.child("type"), kind, &known);
-    }
     let at = path.child("localhostProfile");
-    match local.as_str() {
-        Some(local) if kind == "Localhost" => local_path(local, &at, errors),
-        Some(_) if !kind.is_empty() => {
-            let why = format!("can only be set when {what} type is Localhost");
-            errors.invalid(&at, profile.clone(), why);
+    match (profile.text("type"), profile.has("localhostProfile")) {
+        ("Localhost", false) => errors.required(&at, "must be set when seccomp type is Localhost"),
+        ("Localhost", true) => local_path(profile.text("localhostProfile"), &at, errors),
+        (_, true) => {
+            errors.invalid(&at, profile.clone(), "can only be set when seccomp type is Localhost");
         }
-        None if kind == "Localhost" => {
-            errors.required(&at, format!("must be set when {what} type is Localhost"));
+        ("", _) => {
+            errors.required(&path.child("type"), "type is required when seccompProfile is set");
         }
-        _ => {}
+        (kind, _) => {
+            let known = ["Localhost", "RuntimeDefault", "Unconfined"];
+            one_of(kind, &known, false, &path.child("type"), errors);
+        }
     }
 }
 
-/// The security context of a container.
-pub(super) fn container(one: &Value, path: &Path, errors: &mut Errors) {
-    let context = one.at("securityContext");
-    account(context, "runAsUser", path, errors);
-    account(context, "runAsGroup", path, errors);
+/// Of a container.
+pub(super) fn of_container(container: &Value, path: &Path, errors: &mut Errors) {
+    let context = container.at("securityContext");
+    ids(context, &["runAsUser", "runAsGroup"], path, errors);
     if context.has("procMount") {
-        let kind = context.text("procMount");
-        one_of(kind, &["Default", "Unmasked"], false, &path.child("procMount"), errors);
+        let at = path.child("procMount");
+        one_of(context.text("procMount"), &["Default", "Unmasked"], false, &at, errors);
     }
-    profile(context.at("seccompProfile"), "seccomp", &path.child("seccompProfile"), errors);
+    seccomp(context, path, errors);
     if context.at("allowPrivilegeEscalation").as_bool() != Some(false) {
         return;
     }
@@ -105,8 +101,7 @@ pub(super) fn container(one: &Value, path: &Path, errors: &mut Errors) {
         let why = "cannot set `allowPrivilegeEscalation` to false and `privileged` to true";
         errors.invalid(path, context.clone(), why);
     }
-    let added = context.at("capabilities").list("add");
-    if added.iter().any(|one| one == "CAP_SYS_ADMIN") {
+    if context.at("capabilities").list("add").iter().any(|one| one == "CAP_SYS_ADMIN") {
         let why =
             "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN";
         errors.invalid(path, context.clone(), why);

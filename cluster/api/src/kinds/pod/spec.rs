@@ -7,7 +7,7 @@ use super::checks::{
 };
 use super::quantity::{is_whole, nano};
 use super::view::View;
-use super::{env, placement, security, volumes};
+use super::{env, network, scheduling, security, volumes};
 use crate::field::{Errors, Path, Problem};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -22,11 +22,14 @@ pub fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
     one_of(spec.text("restartPolicy"), &RESTART, true, &path.child("restartPolicy"), errors);
     one_of(spec.text("dnsPolicy"), &DNS, true, &path.child("dnsPolicy"), errors);
     labels(spec, "nodeSelector", &path.child("nodeSelector"), errors);
-    security::pod(spec, &path.child("securityContext"), errors);
-    placement::affinity(spec.at("affinity"), &path.child("affinity"), errors);
-    placement::resolver(spec, &path.child("dnsConfig"), errors);
-    placement::gates(spec, path, errors);
-    placement::spread(spec, &path.child("topologySpreadConstraints"), errors);
+    security::of_pod(spec, &path.child("securityContext"), errors);
+    scheduling::affinity(spec.at("affinity"), &path.child("affinity"), errors);
+    network::dns(spec, &path.child("dnsConfig"), errors);
+    scheduling::gates(spec, path, errors);
+    scheduling::spread(spec, &path.child("topologySpreadConstraints"), errors);
+    if let Some(seconds) = spec.int("activeDeadlineSeconds") {
+        between(seconds, 1, i64::from(i32::MAX), &path.child("activeDeadlineSeconds"), errors);
+    }
     for (field, check) in [
         ("serviceAccountName", dns_subdomain as fn(&str) -> Vec<String>),
         ("nodeName", dns_subdomain),
@@ -38,11 +41,28 @@ pub fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
             each(check(text), &path.child(field), text, errors);
         }
     }
-    tolerations(spec, &path.child("tolerations"), errors);
-    if let Some(seconds) = spec.int("activeDeadlineSeconds") {
-        between(seconds, 1, i64::from(i32::MAX), &path.child("activeDeadlineSeconds"), errors);
+    scheduling::tolerations(spec, &path.child("tolerations"), errors);
+    network::host_aliases(spec, &path.child("hostAliases"), errors);
+    rest(spec, path, errors);
+}
+
+/// What is rarely there.
+fn rest(spec: &Value, path: &Path, errors: &mut Errors) {
+    for field in ["priorityClassName", "runtimeClassName"] {
+        let name = spec.text(field);
+        if !name.is_empty() {
+            each(dns_subdomain(name), &path.child(field), name, errors);
+        }
     }
-    placement::host_aliases(spec, &path.child("hostAliases"), errors);
+    let policy = spec.text("preemptionPolicy");
+    if !policy.is_empty() {
+        let known = ["Never", "PreemptLowerPriority"];
+        one_of(policy, &known, false, &path.child("preemptionPolicy"), errors);
+    }
+    if spec.has("os") {
+        let at = path.child("os").child("name");
+        one_of(spec.at("os").text("name"), &["linux", "windows"], true, &at, errors);
+    }
 }
 
 fn containers(spec: &Value, path: &Path, errors: &mut Errors) {
@@ -55,6 +75,7 @@ fn containers(spec: &Value, path: &Path, errors: &mut Errors) {
         for (i, one) in spec.list(list).iter().enumerate() {
             let at = path.child(list).index(i);
             container(one, spec, &at, errors);
+            attended(one, list, &at, errors);
             let name = one.text("name");
             if !name.is_empty() && !names.insert(name) {
                 errors.duplicate(&at.child("name"), name);
@@ -88,19 +109,39 @@ fn container(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
     let known = ["Always", "IfNotPresent", "Never"];
     one_of(policy, &known, true, &path.child("imagePullPolicy"), errors);
     resources(one.at("resources"), &path.child("resources"), errors);
-    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
+    security::of_container(one, &path.child("securityContext"), errors);
+}
+
+/// Hooks and probes; containers that only come first have none.
+fn attended(one: &Value, list: &str, path: &Path, errors: &mut Errors) {
+    const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+    let (policy, at) = (one.text("restartPolicy"), path.child("restartPolicy"));
+    if list == "containers" && !policy.is_empty() {
+        errors.forbidden(&at, "may not be set for non-init containers");
+    } else if !policy.is_empty() {
+        one_of(policy, &["Always"], false, &at, errors);
+    }
+    if list != "containers" && policy != "Always" {
+        for field in ["lifecycle"].iter().chain(&PROBES) {
+            if one.has(field) {
+                let why = "may not be set for init containers without restartPolicy=Always";
+                errors.forbidden(&path.child(field), why);
+            }
+        }
+        return;
+    }
+    for hook in ["postStart", "preStop"] {
+        let action = one.at("lifecycle").at(hook);
+        if !action.is_null() {
+            let path = path.child("lifecycle").child(hook);
+            handler(action, &["exec", "httpGet", "tcpSocket", "sleep"], &path, errors);
+        }
+    }
+    for name in PROBES {
         if one.has(name) {
             probe(one.at(name), name != "readinessProbe", &path.child(name), errors);
         }
     }
-    for name in ["postStart", "preStop"] {
-        let hook = one.at("lifecycle").at(name);
-        if !hook.is_null() {
-            let kinds = ["exec", "httpGet", "tcpSocket", "sleep"];
-            handler(hook, &kinds, &path.child("lifecycle").child(name), errors);
-        }
-    }
-    security::container(one, &path.child("securityContext"), errors);
 }
 
 fn container_ports(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
@@ -226,11 +267,15 @@ fn standard(name: &str) -> bool {
     matches!(name, "cpu" | "memory" | "ephemeral-storage") || name.starts_with("hugepages-")
 }
 
-/// What is done at a container: one of `kinds`.
-fn handler(owner: &Value, kinds: &[&str], path: &Path, errors: &mut Errors) {
+/// What is done in a hook or a probe: one thing.
+fn handler(handler: &Value, kinds: &[&str], path: &Path, errors: &mut Errors) {
     let mut count = 0;
-    for kind in kinds.iter().filter(|kind| owner.has(kind)) {
-        let (action, path) = (owner.at(kind), path.child(kind));
+    for kind in kinds {
+        let action = handler.at(kind);
+        if action.is_null() {
+            continue;
+        }
+        let path = path.child(kind);
         count += 1;
         if count > 1 {
             errors.forbidden(&path, "may not specify more than 1 handler type");
@@ -267,38 +312,6 @@ fn probe(probe: &Value, once: bool, path: &Path, errors: &mut Errors) {
     let successes = probe.int("successThreshold").unwrap_or(1);
     if once && successes != 1 {
         errors.invalid(&path.child("successThreshold"), successes, "must be 1");
-    }
-}
-
-/// Tolerations of a pod.
-fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
-    for (i, one) in spec.list("tolerations").iter().enumerate() {
-        let path = path.index(i);
-        let (key, operator, effect) = (one.text("key"), one.text("operator"), one.text("effect"));
-        let at = path.child("operator");
-        if !key.is_empty() {
-            each(super::checks::qualified_name(key), &path.child("key"), key, errors);
-        } else if operator != "Exists" {
-            let why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
-            errors.invalid(&at, operator, why);
-        }
-        if one.has("tolerationSeconds") && effect != "NoExecute" {
-            let why = "effect must be 'NoExecute' when `tolerationSeconds` is set";
-            errors.invalid(&path.child("effect"), effect, why);
-        }
-        let value = one.text("value");
-        match operator {
-            "" | "Equal" => each(super::checks::label_value(value), &at, value, errors),
-            "Exists" if !value.is_empty() => {
-                errors.invalid(&at, one.clone(), "value must be empty when `operator` is 'Exists'");
-            }
-            "Exists" => {}
-            other => errors.not_supported(&at, other, &["Equal", "Exists"]),
-        }
-        let known = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
-        if !effect.is_empty() {
-            one_of(effect, &known, false, &path.child("effect"), errors);
-        }
     }
 }
 

@@ -33,8 +33,10 @@ pub(super) fn prepare(new: &mut Map, old: &Map, part: Part) {
 
 /// What is wrong with a change.
 pub(super) fn validate(new: &Map, old: &Map, part: Part, errors: &mut Errors) {
-    if part != Part::Main {
-        return;
+    match part {
+        Part::Main => {}
+        Part::Status => return status(new, old, errors),
+        Part::Other(_) => return,
     }
     let path = Path::new("spec");
     let (spec, before) = (new.at("spec"), old.at("spec"));
@@ -65,8 +67,49 @@ pub(super) fn validate(new: &Map, old: &Map, part: Part, errors: &mut Errors) {
         );
         errors.forbidden(&path.child("schedulingGates").index(i), why);
     }
-    if munged(spec, before) != *before {
+    let mut munged = munged(spec, before);
+    if !before.list("schedulingGates").is_empty() {
+        node_selector(&mut munged, before, &path.child("nodeSelector"), errors);
+    }
+    if munged != *before {
         errors.forbidden(&path, MUTABLE);
+    }
+}
+
+/// While a pod waits for gates, its node selector may become narrower.
+fn node_selector(munged: &mut Value, before: &Value, path: &Path, errors: &mut Errors) {
+    let new = munged.at("nodeSelector");
+    if before.entries("nodeSelector").iter().any(|(key, value)| new.at(key) != *value) {
+        let why = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        errors.invalid(path, new.clone(), why);
+    }
+    if let (Some(spec), Some(old)) = (munged.as_object_mut(), before.as_object()) {
+        restore(spec, old, "nodeSelector");
+    }
+}
+
+/// What is wrong with a change of the status.
+fn status(new: &Map, old: &Map, errors: &mut Errors) {
+    let (path, before) = (Path::new("status"), old.at("status"));
+    let class = new.at("status").text("qosClass");
+    if class != before.text("qosClass") {
+        errors.invalid(&path.child("qosClass"), class, "field is immutable");
+    }
+    let policy = new.at("spec").text("restartPolicy");
+    if policy == "Always" {
+        return;
+    }
+    let list = "containerStatuses";
+    for (i, one) in before.list(list).iter().enumerate() {
+        let ended = one.at("state").at("terminated");
+        let again = policy == "OnFailure" && ended.int("exitCode").unwrap_or(0) != 0;
+        let lives = |new: &Value| {
+            new.text("name") == one.text("name") && !new.at("state").has("terminated")
+        };
+        if !ended.is_null() && !again && new.at("status").list(list).iter().any(lives) {
+            let at = path.child(list).index(i).child("state");
+            errors.forbidden(&at, "may not be transitioned to non-terminated state");
+        }
     }
 }
 

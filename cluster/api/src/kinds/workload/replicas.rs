@@ -2,7 +2,7 @@
 //! What is wrong with ReplicaSets and Deployments (upstream's apps validation).
 
 use crate::Map;
-use crate::field::{Errors, Path};
+use crate::field::{Error, Errors, Path, Problem};
 use crate::kinds::pod::view::View;
 use crate::kinds::pod::{label_selector, not_negative, validate_template};
 use serde_json::Value;
@@ -109,11 +109,26 @@ fn rolling_update(rolling: &Value, path: &Path, errors: &mut Errors) {
     }
     let at = path.child("maxUnavailable");
     if zero(rolling.at("maxUnavailable")) && zero(rolling.at("maxSurge")) {
-        odd_amount(rolling.at("maxUnavailable"), &at, "may not be 0 when `maxSurge` is 0", errors);
+        invalid_amount(
+            rolling.at("maxUnavailable"),
+            &at,
+            "may not be 0 when `maxSurge` is 0",
+            errors,
+        );
     }
     if percent(rolling.at("maxUnavailable")).is_some_and(|percent| percent > 100) {
-        odd_amount(rolling.at("maxUnavailable"), &at, "must not be greater than 100%", errors);
+        invalid_amount(rolling.at("maxUnavailable"), &at, "must not be greater than 100%", errors);
     }
+}
+
+/// Upstream shows these values as its language does.
+fn invalid_amount(value: &Value, path: &Path, why: &str, errors: &mut Errors) {
+    let shown = match value.as_str() {
+        Some(text) => format!("intstr.IntOrString{{Type:1, IntVal:0, StrVal:{text:?}}}"),
+        None => format!("intstr.IntOrString{{Type:0, IntVal:{value}, StrVal:\"\"}}"),
+    };
+    let (problem, path, detail) = (Problem::Invalid, path.clone(), why.to_owned());
+    errors.0.push(Error { problem, path, value: shown, detail });
 }
 
 fn percent(value: &Value) -> Option<i64> {
@@ -131,19 +146,7 @@ fn amount(value: &Value, path: &Path, errors: &mut Errors) {
     } else if value.is_string() && percent(value).is_none() {
         let why = "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', \
                    regex used for validation is '[0-9]+%')";
-        odd_amount(value, path, why, errors);
-    }
-}
-
-/// An amount is shown as upstream shows it: as Go prints the struct.
-fn odd_amount(value: &Value, path: &Path, why: &str, errors: &mut Errors) {
-    errors.invalid(path, value.clone(), why);
-    if let Some(error) = errors.0.last_mut() {
-        let (number, text) = (value.as_i64().unwrap_or(0), value.as_str());
-        let kind = u8::from(text.is_some());
-        let text = text.unwrap_or_default();
-        error.value =
-            format!("intstr.IntOrString{{Type:{kind}, IntVal:{number}, StrVal:{text:?}}}");
+        invalid_amount(value, path, why, errors);
     }
 }
 
