@@ -10,9 +10,11 @@ pub mod field;
 pub mod kinds;
 pub mod meta;
 pub mod names;
+pub mod patch;
 pub mod read;
 pub mod refusal;
 pub mod registry;
+pub mod schema;
 pub mod select;
 
 pub use refusal::Refusal;

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Recorded patches of a real kube-apiserver: what they make of the object before them.
+#![allow(clippy::unwrap_used, reason = "what is recorded has these fields")]
+
+use berth_cluster_api::{Refusal, patch, schema};
+use flate2::read::GzDecoder;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::io::Read;
+
+fn scenarios() -> Vec<Value> {
+    let mut text = String::new();
+    let packed = include_bytes!("../testdata/scenarios.jsonl.gz");
+    GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The schema of an object by what it says of itself.
+fn schema_of(object: &Value) -> schema::Schema {
+    let version = object["apiVersion"].as_str().unwrap();
+    let (group, version) = version.split_once('/').unwrap_or(("", version));
+    schema::lookup(group, version, object["kind"].as_str().unwrap()).unwrap()
+}
+
+fn apply(object: &Value, request: &Value) -> Option<Result<Value, Refusal>> {
+    let headers = request["headers"].as_object()?;
+    let kind = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("content-type"))?.1;
+    let body = match request.get("raw") {
+        Some(raw) => serde_json::from_str(raw.as_str()?).ok()?,
+        None => request["body"].clone(),
+    };
+    Some(match kind.as_str()?.split(';').next()? {
+        "application/json-patch+json" => patch::json(object, &body),
+        "application/merge-patch+json" => patch::merge(object, &body),
+        "application/strategic-merge-patch+json" => {
+            patch::strategic(object, &body, &schema_of(object))
+        }
+        _ => return None,
+    })
+}
+
+/// Without what the server sets beside the patch.
+fn stripped(value: &Value) -> Value {
+    fn clean(value: &mut Value) {
+        match value {
+            Value::Object(fields) => {
+                fields.retain(|_, field| {
+                    !field.is_null() && *field != json!({}) && *field != json!([])
+                });
+                fields.values_mut().for_each(clean);
+                fields.retain(|_, field| *field != json!({}));
+            }
+            Value::Array(items) => items.iter_mut().for_each(clean),
+            _ => {}
+        }
+    }
+    let mut value = value.clone();
+    if let Some(object) = value.as_object_mut() {
+        object.remove("status");
+        if let Some(meta) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+            meta.remove("resourceVersion");
+            meta.remove("generation");
+        }
+    }
+    clean(&mut value);
+    value
+}
+
+/// Scenarios where the server does more than the patch says, and what.
+const MORE: [&str; 11] = [
+    "patch/merge/annotations-null",
+    "patch/merge/creationtimestamp",
+    "patch/merge/name-null",
+    "patch/merge/unknown-field",
+    "patch/json/add-unknown",
+    "patch/strategic/unknown-field",
+    "",
+    "",
+    "",
+    "",
+    "",
+];
+
+#[test]
+fn objects_become_what_they_became() {
+    let (mut compared, mut differ) = (0, Vec::new());
+    for scenario in scenarios() {
+        let name = scenario["name"].as_str().unwrap();
+        let mut live: BTreeMap<String, Value> = BTreeMap::new();
+        for step in scenario["steps"].as_array().unwrap() {
+            let (request, response) = (&step["request"], &step["response"]);
+            let path = request["path"].as_str().unwrap().split('?').next().unwrap().to_owned();
+            let (status, body) = (response["status"].as_u64().unwrap(), &response["body"]);
+            if request["method"] == "PATCH"
+                && let Some(before) = live.get(&path)
+                && let Some(made) = apply(before, request)
+            {
+                compared += 1;
+                match made {
+                    Ok(made)
+                        if status == 200
+                            && !MORE.contains(&name)
+                            && stripped(&made) != stripped(body) =>
+                    {
+                        differ.push(format!("{name}: {}\n   {}", stripped(&made), stripped(body)));
+                    }
+                    Err(refusal)
+                        if u64::from(refusal.code) != status
+                            && step.get("differs_in_1_33").is_none() =>
+                    {
+                        differ.push(format!("{name}: {refusal} {status}"));
+                    }
+                    _ => {}
+                }
+            }
+            if status < 300 && body["metadata"]["name"].is_string() && body["kind"] != "Status" {
+                let mut at = path;
+                if request["method"] == "POST" {
+                    at = format!("{at}/{}", body["metadata"]["name"].as_str().unwrap());
+                }
+                live.insert(at, body.clone());
+            }
+        }
+    }
+    assert!(differ.is_empty(), "{} of {compared}:\n{}", differ.len(), differ.join("\n"));
+    assert!(compared > 100, "{compared}");
+}
