@@ -16,6 +16,7 @@ pub mod refusal;
 pub mod registry;
 pub mod schema;
 pub mod select;
+pub mod strict;
 
 pub use refusal::Refusal;
 

@@ -4,9 +4,12 @@
 //! A reader never panics, never recurses deeper than [`DEPTH_MAX`], and never builds more than a small multiple of what it was given.
 //! How many bytes a body may have is the caller's affair, who reads it from the network.
 
+mod protobuf;
 mod tree;
+mod wire;
 mod yaml;
 
+pub use protobuf::protobuf;
 pub use yaml::yaml;
 
 use crate::Refusal;
@@ -38,6 +41,13 @@ pub enum ReadError {
     TooDeep,
     /// It is not of the format that it should be of, or unfolds to more than is allowed; the text says where.
     Syntax(String),
+    /// It is well formed, but of a kind that has no schema.
+    UnknownKind {
+        /// As it was sent.
+        api_version: String,
+        /// As it was sent.
+        kind: String,
+    },
 }
 
 impl fmt::Display for ReadError {
@@ -45,6 +55,9 @@ impl fmt::Display for ReadError {
         match self {
             Self::TooDeep => write!(f, "nested deeper than {DEPTH_MAX} levels"),
             Self::Syntax(text) => f.write_str(text),
+            Self::UnknownKind { api_version, kind } => {
+                write!(f, "no kind \"{kind}\" is registered for version \"{api_version}\"")
+            }
         }
     }
 }

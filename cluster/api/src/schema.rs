@@ -4,10 +4,16 @@
 //! The built-in kinds come from a table of text that `cluster/api/codegen` writes; it is read once, when first asked for. Kinds that
 //! come at run time are [built](Builder).
 
+pub mod base64;
 mod build;
+mod normalise;
 mod parse;
+pub mod quantity;
+pub mod time;
 
 pub use build::Builder;
+pub(crate) use normalise::canonical;
+pub use normalise::normalise;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -207,7 +213,6 @@ impl Schema {
     }
 
     /// The schema of a schema, of `JSONSchemaProps` or a boolean and the like.
-    #[allow(dead_code, reason = "for the walkers")]
     pub(crate) fn of_schema(&self) -> Option<Self> {
         let form = *self.table.names.get("apiextensions.v1.JSONSchemaProps")?;
         Some(self.of(form))

@@ -29,7 +29,9 @@ pub fn read(folder: &Path) -> Result<BTreeMap<String, Type>, Failure> {
     for file in files_below(folder)? {
         let text = read_text(&file)?;
         let head = text.lines().next().unwrap_or_default();
-        let Some(name) = head.strip_prefix("// Generated from definition io.k8s.") else { continue };
+        let Some(name) = head.strip_prefix("// Generated from definition io.k8s.") else {
+            continue;
+        };
         if let Some(one) = read_type(&text) {
             types.insert(short(name), one.map_err(|problem| format!("{name}: {problem}"))?);
         }
@@ -119,7 +121,9 @@ fn written(form: &str) -> Result<String, Failure> {
             "MicroTime" => "microtime".into(),
             "RawExtension" => "raw".into(),
             "FieldsV1" => "fields".into(),
-            "JSON" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrArray"
+            "JSON"
+            | "JSONSchemaPropsOrBool"
+            | "JSONSchemaPropsOrArray"
             | "JSONSchemaPropsOrStringArray" => {
                 form.rsplit("::").next().unwrap_or_default().to_lowercase()
             }

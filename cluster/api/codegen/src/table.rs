@@ -41,7 +41,11 @@ pub fn write(mut types: Types, messages: &Messages, hand: &Hand) -> Result<Strin
             write_field(&mut text, &name, field, is, messages, hand, &mut missing);
         }
     }
-    if missing.is_empty() { Ok(text) } else { Err(format!("without a tag: {}", missing.join(", "))) }
+    if missing.is_empty() {
+        Ok(text)
+    } else {
+        Err(format!("without a tag: {}", missing.join(", ")))
+    }
 }
 
 /// Names of kinds of stable versions, and of all types that they are made of.
@@ -57,7 +61,10 @@ fn reachable(types: &Types) -> BTreeSet<String> {
     while let Some(name) = todo.pop() {
         let Some(one) = types.get(&name) else { continue };
         if seen.insert(name) {
-            let inner = one.fields.values().map(|field| field.form.trim_start_matches(['[', ']', '{', '}']));
+            let inner = one
+                .fields
+                .values()
+                .map(|field| field.form.trim_start_matches(['[', ']', '{', '}']));
             todo.extend(inner.filter(|form| form.contains('.')).map(str::to_owned));
         }
     }
@@ -93,13 +100,14 @@ fn write_field(
     if !keys.is_empty() {
         words.insert(format!("k={}", keys.join(",")));
     }
-    if is.required {
-        words.insert("r".into());
-    }
     if pointer(name, field, is, hand) {
         words.insert("p".into());
     }
     words.extend(hand.words.get(&format!("{name}.{field}")).into_iter().flatten().cloned());
+    // "o": it need not be there, whatever the crate says
+    if is.required && !words.remove("o") {
+        words.insert("r".into());
+    }
     for word in words {
         let _ = write!(text, " {word}");
     }
@@ -128,7 +136,9 @@ fn word((key, value): &(String, String)) -> Option<String> {
         "patchMergeKey" => Some(format!("m={value}")),
         "patchStrategy" => Some(format!("s={value}")),
         "listType" | "mapType" | "structType" => Some(format!("l={value}")),
-        "default" if !value.is_empty() && !value.contains([' ', '{', '(']) => Some(format!("d={value}")),
+        "default" if !value.is_empty() && !value.contains([' ', '{', '(']) => {
+            Some(format!("d={value}"))
+        }
         _ => None,
     }
 }
@@ -156,10 +166,7 @@ fn find<'a>(
 }
 
 /// Messages that hold what is embedded in Go.
-fn embedded<'a>(
-    message: &'a str,
-    fields: &'a Message,
-) -> impl Iterator<Item = (u32, &'a str)> {
+fn embedded<'a>(message: &'a str, fields: &'a Message) -> impl Iterator<Item = (u32, &'a str)> {
     const EMBEDDED: [(&str, &str); 10] = [
         ("ingressrule", "ingressrulevalue"),
         ("volume", "volumesource"),
