@@ -2,6 +2,7 @@
 //! JSON patches, RFC 6902, as upstream's library applies them.
 
 use super::{GROWTH_MAX, OPERATIONS_MAX};
+use crate::read::DEPTH_MAX;
 use crate::{Map, Refusal};
 use serde_json::Value;
 
@@ -19,13 +20,14 @@ pub fn json(object: &Value, patch: &Value) -> Result<Value, Refusal> {
         return Err(Refusal::new(413, "RequestEntityTooLarge", text));
     }
     let mut value = object.clone();
-    let mut growth_left = GROWTH_MAX;
+    let mut limits = Limits { growth_left: GROWTH_MAX, deepest: depth(&value), recounts_left: 100 };
     for operation in operations {
         let Value::Object(operation) = operation else {
             let text = "json: cannot unmarshal value into Go value of type jsonpatch.Operation";
             return Err(Refusal::bad_request(text));
         };
-        apply(&mut value, operation, &mut growth_left).ok_or_else(refused)?;
+        apply(&mut value, operation, &mut limits).ok_or_else(refused)?;
+        limits.hold(&value).ok_or_else(refused)?;
     }
     Ok(value)
 }
@@ -35,21 +37,72 @@ fn refused() -> Refusal {
     Refusal::new(422, "Invalid", "the server rejected our request due to an error in our request")
 }
 
+/// What a patch may still do. Copies could make a small object large, and copies and moves a flat one deep: so deep that no stack
+/// holds who walks it.
+#[derive(Debug)]
+struct Limits {
+    growth_left: usize,
+    /// The value is at most as deep as this.
+    deepest: usize,
+    /// How many times that may be counted anew, as it takes a walk through everything.
+    recounts_left: u32,
+}
+
+impl Limits {
+    fn added(&mut self, path: &str, new: &Value) {
+        self.deepest = self.deepest.max(steps(path) + depth(new));
+    }
+
+    fn carried(&mut self, from: &str, path: &str) {
+        self.deepest = self.deepest.max(self.deepest.saturating_sub(steps(from)) + steps(path));
+    }
+
+    /// None if the value is too deep.
+    fn hold(&mut self, value: &Value) -> Option<()> {
+        if self.deepest > DEPTH_MAX {
+            self.recounts_left = self.recounts_left.checked_sub(1)?;
+            self.deepest = depth(value);
+        }
+        (self.deepest <= DEPTH_MAX).then_some(())
+    }
+}
+
+fn steps(path: &str) -> usize {
+    path.bytes().filter(|byte| *byte == b'/').count()
+}
+
+/// How deep lists and objects are nested.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Value::Object(fields) => 1 + fields.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
 /// None if the operation cannot be done.
-fn apply(value: &mut Value, operation: &Map, growth_left: &mut usize) -> Option<()> {
+fn apply(value: &mut Value, operation: &Map, limits: &mut Limits) -> Option<()> {
     let text = |name: &str| operation.get(name).and_then(Value::as_str);
     let path = text("path")?;
     // a value that is not there is null
     let given = || operation.get("value").cloned().unwrap_or(Value::Null);
     match text("op")? {
-        "add" => add(value, path, given()),
+        "add" => {
+            let new = given();
+            limits.added(path, &new);
+            add(value, path, new)
+        }
         "remove" => remove(value, path).map(drop),
         "replace" => {
             find(value, path)?;
-            set(value, path, given())
+            let new = given();
+            limits.added(path, &new);
+            set(value, path, new)
         }
         "move" => {
-            let moved = remove(value, text("from")?)?;
+            let from = text("from")?;
+            let moved = remove(value, from)?;
+            limits.carried(from, path);
             add(value, path, moved)
         }
         "copy" => {
@@ -59,7 +112,8 @@ fn apply(value: &mut Value, operation: &Map, growth_left: &mut usize) -> Option<
                 Some(found) => found.clone(),
                 None => parent_of(value, from)?.0.is_object().then_some(Value::Null)?,
             };
-            *growth_left = growth_left.checked_sub(size(&copied))?;
+            limits.growth_left = limits.growth_left.checked_sub(size(&copied))?;
+            limits.carried(from, path);
             add(value, path, copied)
         }
         "test" => {

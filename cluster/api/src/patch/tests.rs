@@ -60,6 +60,28 @@ fn json_patches_are_bounded() {
 }
 
 #[test]
+fn json_patches_make_nothing_deep() {
+    let deeper = vec![json!({"op": "copy", "from": "/a", "path": "/a/a"}); 150];
+    assert_eq!(json(&json!({"a": {}}), &Value::Array(deeper)).unwrap_err().code, 422);
+    let path = "/a".repeat(30);
+    let back_and_forth: Vec<Value> = (0..50)
+        .flat_map(|_| {
+            [
+                json!({"op": "move", "from": "/x", "path": format!("{path}/x")}),
+                json!({"op": "move", "from": format!("{path}/x"), "path": "/x"}),
+            ]
+        })
+        .collect();
+    let mut object = json!({"x": 1});
+    let mut place = &mut object;
+    for _ in 0..30 {
+        place["a"] = json!({});
+        place = &mut place["a"];
+    }
+    assert_eq!(json(&object, &Value::Array(back_and_forth)).unwrap(), object);
+}
+
+#[test]
 fn json_patches_walk_lists_and_escapes() {
     let object = json!({"a/b": {"~": [1, 2, 3]}});
     let patch = json!([
