@@ -22,8 +22,8 @@ pub fn age(object: &Map, now: i64) -> Value {
 
 /// The time from `time` to `now`, in short; `<unknown>` if there is none.
 pub fn since(time: &str, now: i64) -> String {
-    match seconds(time) {
-        Some(then) => duration(now.saturating_sub(then)),
+    match crate::time::parse(time) {
+        Some((then, _)) => duration(now.saturating_sub(then)),
         None => "<unknown>".to_owned(),
     }
 }
@@ -34,20 +34,6 @@ pub fn labels(labels: Option<&Map>) -> String {
     let mut all: Vec<String> = labels.into_iter().flatten().map(pair).collect();
     all.sort();
     if all.is_empty() { "<none>".to_owned() } else { all.join(",") }
-}
-
-/// Seconds since 1970 of a time as Kubernetes writes it (`2006-01-02T15:04:05Z`, with or without parts of seconds).
-pub fn seconds(time: &str) -> Option<i64> {
-    let part = |from: usize, to: usize| time.get(from..to)?.parse::<i64>().ok();
-    let (year, month, day) = (part(0, 4)?, part(5, 7)?, part(8, 10)?);
-    let (hour, minute, second) = (part(11, 13)?, part(14, 16)?, part(17, 19)?);
-    // Days since 1970 of the civil calendar, with years that start in March.
-    let shifted = if month <= 2 { year - 1 } else { year };
-    let era = shifted.div_euclid(400);
-    let of_era = shifted.rem_euclid(400);
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    Some(days * 86_400 + hour * 3600 + minute * 60 + second)
 }
 
 /// A duration as upstream's tables show it: at most two units, the smaller only while the greater is small.
@@ -69,5 +55,20 @@ pub fn duration(seconds: i64) -> String {
         691_200..63_072_000 => format!("{days}d"),
         63_072_000..252_288_000 => two(years, "y", days % 365, "d"),
         _ => format!("{years}y"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_have_two_units_where_they_are_short() {
+        let ages =
+            [(5, "5s"), (125, "2m5s"), (3600, "60m"), (5 * 3600 + 60, "5h1m"), (86_400 * 3, "3d")];
+        for (passed, text) in ages {
+            assert_eq!(since("1970-01-01T00:00:00Z", passed), text);
+        }
+        assert_eq!(since("", 0), "<unknown>");
     }
 }

@@ -6,6 +6,7 @@ pub mod config;
 pub mod pod;
 pub mod rbac;
 pub mod row;
+mod view;
 pub mod workload;
 
 use crate::registry::Kind;

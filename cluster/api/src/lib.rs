@@ -18,6 +18,7 @@ pub mod registry;
 pub mod schema;
 pub mod select;
 pub mod strict;
+pub mod time;
 
 pub use refusal::Refusal;
 

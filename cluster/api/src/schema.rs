@@ -9,7 +9,6 @@ mod build;
 mod normalise;
 mod parse;
 pub mod quantity;
-pub mod time;
 
 pub use build::Builder;
 pub(crate) use normalise::canonical;

@@ -2,21 +2,13 @@
 //! Recorded patches of a real kube-apiserver: what they make of the object before them.
 #![allow(clippy::unwrap_used, reason = "what is recorded has these fields")]
 
+mod record;
+
 use berth_cluster_api::registry::Kind;
 use berth_cluster_api::{Refusal, kinds, patch, schema, strict};
-use flate2::read::GzDecoder;
+use record::scenarios_with_times;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::io::Read;
-
-fn scenarios() -> Vec<Value> {
-    let mut text = String::new();
-    let packed = include_bytes!("../testdata/scenarios.jsonl.gz");
-    GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
-    // any time is a time
-    let text = text.replace("\"$time\"", "\"2020-01-01T00:00:00Z\"");
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 /// The schema of an object by what it says of itself.
 fn schema_of(object: &Value) -> schema::Schema {
@@ -100,7 +92,7 @@ fn read_again(mut object: Value, kinds: &[Kind]) -> Value {
 fn objects_become_what_they_became() {
     let kinds = kinds::builtin();
     let (mut compared, mut differ) = (0, Vec::new());
-    for scenario in scenarios() {
+    for scenario in scenarios_with_times() {
         let name = scenario["name"].as_str().unwrap();
         let mut live: BTreeMap<String, Value> = BTreeMap::new();
         for step in scenario["steps"].as_array().unwrap() {

@@ -2,22 +2,17 @@
 //! Pods, ReplicaSets and Deployments against what a real server answered: `testdata/scenarios.jsonl.gz`.
 #![allow(clippy::unwrap_used)] // a record that cannot be read is a failure of the test
 
+mod record;
+
 use berth_cluster_api::field::Errors;
 use berth_cluster_api::registry::{Kind, Part, Rules};
 use berth_cluster_api::{Map, kinds};
-use flate2::read::GzDecoder;
+use record::scenarios;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::{BufRead, BufReader};
 
 /// Steps that do not agree yet, and why.
 const KNOWN: &str = include_str!("pods_known.txt");
-
-fn scenarios() -> Vec<Value> {
-    let packed: &[u8] = include_bytes!("../testdata/scenarios.jsonl.gz");
-    let lines = BufReader::new(GzDecoder::new(packed)).lines();
-    lines.map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect()
-}
 
 /// The kind of a path, the object's name (none for the collection), and the part.
 fn target<'a>(path: &'a str, kinds: &'a [Kind]) -> Option<(&'a Kind, Option<&'a str>, Part)> {

@@ -2,11 +2,12 @@
 //! Recorded refusals of selectors in queries, and what selectors take.
 #![allow(clippy::unwrap_used, reason = "what is recorded has these fields")]
 
+mod record;
+
 use berth_cluster_api::names;
 use berth_cluster_api::select::{Fields, Labels};
-use flate2::read::GzDecoder;
-use serde_json::{Value, json};
-use std::io::Read;
+use record::scenarios;
+use serde_json::json;
 
 fn decoded(text: &str) -> String {
     let (mut bytes, mut rest) = (Vec::new(), text.bytes());
@@ -33,12 +34,8 @@ fn parse(name: &str, text: &str) -> Option<Result<(), String>> {
 
 #[test]
 fn selectors_are_refused_in_the_recorded_words() {
-    let mut text = String::new();
-    let packed = include_bytes!("../testdata/scenarios.jsonl.gz");
-    GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
     let (mut taken, mut refused, mut failed) = (0, 0, Vec::new());
-    for line in text.lines() {
-        let scenario: Value = serde_json::from_str(line).unwrap();
+    for scenario in scenarios() {
         for step in scenario["steps"].as_array().unwrap() {
             let Some((_, query)) = step["request"]["path"].as_str().unwrap().split_once('?') else {
                 continue;

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pods, and the templates from which workloads make them.
 
-pub(crate) mod age;
 mod binding;
 mod cells;
 mod checks;
@@ -14,7 +13,6 @@ mod scheduling;
 mod security;
 mod spec;
 mod update;
-pub(crate) mod view;
 mod volume_defaults;
 mod volumes;
 
@@ -26,10 +24,11 @@ pub use spec::{spec as validate_spec, template as validate_template};
 
 use crate::Map;
 use crate::field::{Errors, Path};
+use crate::kinds::access::{keep, make};
+use crate::kinds::view::View;
 use crate::registry::{Kind, Part, Rules, Subresource};
 use serde_json::{Value, json};
 use std::sync::Arc;
-use view::{View, restore};
 
 /// The rules of pods.
 #[derive(Debug)]
@@ -52,7 +51,7 @@ impl Rules for PodRules {
             }]);
         }
         object.insert("status".to_owned(), status);
-        if let Some(meta) = view::made(object, "metadata") {
+        if let Some(meta) = make(object, "metadata") {
             meta.insert("generation".to_owned(), 1.into());
         }
     }
@@ -118,8 +117,8 @@ pub fn kinds() -> Vec<Kind> {
 /// Keeps the status where the main part is written, and all but the status elsewhere.
 pub(crate) fn keep_parts(new: &mut Map, old: &Map, part: Part) {
     match part {
-        Part::Main => restore(new, old, "status"),
-        Part::Status => restore(new, old, "spec"),
+        Part::Main => keep(new, old, "status"),
+        Part::Status => keep(new, old, "spec"),
         Part::Other(_) => {}
     }
 }

@@ -8,8 +8,9 @@ mod selector;
 
 use crate::Map;
 use crate::field::Errors;
-use crate::kinds::pod::view::{View, fill, fill_zero, made};
+use crate::kinds::access::{make, or_set, or_set_missing};
 use crate::kinds::pod::{default_template, keep_parts};
+use crate::kinds::view::View;
 use crate::registry::{Kind, Part, Rules, Subresource};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -60,16 +61,16 @@ impl Rules for ReplicaSetRules {
 impl Rules for DeploymentRules {
     fn default(&self, object: &mut Map) {
         common_defaults(object);
-        let Some(spec) = made(object, "spec") else { return };
-        fill(spec, "revisionHistoryLimit", 10);
-        fill(spec, "progressDeadlineSeconds", 600);
-        let Some(strategy) = made(spec, "strategy") else { return };
-        fill_zero(strategy, "type", "RollingUpdate");
+        let Some(spec) = make(object, "spec") else { return };
+        or_set_missing(spec, "revisionHistoryLimit", 10);
+        or_set_missing(spec, "progressDeadlineSeconds", 600);
+        let Some(strategy) = make(spec, "strategy") else { return };
+        or_set(strategy, "type", "RollingUpdate");
         if strategy.text("type") == "RollingUpdate"
-            && let Some(rolling) = made(strategy, "rollingUpdate")
+            && let Some(rolling) = make(strategy, "rollingUpdate")
         {
-            fill(rolling, "maxUnavailable", "25%");
-            fill(rolling, "maxSurge", "25%");
+            or_set_missing(rolling, "maxUnavailable", "25%");
+            or_set_missing(rolling, "maxSurge", "25%");
         }
     }
 
@@ -100,16 +101,16 @@ impl Rules for DeploymentRules {
 }
 
 fn common_defaults(object: &mut Map) {
-    if let Some(spec) = made(object, "spec") {
-        fill(spec, "replicas", 1);
-        if let Some(template) = made(spec, "template") {
+    if let Some(spec) = make(object, "spec") {
+        or_set_missing(spec, "replicas", 1);
+        if let Some(template) = make(spec, "template") {
             default_template(template);
         }
     }
 }
 
 fn first_generation(object: &mut Map) {
-    if let Some(meta) = made(object, "metadata") {
+    if let Some(meta) = make(object, "metadata") {
         meta.insert("generation".to_owned(), 1.into());
     }
 }
@@ -119,7 +120,7 @@ fn prepare_update(new: &mut Map, old: &Map, part: Part) {
     keep_parts(new, old, part);
     let changed = new.at("spec") != old.at("spec");
     let generation = old.at("metadata").int("generation").unwrap_or(0) + i64::from(changed);
-    if let Some(meta) = made(new, "metadata") {
+    if let Some(meta) = make(new, "metadata") {
         meta.insert("generation".to_owned(), generation.into());
     }
 }

@@ -5,7 +5,8 @@
 use super::wire::{Wire, next, varint};
 use super::{DEPTH_MAX, Read, ReadError};
 use crate::Map;
-use crate::schema::{Form, Schema, base64, normalise, time};
+use crate::schema::{Form, Schema, base64, normalise};
+use crate::time;
 use serde_json::{Number, Value};
 
 const MAGIC: &[u8] = b"k8s\0";

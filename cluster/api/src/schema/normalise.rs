@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What becomes of an object that upstream reads into its types and writes again.
 
-use super::{Field, Form, Schema, base64, quantity, time};
+use super::{Field, Form, Schema, base64, quantity};
+use crate::time;
 use serde_json::Value;
 
 /// Makes the value what upstream would write: nulls and empty optional fields are gone, what is always written is there, quantities,

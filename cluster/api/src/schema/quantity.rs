@@ -3,7 +3,8 @@
 
 /// The most that a quantity holds, in billionths: upstream caps at what an `int64` counts.
 const MAX_NANO: i128 = (i64::MAX as i128) * NANO;
-const NANO: i128 = 1_000_000_000;
+/// Billionths of one.
+pub(crate) const NANO: i128 = 1_000_000_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
@@ -14,6 +15,18 @@ enum Family {
 
 /// The canonical text; none if it is no quantity.
 pub fn canonical(text: &str) -> Option<String> {
+    let (nano, family) = read(text)?;
+    let sign = if nano < 0 { "-" } else { "" };
+    Some(format!("{sign}{}", write(nano.abs(), family)))
+}
+
+/// The amount in billionths, rounded away from zero; none if the text is no quantity.
+pub(crate) fn nano(text: &str) -> Option<i128> {
+    read(text).map(|(nano, _)| nano)
+}
+
+/// Billionths, and how they were written.
+fn read(text: &str) -> Option<(i128, Family)> {
     let (negative, rest) = match text.as_bytes().first()? {
         b'-' => (true, &text[1..]),
         b'+' => (false, &text[1..]),
@@ -26,9 +39,8 @@ pub fn canonical(text: &str) -> Option<String> {
         return None;
     }
     let (family, base, power) = read_suffix(suffix)?;
-    let nano = nano(whole, fraction, base, power);
-    let sign = if negative && nano != 0 { "-" } else { "" };
-    Some(format!("{sign}{}", write(nano, family)))
+    let nano = magnitude(whole, fraction, base, power);
+    Some((if negative { -nano } else { nano }, family))
 }
 
 /// Family, base and power of a suffix.
@@ -63,7 +75,7 @@ const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
 
 /// The amount in billionths, rounded away from zero.
-fn nano(whole: &str, fraction: &str, base: i128, power: i32) -> i128 {
+fn magnitude(whole: &str, fraction: &str, base: i128, power: i32) -> i128 {
     let digits = whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0');
     let mut amount: i128 = 0;
     let mut shift = 9 - i32::try_from(fraction.len()).unwrap_or(i32::MAX);

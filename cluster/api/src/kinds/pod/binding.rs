@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What `POST .../binding` does to a pod.
 
-use super::view::{View, made};
+use crate::kinds::access::make;
+use crate::kinds::view::View;
 use crate::{Map, Refusal};
 use serde_json::{Value, json};
 
@@ -30,15 +31,15 @@ pub fn bind(pod: &mut Map, binding: Binding<'_>) -> Result<(), Refusal> {
     if !pod.at("spec").list("schedulingGates").is_empty() {
         return refuse(&format!("pod {name} has non-empty .spec.schedulingGates"));
     }
-    if let Some(spec) = made(pod, "spec") {
+    if let Some(spec) = make(pod, "spec") {
         spec.insert("nodeName".to_owned(), binding.node.into());
     }
     if !binding.annotations.is_empty()
-        && let Some(kept) = made(pod, "metadata").and_then(|meta| made(meta, "annotations"))
+        && let Some(kept) = make(pod, "metadata").and_then(|meta| make(meta, "annotations"))
     {
         kept.extend(binding.annotations.clone());
     }
-    if let Some(status) = made(pod, "status") {
+    if let Some(status) = make(pod, "status") {
         scheduled(status, binding.now);
     }
     Ok(())

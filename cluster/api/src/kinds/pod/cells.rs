@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The row of a pod in a table (upstream's `printPod`).
 
-use super::age::since;
-use super::view::View;
 use crate::Map;
+use crate::cells::since;
+use crate::kinds::view::View;
 use crate::registry::Column;
 use serde_json::{Value, json};
 

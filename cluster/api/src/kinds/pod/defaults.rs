@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a client may leave out of a pod (upstream's core/v1 defaults and conversions).
 
-use super::view::{View, fill, fill_zero, inner, items, made};
 use crate::Map;
+use crate::kinds::access::{make, map_mut, or_set, or_set_missing};
+use crate::kinds::view::{View, items};
 use serde_json::{Value, json};
 
 /// The lists of containers of a pod.
@@ -11,9 +12,9 @@ pub(crate) const CONTAINER_LISTS: [&str; 3] =
 
 /// Of a pod as a whole: what templates do not get too.
 pub(crate) fn pod(object: &mut Map) {
-    if let Some(spec) = made(object, "spec") {
+    if let Some(spec) = make(object, "spec") {
         spec_of_pod_or_template(spec);
-        fill(spec, "enableServiceLinks", true);
+        or_set_missing(spec, "enableServiceLinks", true);
         let host_network = spec.flag("hostNetwork");
         for list in ["containers", "initContainers"] {
             for container in items(spec, list) {
@@ -24,25 +25,25 @@ pub(crate) fn pod(object: &mut Map) {
             }
         }
     }
-    if let Some(status) = inner(object, "status") {
+    if let Some(status) = map_mut(object, "status") {
         addresses(status);
     }
 }
 
 /// Of a template, as it stands in workloads.
 pub fn template(template: &mut Map) {
-    made(template, "metadata");
-    if let Some(spec) = made(template, "spec") {
+    make(template, "metadata");
+    if let Some(spec) = make(template, "spec") {
         spec_of_pod_or_template(spec);
     }
 }
 
 fn spec_of_pod_or_template(spec: &mut Map) {
-    fill_zero(spec, "restartPolicy", "Always");
-    fill_zero(spec, "dnsPolicy", "ClusterFirst");
-    fill_zero(spec, "schedulerName", "default-scheduler");
-    fill(spec, "terminationGracePeriodSeconds", 30);
-    fill(spec, "securityContext", json!({}));
+    or_set(spec, "restartPolicy", "Always");
+    or_set(spec, "dnsPolicy", "ClusterFirst");
+    or_set(spec, "schedulerName", "default-scheduler");
+    or_set_missing(spec, "terminationGracePeriodSeconds", 30);
+    or_set_missing(spec, "securityContext", json!({}));
     service_account(spec);
     for list in CONTAINER_LISTS {
         for container in items(spec, list) {
@@ -69,26 +70,26 @@ fn service_account(spec: &mut Map) {
 
 fn container(container: &mut Map) {
     let policy = pull_policy(container.text("image"));
-    fill_zero(container, "imagePullPolicy", policy);
-    fill_zero(container, "terminationMessagePath", "/dev/termination-log");
-    fill_zero(container, "terminationMessagePolicy", "File");
-    fill(container, "resources", json!({}));
+    or_set(container, "imagePullPolicy", policy);
+    or_set(container, "terminationMessagePath", "/dev/termination-log");
+    or_set(container, "terminationMessagePolicy", "File");
+    or_set_missing(container, "resources", json!({}));
     for port in items(container, "ports") {
-        fill_zero(port, "protocol", "TCP");
+        or_set(port, "protocol", "TCP");
     }
     for env in items(container, "env") {
-        if let Some(from) = inner(env, "valueFrom") {
+        if let Some(from) = map_mut(env, "valueFrom") {
             references(from);
         }
     }
     for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        if let Some(probe) = inner(container, name) {
+        if let Some(probe) = map_mut(container, name) {
             self::probe(probe);
         }
     }
-    if let Some(lifecycle) = inner(container, "lifecycle") {
+    if let Some(lifecycle) = map_mut(container, "lifecycle") {
         for name in ["postStart", "preStop"] {
-            if let Some(get) = inner(lifecycle, name).and_then(|one| inner(one, "httpGet")) {
+            if let Some(get) = map_mut(lifecycle, name).and_then(|one| map_mut(one, "httpGet")) {
                 http_get(get);
             }
         }
@@ -97,38 +98,38 @@ fn container(container: &mut Map) {
 
 /// Of a reference to a field of the pod, or to a container's resource.
 pub(super) fn references(from: &mut Map) {
-    if let Some(field) = inner(from, "fieldRef") {
-        fill_zero(field, "apiVersion", "v1");
+    if let Some(field) = map_mut(from, "fieldRef") {
+        or_set(field, "apiVersion", "v1");
     }
-    if let Some(resource) = inner(from, "resourceFieldRef") {
-        fill(resource, "divisor", "0");
+    if let Some(resource) = map_mut(from, "resourceFieldRef") {
+        or_set_missing(resource, "divisor", "0");
     }
 }
 
 fn probe(probe: &mut Map) {
-    fill_zero(probe, "timeoutSeconds", 1);
-    fill_zero(probe, "periodSeconds", 10);
-    fill_zero(probe, "successThreshold", 1);
-    fill_zero(probe, "failureThreshold", 3);
-    if let Some(get) = inner(probe, "httpGet") {
+    or_set(probe, "timeoutSeconds", 1);
+    or_set(probe, "periodSeconds", 10);
+    or_set(probe, "successThreshold", 1);
+    or_set(probe, "failureThreshold", 3);
+    if let Some(get) = map_mut(probe, "httpGet") {
         http_get(get);
     }
-    if let Some(grpc) = inner(probe, "grpc") {
-        fill(grpc, "service", "");
+    if let Some(grpc) = map_mut(probe, "grpc") {
+        or_set_missing(grpc, "service", "");
     }
 }
 
 fn http_get(get: &mut Map) {
-    fill_zero(get, "path", "/");
-    fill_zero(get, "scheme", "HTTP");
+    or_set(get, "path", "/");
+    or_set(get, "scheme", "HTTP");
 }
 
 fn requests_from_limits(container: &mut Map) {
-    let Some(resources) = inner(container, "resources") else { return };
+    let Some(resources) = map_mut(container, "resources") else { return };
     let Some(limits) = resources.map("limits").cloned() else { return };
-    if let Some(requests) = made(resources, "requests") {
+    if let Some(requests) = make(resources, "requests") {
         for (name, limit) in limits {
-            fill(requests, &name, limit);
+            or_set_missing(requests, &name, limit);
         }
         if requests.is_empty() {
             resources.remove("requests");
@@ -139,7 +140,7 @@ fn requests_from_limits(container: &mut Map) {
 fn host_ports(container: &mut Map) {
     for port in items(container, "ports") {
         if let Some(number) = port.int("containerPort").filter(|number| *number != 0) {
-            fill_zero(port, "hostPort", number);
+            or_set(port, "hostPort", number);
         }
     }
 }
@@ -192,16 +193,16 @@ pub(super) fn pull_policy(image: &str) -> &'static str {
 /// The labels of a pod that the scheduler's `matchLabelKeys` name become part of the terms' selectors when it is created.
 pub(crate) fn match_label_keys(object: &mut Map) {
     let labels = object.at("metadata").map("labels").cloned().unwrap_or_default();
-    let Some(affinity) = inner(object, "spec").and_then(|spec| inner(spec, "affinity")) else {
+    let Some(affinity) = map_mut(object, "spec").and_then(|spec| map_mut(spec, "affinity")) else {
         return;
     };
     for kind in ["podAffinity", "podAntiAffinity"] {
-        let Some(kind) = inner(affinity, kind) else { continue };
+        let Some(kind) = map_mut(affinity, kind) else { continue };
         for term in items(kind, "requiredDuringSchedulingIgnoredDuringExecution") {
             add_label_keys(term, &labels);
         }
         for weighted in items(kind, "preferredDuringSchedulingIgnoredDuringExecution") {
-            if let Some(term) = inner(weighted, "podAffinityTerm") {
+            if let Some(term) = map_mut(weighted, "podAffinityTerm") {
                 add_label_keys(term, &labels);
             }
         }
@@ -217,7 +218,7 @@ fn add_label_keys(term: &mut Map, labels: &Map) {
             }
         }
     }
-    let Some(selector) = inner(term, "labelSelector") else { return };
+    let Some(selector) = map_mut(term, "labelSelector") else { return };
     if !more.is_empty() {
         let mut all = selector.list("matchExpressions").to_vec();
         all.extend(more);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wrong with variables of containers and with references to fields of the pod.
 
-use super::checks::{config_key, dns_subdomain, each, env_name};
+use super::checks::each;
 use super::quantity::nano;
-use super::view::View;
 use crate::field::{Errors, Path};
+use crate::kinds::view::View;
+use crate::names;
 use serde_json::Value;
 
 const FIELDS: [&str; 9] = [
@@ -27,7 +28,7 @@ pub(super) fn variables(container: &Value, path: &Path, errors: &mut Errors) {
         if name.is_empty() {
             errors.required(&path.child("name"), "");
         } else {
-            each(env_name(name), &path.child("name"), name, errors);
+            each(names::relaxed_env_var_name(name), &path.child("name"), name, errors);
         }
         if one.has("valueFrom") {
             value_from(one, &path.child("valueFrom"), errors);
@@ -63,10 +64,10 @@ fn value_from(one: &Value, path: &Path, errors: &mut Errors) {
 
 fn key_ref(source: &Value, path: &Path, errors: &mut Errors) {
     let name = source.text("name");
-    each(dns_subdomain(name), &path.child("name"), name, errors);
+    each(names::dns_subdomain(name, false), &path.child("name"), name, errors);
     match source.text("key") {
         "" => errors.required(&path.child("key"), ""),
-        key => each(config_key(key), &path.child("key"), key, errors),
+        key => each(names::config_key(key), &path.child("key"), key, errors),
     }
 }
 
@@ -93,7 +94,7 @@ pub(super) fn field_ref(source: &Value, known: &[&str], path: &Path, errors: &mu
     };
     let keyed = matches!(base, "metadata.annotations" | "metadata.labels");
     match key {
-        Some(key) if keyed => each(super::checks::qualified_name(key), path, key, errors),
+        Some(key) if keyed => each(names::qualified(key), path, key, errors),
         Some(_) => errors.invalid(path, base, "does not support subscript"),
         None if !keyed && !FIELDS.contains(&field) && field != "spec.restartPolicy" => {
             let why = format!("error converting fieldPath: field label not supported: {field}");
@@ -166,7 +167,7 @@ pub(super) fn sources(container: &Value, path: &Path, errors: &mut Errors) {
         let at = path.index(i);
         let prefix = one.text("prefix");
         if !prefix.is_empty() {
-            each(env_name(prefix), &at.child("prefix"), prefix, errors);
+            each(names::relaxed_env_var_name(prefix), &at.child("prefix"), prefix, errors);
         }
         let mut count = 0;
         for kind in ["configMapRef", "secretRef"] {
@@ -175,7 +176,7 @@ pub(super) fn sources(container: &Value, path: &Path, errors: &mut Errors) {
                 let at = at.child(kind).child("name");
                 match one.at(kind).text("name") {
                     "" => errors.required(&at, ""),
-                    name => each(dns_subdomain(name), &at, name, errors),
+                    name => each(names::dns_subdomain(name, false), &at, name, errors),
                 }
             }
         }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wrong with how a pod resolves names.
 
-use super::checks::{dns_subdomain, each};
-use super::view::View;
+use super::checks::each;
 use crate::field::{Errors, Path};
+use crate::kinds::view::View;
+use crate::names;
 use core::net::IpAddr;
 use serde_json::Value;
 
@@ -38,7 +39,7 @@ pub(super) fn dns(spec: &Value, path: &Path, errors: &mut Errors) {
     }
     for (i, text) in searches.iter().filter_map(Value::as_str).enumerate() {
         let name = text.strip_suffix('.').unwrap_or(text);
-        each(dns_subdomain(name), &path.child("searches").index(i), name, errors);
+        each(names::dns_subdomain(name, false), &path.child("searches").index(i), name, errors);
     }
     for (i, option) in config.list("options").iter().enumerate() {
         if option.text("name").is_empty() {
@@ -59,7 +60,7 @@ pub(super) fn host_aliases(spec: &Value, path: &Path, errors: &mut Errors) {
         let path = path.index(i);
         address(alias.text("ip"), &path.child("ip"), errors);
         for name in alias.list("hostnames").iter().filter_map(Value::as_str) {
-            each(dns_subdomain(name), &path.child("hostnames"), name, errors);
+            each(names::dns_subdomain(name, false), &path.child("hostnames"), name, errors);
         }
     }
 }

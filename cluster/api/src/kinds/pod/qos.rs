@@ -2,8 +2,8 @@
 //! The class of quality of service that a pod's requests and limits give it.
 
 use super::quantity::nano;
-use super::view::View;
 use crate::Map;
+use crate::kinds::view::View;
 use serde_json::Value;
 use std::collections::BTreeMap;
 

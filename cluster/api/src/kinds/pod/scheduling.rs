@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wrong with where a pod wants to run: affinity, spreading, gates, tolerations.
 
-use super::checks::{
-    dns_label, dns_subdomain, each, label_selector, label_value, one_of, qualified_name,
-};
-use super::view::View;
+use super::checks::{each, label_selector, one_of};
 use crate::field::{Errors, Path};
+use crate::kinds::view::View;
+use crate::names;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -80,7 +79,7 @@ fn node_expression(one: &Value, path: &Path, errors: &mut Errors) {
         other => errors.invalid(&path.child("operator"), other, "not a valid selector operator"),
     }
     let key = one.text("key");
-    each(qualified_name(key), &path.child("key"), key, errors);
+    each(names::qualified(key), &path.child("key"), key, errors);
 }
 
 fn node_field(one: &Value, path: &Path, errors: &mut Errors) {
@@ -95,7 +94,12 @@ fn node_field(one: &Value, path: &Path, errors: &mut Errors) {
     match one.text("key") {
         "metadata.name" => {
             for (i, name) in one.list("values").iter().filter_map(Value::as_str).enumerate() {
-                each(dns_subdomain(name), &path.child("values").index(i), name, errors);
+                each(
+                    names::dns_subdomain(name, false),
+                    &path.child("values").index(i),
+                    name,
+                    errors,
+                );
             }
         }
         other => errors.invalid(&path.child("key"), other, "not a valid field selector key"),
@@ -107,13 +111,13 @@ fn pod_term(term: &Value, path: &Path, errors: &mut Errors) {
         label_selector(term.at(field), &path.child(field), errors);
     }
     for name in term.list("namespaces").iter().filter_map(Value::as_str) {
-        each(dns_label(name), &path.child("namespace"), name, errors);
+        each(names::dns_label(name, false), &path.child("namespace"), name, errors);
     }
     let (key, at) = (term.text("topologyKey"), path.child("topologyKey"));
     if key.is_empty() {
         errors.required(&at, "can not be empty");
     }
-    each(qualified_name(key), &at, key, errors);
+    each(names::qualified(key), &at, key, errors);
 }
 
 /// How pods are spread over domains.
@@ -163,12 +167,12 @@ fn domains(one: &Value, when: &str, path: &Path, errors: &mut Errors) {
 pub(super) fn gates(spec: &Value, path: &Path, errors: &mut Errors) {
     for (i, one) in spec.list("readinessGates").iter().enumerate() {
         let (name, at) = (one.text("conditionType"), path.child("readinessGates").index(i));
-        each(qualified_name(name), &at.child("conditionType"), name, errors);
+        each(names::qualified(name), &at.child("conditionType"), name, errors);
     }
     let mut names = BTreeSet::new();
     for (i, one) in spec.list("schedulingGates").iter().enumerate() {
         let (name, at) = (one.text("name"), path.child("schedulingGates").index(i));
-        each(qualified_name(name), &at, name, errors);
+        each(names::qualified(name), &at, name, errors);
         if !names.insert(name) {
             errors.duplicate(&at, name);
         }
@@ -186,7 +190,7 @@ pub(super) fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
         let (key, operator, effect) = (one.text("key"), one.text("operator"), one.text("effect"));
         let at = path.child("operator");
         if !key.is_empty() {
-            each(qualified_name(key), &path.child("key"), key, errors);
+            each(names::qualified(key), &path.child("key"), key, errors);
         } else if operator != "Exists" {
             let why = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
             errors.invalid(&at, operator, why);
@@ -197,7 +201,7 @@ pub(super) fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
         }
         let value = one.text("value");
         match operator {
-            "" | "Equal" => each(label_value(value), &at, value, errors),
+            "" | "Equal" => each(names::label_value(value), &at, value, errors),
             "Exists" if !value.is_empty() => {
                 errors.invalid(&at, one.clone(), "value must be empty when `operator` is 'Exists'");
             }

@@ -2,8 +2,8 @@
 //! What is wrong with security contexts.
 
 use super::checks::{between, local_path, one_of};
-use super::view::View;
 use crate::field::{Errors, Path};
+use crate::kinds::view::View;
 use serde_json::Value;
 use std::collections::BTreeSet;
 

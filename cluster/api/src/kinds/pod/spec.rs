@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wrong with a pod's spec by itself (upstream's `ValidatePodSpec`).
 
-use super::checks::{
-    between, dns_label, dns_subdomain, each, labels, not_negative, number_or_name, one_of,
-    port_name,
-};
+use super::checks::{between, each, labels, not_negative, number_or_name, one_of};
 use super::quantity::{is_whole, nano};
-use super::view::View;
 use super::{env, network, scheduling, security, volumes};
 use crate::field::{Errors, Path, Problem};
+use crate::kinds::view::View;
+use crate::names;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -31,14 +29,14 @@ pub fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
         between(seconds, 1, i64::from(i32::MAX), &path.child("activeDeadlineSeconds"), errors);
     }
     for (field, check) in [
-        ("serviceAccountName", dns_subdomain as fn(&str) -> Vec<String>),
-        ("nodeName", dns_subdomain),
-        ("hostname", dns_label),
-        ("subdomain", dns_label),
+        ("serviceAccountName", names::dns_subdomain as fn(&str, bool) -> Vec<String>),
+        ("nodeName", names::dns_subdomain),
+        ("hostname", names::dns_label),
+        ("subdomain", names::dns_label),
     ] {
         let text = spec.text(field);
         if !text.is_empty() {
-            each(check(text), &path.child(field), text, errors);
+            each(check(text, false), &path.child(field), text, errors);
         }
     }
     scheduling::tolerations(spec, &path.child("tolerations"), errors);
@@ -51,7 +49,7 @@ fn rest(spec: &Value, path: &Path, errors: &mut Errors) {
     for field in ["priorityClassName", "runtimeClassName"] {
         let name = spec.text(field);
         if !name.is_empty() {
-            each(dns_subdomain(name), &path.child(field), name, errors);
+            each(names::dns_subdomain(name, false), &path.child(field), name, errors);
         }
     }
     let policy = spec.text("preemptionPolicy");
@@ -90,7 +88,7 @@ fn containers(spec: &Value, path: &Path, errors: &mut Errors) {
 fn container(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
     match one.text("name") {
         "" => errors.required(&path.child("name"), ""),
-        name => each(dns_label(name), &path.child("name"), name, errors),
+        name => each(names::dns_label(name, false), &path.child("name"), name, errors),
     }
     let image = one.text("image");
     if image.is_empty() {
@@ -150,7 +148,7 @@ fn container_ports(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) 
         let path = path.index(i);
         let name = port.text("name");
         if !name.is_empty() {
-            let why = port_name(name);
+            let why = names::port_name(name);
             if why.is_empty() && !names.insert(name) {
                 errors.duplicate(&path.child("name"), name);
             }

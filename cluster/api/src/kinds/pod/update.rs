@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How a pod may change (upstream's `ValidatePodUpdate`).
 
-use super::view::{View, items, made, restore};
 use crate::Map;
 use crate::field::{Errors, Path};
+use crate::kinds::access::{keep, make};
+use crate::kinds::view::{View, items};
 use crate::registry::Part;
 use serde_json::Value;
 
@@ -16,17 +17,17 @@ pub(super) fn prepare(new: &mut Map, old: &Map, part: Part) {
     super::keep_parts(new, old, part);
     let changed = new.at("spec") != old.at("spec");
     if part == Part::Status {
-        if let Some(meta) = made(new, "metadata") {
+        if let Some(meta) = make(new, "metadata") {
             let none = Map::new();
-            restore(meta, old.map("metadata").unwrap_or(&none), "ownerReferences");
+            keep(meta, old.map("metadata").unwrap_or(&none), "ownerReferences");
         }
-        if let Some(status) = made(new, "status") {
+        if let Some(status) = make(new, "status") {
             let class = old.at("status").text("qosClass").to_owned();
-            super::view::fill_zero(status, "qosClass", class);
+            crate::kinds::access::or_set(status, "qosClass", class);
         }
     }
     let generation = old.at("metadata").int("generation").unwrap_or(0);
-    if let Some(meta) = made(new, "metadata") {
+    if let Some(meta) = make(new, "metadata") {
         meta.insert("generation".to_owned(), (generation + i64::from(changed)).into());
     }
 }
@@ -84,7 +85,7 @@ fn node_selector(munged: &mut Value, before: &Value, path: &Path, errors: &mut E
         errors.invalid(path, new.clone(), why);
     }
     if let (Some(spec), Some(old)) = (munged.as_object_mut(), before.as_object()) {
-        restore(spec, old, "nodeSelector");
+        keep(spec, old, "nodeSelector");
     }
 }
 
@@ -141,16 +142,16 @@ fn munged(spec: &Value, before: &Value) -> Value {
     for list in ["containers", "initContainers"] {
         for (one, old) in items(&mut spec, list).zip(old.list(list)) {
             if let Some(old) = old.as_object() {
-                restore(one, old, "image");
+                keep(one, old, "image");
             }
         }
     }
     for field in ["activeDeadlineSeconds", "tolerations", "schedulingGates"] {
-        restore(&mut spec, old, field);
+        keep(&mut spec, old, field);
     }
     let grace = "terminationGracePeriodSeconds";
     if old.int(grace).is_some_and(|seconds| seconds < 0) && spec.int(grace) == Some(1) {
-        restore(&mut spec, old, grace);
+        keep(&mut spec, old, grace);
     }
     spec.into()
 }

@@ -2,8 +2,9 @@
 //! What a client may leave out of a volume.
 
 use super::defaults::{pull_policy, references};
-use super::view::{View, fill, fill_zero, inner, items};
 use crate::Map;
+use crate::kinds::access::{map_mut, or_set, or_set_missing};
+use crate::kinds::view::{View, items};
 use serde_json::{Value, json};
 
 /// Of a volume: without a source it is an empty directory.
@@ -12,46 +13,46 @@ pub(super) fn volume(volume: &mut Map) {
         volume.insert("emptyDir".to_owned(), json!({}));
     }
     for (source, fields) in plain() {
-        if let Some(source) = inner(volume, source) {
+        if let Some(source) = map_mut(volume, source) {
             for (name, value) in fields {
-                fill_zero(source, name, value);
+                or_set(source, name, value);
             }
         }
     }
     for source in ["secret", "configMap", "downwardAPI", "projected"] {
-        if let Some(source) = inner(volume, source) {
-            fill(source, "defaultMode", 420);
+        if let Some(source) = map_mut(volume, source) {
+            or_set_missing(source, "defaultMode", 420);
         }
     }
-    if let Some(path) = inner(volume, "hostPath") {
-        fill(path, "type", "");
+    if let Some(path) = map_mut(volume, "hostPath") {
+        or_set_missing(path, "type", "");
     }
-    if let Some(disk) = inner(volume, "azureDisk") {
-        fill(disk, "readOnly", false);
+    if let Some(disk) = map_mut(volume, "azureDisk") {
+        or_set_missing(disk, "readOnly", false);
     }
-    if let Some(downward) = inner(volume, "downwardAPI") {
+    if let Some(downward) = map_mut(volume, "downwardAPI") {
         items(downward, "items").for_each(references);
     }
-    if let Some(image) = inner(volume, "image") {
+    if let Some(image) = map_mut(volume, "image") {
         let policy = pull_policy(image.text("reference"));
-        fill_zero(image, "pullPolicy", policy);
+        or_set(image, "pullPolicy", policy);
     }
-    if let Some(projected) = inner(volume, "projected") {
+    if let Some(projected) = map_mut(volume, "projected") {
         items(projected, "sources").for_each(projection);
     }
-    if let Some(spec) = inner(volume, "ephemeral")
-        .and_then(|one| inner(one, "volumeClaimTemplate"))
-        .and_then(|one| inner(one, "spec"))
+    if let Some(spec) = map_mut(volume, "ephemeral")
+        .and_then(|one| map_mut(one, "volumeClaimTemplate"))
+        .and_then(|one| map_mut(one, "spec"))
     {
-        fill(spec, "volumeMode", "Filesystem");
+        or_set_missing(spec, "volumeMode", "Filesystem");
     }
 }
 
 fn projection(source: &mut Map) {
-    if let Some(token) = inner(source, "serviceAccountToken") {
-        fill(token, "expirationSeconds", 3600);
+    if let Some(token) = map_mut(source, "serviceAccountToken") {
+        or_set_missing(token, "expirationSeconds", 3600);
     }
-    if let Some(downward) = inner(source, "downwardAPI") {
+    if let Some(downward) = map_mut(source, "downwardAPI") {
         items(downward, "items").for_each(references);
     }
 }

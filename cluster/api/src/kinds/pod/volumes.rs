@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is wrong with volumes (upstream's `ValidateVolumes`).
 
-use super::checks::{
-    between, dns_label, dns_subdomain, each, local_file, local_path, mode, no_way_up, one_of,
-};
+use super::checks::{between, each, local_file, local_path, mode, no_way_up, one_of};
 use super::env::field_ref;
 use super::quantity::nano;
-use super::view::View;
 use crate::field::{Errors, Path, Problem};
+use crate::kinds::view::View;
+use crate::names;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -22,7 +21,7 @@ pub(super) fn volumes(spec: &Value, path: &Path, errors: &mut Errors) {
         if name.is_empty() {
             errors.required(&path.child("name"), "");
         } else {
-            each(dns_label(name), &path.child("name"), name, errors);
+            each(names::dns_label(name, false), &path.child("name"), name, errors);
             if names.contains(name) {
                 errors.duplicate(&path.child("name"), name);
             }
@@ -397,7 +396,7 @@ fn csi(source: &Value, path: &Path, errors: &mut Errors) {
     } else if driver.len() > 63 {
         errors.add(Problem::TooLong, &at, &Value::Null, "may not be more than 63 bytes");
     } else {
-        each(dns_subdomain(&driver.to_lowercase()), &at, driver, errors);
+        each(names::dns_subdomain(&driver.to_lowercase(), false), &at, driver, errors);
     }
     let secret = source.at("nodePublishSecretRef");
     if !secret.is_null() {

@@ -3,7 +3,7 @@
 
 use super::selector;
 use crate::Map;
-use crate::kinds::pod::{age, view::View};
+use crate::kinds::view::View;
 use crate::registry::Column;
 use serde_json::{Value, json};
 
@@ -90,7 +90,7 @@ fn row(object: &Map, counts: Vec<Value>, now: i64) -> Vec<Value> {
     };
     let mut cells = vec![meta.at("name").clone()];
     cells.extend(counts);
-    cells.push(age::since(meta.text("creationTimestamp"), now).into());
+    cells.push(crate::cells::since(meta.text("creationTimestamp"), now).into());
     cells.extend([joined("name"), joined("image"), selector].map(Value::from));
     cells
 }

@@ -3,8 +3,8 @@
 
 use crate::Map;
 use crate::field::{Error, Errors, Path, Problem};
-use crate::kinds::pod::view::View;
 use crate::kinds::pod::{label_selector, not_negative, validate_template};
+use crate::kinds::view::View;
 use serde_json::Value;
 
 /// A ReplicaSet by itself.

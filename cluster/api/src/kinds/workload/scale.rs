@@ -3,7 +3,8 @@
 
 use super::selector;
 use crate::Map;
-use crate::kinds::pod::view::{View, made, restore};
+use crate::kinds::access::{keep, make};
+use crate::kinds::view::View;
 use serde_json::{Value, json};
 
 /// The `Scale` of an object with `spec.replicas`, `status.replicas` and `spec.selector`.
@@ -13,7 +14,7 @@ pub fn read(object: &Map) -> Value {
     let none = Map::new();
     let from = meta.as_object().unwrap_or(&none);
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
-        restore(&mut about, from, field);
+        keep(&mut about, from, field);
     }
     let mut wanted = Map::new();
     if let Some(replicas) = spec.int("replicas").filter(|replicas| *replicas != 0) {
@@ -35,12 +36,12 @@ pub fn read(object: &Map) -> Value {
 pub fn write(object: &mut Map, scale: &Map) {
     let replicas = scale.at("spec").int("replicas").unwrap_or(0);
     let version = scale.at("metadata").text("resourceVersion").to_owned();
-    if let Some(spec) = made(object, "spec") {
+    if let Some(spec) = make(object, "spec") {
         spec.insert("replicas".to_owned(), replicas.into());
     }
     // a version that is given has to be the one that is stored
     if !version.is_empty()
-        && let Some(meta) = made(object, "metadata")
+        && let Some(meta) = make(object, "metadata")
     {
         meta.insert("resourceVersion".to_owned(), version.into());
     }

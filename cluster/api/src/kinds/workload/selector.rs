@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Selectors of labels as text.
 
-use crate::kinds::pod::view::View;
+use crate::kinds::view::View;
 use serde_json::Value;
 
 /// `a=b,c in (d,e),!f`, in order of the keys; empty if it selects everything.

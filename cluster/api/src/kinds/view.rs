@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Reading and filling of objects: what is null counts as absent.
+//! Reading of objects that may be maps or values: what is null counts as absent.
 
 use crate::Map;
 use serde_json::Value;
@@ -66,20 +66,6 @@ impl View for Value {
     }
 }
 
-/// The object below `name`, if there is one.
-pub(crate) fn inner<'a>(map: &'a mut Map, name: &str) -> Option<&'a mut Map> {
-    map.get_mut(name).and_then(Value::as_object_mut)
-}
-
-/// The object below `name`; made if there is none.
-pub(crate) fn made<'a>(map: &'a mut Map, name: &str) -> Option<&'a mut Map> {
-    let slot = map.entry(name).or_insert(Value::Null);
-    if slot.is_null() {
-        *slot = Value::Object(Map::new());
-    }
-    slot.as_object_mut()
-}
-
 /// The objects of the list below `name`.
 pub(crate) fn items<'a>(map: &'a mut Map, name: &str) -> impl Iterator<Item = &'a mut Map> {
     map.get_mut(name)
@@ -87,32 +73,4 @@ pub(crate) fn items<'a>(map: &'a mut Map, name: &str) -> impl Iterator<Item = &'
         .into_iter()
         .flatten()
         .filter_map(Value::as_object_mut)
-}
-
-/// Sets a field that is absent.
-pub(crate) fn fill(map: &mut Map, name: &str, value: impl Into<Value>) {
-    if !map.has(name) {
-        map.insert(name.to_owned(), value.into());
-    }
-}
-
-/// Sets a field that is absent, an empty text, or zero: what upstream keeps in a plain field, not behind a pointer.
-pub(crate) fn fill_zero(map: &mut Map, name: &str, value: impl Into<Value>) {
-    let empty = match map.at(name) {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Number(number) => number.as_i64() == Some(0),
-        _ => false,
-    };
-    if empty {
-        map.insert(name.to_owned(), value.into());
-    }
-}
-
-/// Puts `old`'s field in the place of `new`'s, also where it is absent.
-pub(crate) fn restore(new: &mut Map, old: &Map, name: &str) {
-    match old.get(name) {
-        Some(value) => new.insert(name.to_owned(), value.clone()),
-        None => new.remove(name),
-    };
 }

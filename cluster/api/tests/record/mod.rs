@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The record of a real kube-apiserver, as the tests read it.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "each test uses a part; what is recorded can be read"
+)]
+
+use flate2::read::GzDecoder;
+use serde_json::Value;
+use std::io::Read;
+
+fn text() -> String {
+    let mut text = String::new();
+    let packed = include_bytes!("../../testdata/scenarios.jsonl.gz");
+    GzDecoder::new(&packed[..]).read_to_string(&mut text).unwrap();
+    text
+}
+
+fn read(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// All scenarios.
+pub fn scenarios() -> Vec<Value> {
+    read(&text())
+}
+
+/// All scenarios, with some time in the place of each that stands for any.
+pub fn scenarios_with_times() -> Vec<Value> {
+    read(&text().replace("\"$time\"", "\"2020-01-01T00:00:00Z\""))
+}
