@@ -6,28 +6,16 @@
 
 use crate::Map;
 use crate::registry::Kind;
-use crate::schema::{Field, Form, Schema, lookup};
+use crate::schema::{Field, Form, Schema};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
-/// The document of a group's version with the schemas of built-in kinds; of another kind only its metadata is told.
+/// The document of a group's version.
 pub fn v3(group: &str, version: &str, kinds: &[&Kind]) -> Value {
-    v3_with(group, version, kinds, |kind| {
-        lookup(&kind.group, &kind.version, &kind.kind).unwrap_or_else(Schema::any)
-    })
-}
-
-/// The same with schemas from `schema_of`.
-pub fn v3_with(
-    group: &str,
-    version: &str,
-    kinds: &[&Kind],
-    schema_of: impl Fn(&Kind) -> Schema,
-) -> Value {
     let mut paths = Map::new();
     let mut components = Components::default();
     for kind in kinds {
-        let name = components.kind(kind, &schema_of(kind));
+        let name = components.kind(kind, &kind.schema);
         add_paths(&mut paths, group, version, kind, &name);
     }
     json!({
@@ -85,13 +73,8 @@ fn add_paths(paths: &mut Map, group: &str, version: &str, kind: &Kind, component
     };
     let bodies = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
     // a custom kind has no keys by which a strategic merge could go
-    let built_in = lookup(&kind.group, &kind.version, &kind.kind).is_some();
-    let mut patches = vec![
-        "application/json-patch+json",
-        "application/merge-patch+json",
-        "application/apply-patch+yaml",
-    ];
-    if built_in {
+    let mut patches = vec!["application/json-patch+json", "application/merge-patch+json"];
+    if kind.schema.is_built_in() {
         patches.push("application/strategic-merge-patch+json");
     }
     paths.insert(

@@ -3,6 +3,7 @@
 
 use crate::Map;
 use crate::field::Errors;
+use crate::schema::Schema;
 use serde_json::Value;
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +30,8 @@ pub struct Kind {
     /// Where its objects are kept: the group and resource that all its versions and aliases share, e.g. `events` for both
     /// groups of Event.
     pub stored_as: Arc<str>,
+    /// What its objects are made of.
+    pub schema: Schema,
     /// What there is below an object.
     pub subresources: Vec<Subresource>,
     /// DELETE answers with the object, not with a `Status`.
@@ -92,8 +95,8 @@ pub enum Part {
 /// strategy. All functions are pure: time and chance come from the caller.
 ///
 /// The order of a write is: read, [`default`](Self::default), generic metadata, [`prepare_create`](Self::prepare_create) or
-/// [`prepare_update`](Self::prepare_update), admission, generic validation of metadata, [`validate`](Self::validate) (and
-/// [`validate_update`](Self::validate_update)).
+/// [`prepare_update`](Self::prepare_update), admission, generic validation of metadata, [`validate`](Self::validate) and
+/// [`validate_create`](Self::validate_create) or [`validate_update`](Self::validate_update).
 pub trait Rules: fmt::Debug + Send + Sync {
     /// Sets what a client may leave out, and what upstream sets on reading (also in nested templates). Twice is as once.
     fn default(&self, _object: &mut Map) {}
@@ -109,12 +112,25 @@ pub trait Rules: fmt::Debug + Send + Sync {
     /// [`name_problem`](Self::name_problem).
     fn validate(&self, _object: &Map, _errors: &mut Errors) {}
 
+    /// What is wrong with a new object only: what upstream refuses on creation and lets pass in an old object.
+    fn validate_create(&self, _object: &Map, _errors: &mut Errors) {}
+
     /// Everything that is wrong with a change, beyond what is wrong with `new` by itself.
     fn validate_update(&self, _new: &Map, _old: &Map, _part: Part, _errors: &mut Errors) {}
 
     /// What is wrong with a name, as upstream says it; none if nothing. `prefix`: it is a `generateName`.
     fn name_problem(&self, name: &str, prefix: bool) -> Vec<String> {
         crate::names::dns_subdomain(name, prefix)
+    }
+
+    /// Whether PUT without a `resourceVersion` overwrites what is there (upstream's AllowUnconditionalUpdate).
+    fn unconditional_update(&self) -> bool {
+        true
+    }
+
+    /// What the writer of an object should know though it is taken: headers `Warning`.
+    fn warnings(&self, _object: &Map) -> Vec<String> {
+        Vec::new()
     }
 
     /// Fields by which objects can be selected besides `metadata.name` and `metadata.namespace`, and their values; a field that is

@@ -165,6 +165,12 @@ impl Schema {
         Self { table: Arc::clone(table), form }
     }
 
+    /// Whether it is of the built-in kinds, whose lists have keys to be merged by.
+    pub fn is_built_in(&self) -> bool {
+        Arc::ptr_eq(&self.table, built_in())
+            && self.structure().is_some_and(|one| one.kind.is_some())
+    }
+
     /// The type.
     pub fn form(&self) -> Form {
         self.table.forms.get(self.form.0 as usize).copied().unwrap_or(Form::Any)

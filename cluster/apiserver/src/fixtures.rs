@@ -3,6 +3,7 @@
 
 use berth_cluster_api::Map;
 use berth_cluster_api::registry::{Kind, Rules};
+use berth_cluster_api::schema::Schema;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ pub(crate) fn kind() -> Kind {
         categories: Vec::new(),
         namespaced: true,
         stored_as: "pods".into(),
+        schema: Schema::any(),
         subresources: Vec::new(),
         delete_returns_object: true,
         create_on_update: false,

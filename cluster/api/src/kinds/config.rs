@@ -5,6 +5,7 @@ use super::access::{add_all, flag, make, map, or_set, same, text};
 use super::row::{RowExt, column, row};
 use crate::field::{Errors, Path, Problem};
 use crate::registry::{Kind, Part, Rules, Subresource};
+use crate::schema::base64;
 use crate::{Map, cells, names};
 use serde_json::Value;
 
@@ -161,7 +162,7 @@ fn docker(data: Option<&Map>, key: &str, errors: &mut Errors) {
         errors.required(&path, "");
         return;
     };
-    let bytes = from_base64(value.as_str().unwrap_or(""));
+    let bytes = base64::decode(value.as_str().unwrap_or("")).unwrap_or_default();
     if let Err(problem) = serde_json::from_slice::<Map>(&bytes) {
         let problem = if problem.is_eof() {
             "unexpected end of JSON input".to_owned()
@@ -170,38 +171,6 @@ fn docker(data: Option<&Map>, key: &str, errors: &mut Errors) {
         };
         errors.invalid(&path, "<secret contents redacted>", problem);
     }
-}
-
-const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// Decodes base64; what is no letter of it is passed over.
-pub(crate) fn from_base64(text: &str) -> Vec<u8> {
-    let (mut bits, mut count, mut bytes) = (0u32, 0u32, Vec::new());
-    for letter in text.bytes() {
-        let Some(at) = ALPHABET.iter().position(|one| *one == letter) else { continue };
-        bits = (bits << 6 | u32::try_from(at).unwrap_or(0)) & 0xffff;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            bytes.push(u8::try_from(bits >> count & 0xff).unwrap_or(0));
-        }
-    }
-    bytes
-}
-
-/// Encodes base64, with padding.
-pub(crate) fn to_base64(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for chunk in bytes.chunks(3) {
-        let at = |index: usize| u32::from(chunk.get(index).copied().unwrap_or(0));
-        let bits = at(0) << 16 | at(1) << 8 | at(2);
-        for place in 0..4usize {
-            let index = (bits >> (18 - 6 * place) & 63) as usize;
-            let letter = ALPHABET.get(index).copied().unwrap_or(b'=');
-            text.push(if place <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    text
 }
 
 impl Rules for Secret {
@@ -213,7 +182,7 @@ impl Rules for Secret {
             && let Some(data) = make(object, "data")
         {
             for (key, value) in texts {
-                let value = to_base64(value.as_str().unwrap_or("").as_bytes());
+                let value = base64::encode(value.as_str().unwrap_or("").as_bytes());
                 data.insert(key, value.into());
             }
         }

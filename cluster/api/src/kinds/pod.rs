@@ -25,6 +25,7 @@ pub use spec::{spec as validate_spec, template as validate_template};
 use crate::Map;
 use crate::field::{Errors, Path};
 use crate::kinds::access::{keep, make};
+use crate::kinds::row;
 use crate::kinds::view::View;
 use crate::registry::{Kind, Part, Rules, Subresource};
 use serde_json::{Value, json};
@@ -101,6 +102,7 @@ pub fn kinds() -> Vec<Kind> {
         categories: vec![name("all")],
         namespaced: true,
         stored_as: name("pods"),
+        schema: row::schema("", "Pod"),
         subresources: vec![
             Subresource::Status,
             Subresource::Binding,

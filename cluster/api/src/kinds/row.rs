@@ -2,6 +2,7 @@
 //! How kinds make their rows of the registry.
 
 use crate::registry::{Column, Kind, Rules, Subresource};
+use crate::schema::{Schema, lookup};
 use std::sync::Arc;
 
 /// A column of a table that is always shown.
@@ -55,12 +56,18 @@ pub fn row(
         categories: Vec::new(),
         namespaced: true,
         stored_as: stored.into(),
+        schema: schema(group, kind),
         subresources: Vec::new(),
         delete_returns_object: false,
         create_on_update: false,
         columns: all,
         rules: Arc::new(rules),
     }
+}
+
+/// What objects of a kind of version `v1` are made of.
+pub fn schema(group: &str, kind: &str) -> Schema {
+    lookup(group, "v1", kind).unwrap_or_else(Schema::any)
 }
 
 /// Changes of a row, in the way of a builder.
