@@ -36,6 +36,9 @@ pub struct Details {
     /// One cause for each field.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub causes: Vec<Cause>,
+    /// A token with which a list goes on, though not consistently (`metadata.continue`).
+    #[serde(skip)]
+    pub go_on: String,
     /// Seconds after which to try again; also sent as the header `Retry-After`.
     #[serde(rename = "retryAfterSeconds", skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
@@ -150,16 +153,21 @@ impl Refusal {
         refusal
     }
 
+    fn has_details(&self) -> bool {
+        let go_on = self.details.go_on.clone();
+        *self.details != Details { go_on, ..Details::default() }
+    }
+
     /// The `Status` object as JSON, in upstream's order of fields and with a line's end: there are clients that compare it as text.
     pub fn to_json(&self) -> String {
         let status = Status {
             kind: "Status",
             api_version: "v1",
-            metadata: Nothing {},
+            metadata: ListMeta { go_on: &self.details.go_on },
             status: "Failure",
             message: &self.message,
             reason: self.reason,
-            details: Some(&*self.details).filter(|details| **details != Details::default()),
+            details: self.has_details().then_some(&*self.details),
             code: self.code,
         };
         // Texts and numbers: there is nothing that could not be written.
@@ -175,7 +183,7 @@ impl Refusal {
 struct Status<'a> {
     kind: &'static str,
     api_version: &'static str,
-    metadata: Nothing,
+    metadata: ListMeta<'a>,
     status: &'static str,
     #[serde(skip_serializing_if = "str::is_empty")]
     message: &'a str,
@@ -186,9 +194,11 @@ struct Status<'a> {
     code: u16,
 }
 
-/// An object without fields.
 #[derive(Serialize)]
-struct Nothing {}
+struct ListMeta<'a> {
+    #[serde(rename = "continue", skip_serializing_if = "str::is_empty")]
+    go_on: &'a str,
+}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

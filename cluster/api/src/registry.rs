@@ -65,6 +65,38 @@ pub enum Subresource {
     Resize,
 }
 
+impl Subresource {
+    /// As in paths.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Status => "status",
+            Self::Scale => "scale",
+            Self::Binding => "binding",
+            Self::Eviction => "eviction",
+            Self::Finalize => "finalize",
+            Self::Token => "token",
+            Self::EphemeralContainers => "ephemeralcontainers",
+            Self::Resize => "resize",
+        }
+    }
+}
+
+impl Kind {
+    /// Group and version, as in `apiVersion`.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.to_string()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// What there is below an object by that name.
+    pub fn subresource(&self, name: &str) -> Option<Subresource> {
+        self.subresources.iter().copied().find(|one| one.name() == name)
+    }
+}
+
 /// A column of a table (`TableColumnDefinition` of meta/v1).
 #[derive(Debug, Clone)]
 pub struct Column {

@@ -1,14 +1,41 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The Kubernetes API over HTTP. So far: what a request asks for ([`path`], [`query`], [`listing`]), in which form it wants its answer
-//! ([`accept`]), and how objects lie in the store ([`object`]) and
-//! become lists and events ([`render`]).
+//! The Kubernetes API over HTTP: a tower `Service` over a store and a set of kinds. Start reading at [`Server`].
+//!
+//! A request is understood ([`path`], [`query`], [`listing`], [`accept`]), its user is found and asked for their roles, and its verb
+//! is carried out. Objects lie in the store as they go to clients ([`object`], [`render`]).
 #![forbid(unsafe_code)]
 
 pub mod accept;
+mod access;
+mod admission;
+mod answer;
+mod ask;
+mod body;
+mod environment;
+mod fault;
 #[cfg(test)]
 mod fixtures;
+mod grant;
+mod identity;
+mod impersonate;
+mod limits;
+mod listener;
 pub mod listing;
 pub mod object;
+mod page;
 pub mod path;
 pub mod query;
 pub mod render;
+mod resources;
+mod server;
+mod shape;
+mod verb;
+mod write;
+
+pub use answer::{Answer, Body};
+pub use environment::{Environment, Fixed, Machine, Moment};
+pub use fault::Faults;
+pub use identity::Caller;
+pub use listener::{Listener, Listening};
+pub use resources::Resources;
+pub use server::{Builder, Options, Server};

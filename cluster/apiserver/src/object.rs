@@ -9,17 +9,8 @@ use std::sync::Arc;
 
 /// How every stored object of a kind begins. A list leaves this out: its items have neither.
 pub fn head(kind: &Kind) -> String {
-    let (name, version) = (Value::from(&*kind.kind), Value::from(api_version(kind)));
+    let (name, version) = (Value::from(&*kind.kind), Value::from(kind.api_version()));
     format!("{{\"kind\":{name},\"apiVersion\":{version},")
-}
-
-/// Group and version, as in `apiVersion`.
-pub fn api_version(kind: &Kind) -> String {
-    if kind.group.is_empty() {
-        kind.version.to_string()
-    } else {
-        format!("{}/{}", kind.group, kind.version)
-    }
 }
 
 /// Where an object of a kind is kept. `namespace` is empty for one that lives in none.

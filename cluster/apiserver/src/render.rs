@@ -46,7 +46,7 @@ impl List {
             }
         }
         let name = Value::from(format!("{}List", kind.kind));
-        let version = Value::from(object::api_version(kind));
+        let version = Value::from(kind.api_version());
         let start = format!(
             "{{\"kind\":{name},\"apiVersion\":{version},\"metadata\":{metadata},\"items\":["
         );
@@ -106,7 +106,8 @@ impl Seen {
         }
     }
 
-    fn word(self) -> &'static str {
+    /// As in events.
+    pub fn word(self) -> &'static str {
         match self {
             Self::Added => "ADDED",
             Self::Modified => "MODIFIED",
@@ -117,11 +118,16 @@ impl Seen {
 
 /// The line of an event, made once for all who watch.
 pub fn line(event: &Event, seen: Seen) -> Bytes {
-    event.form(seen.slot(), || match (&event.before, seen, event.deleted) {
+    event.form(seen.slot(), || written(seen, &shown(event, seen)))
+}
+
+/// The object that an event shows.
+pub fn shown(event: &Event, seen: Seen) -> Bytes {
+    match (&event.before, seen, event.deleted) {
         // Out of sight, though not gone: its last state in sight, with the revision at which it left.
-        (Some(before), Seen::Deleted, false) => written(seen, &before.at(event.revision).bytes),
-        _ => written(seen, &event.entry.bytes),
-    })
+        (Some(before), Seen::Deleted, false) => before.at(event.revision).bytes,
+        _ => event.entry.bytes.clone(),
+    }
 }
 
 /// The line of an object that was there when a watch began.
@@ -141,17 +147,23 @@ fn written(seen: Seen, object: &[u8]) -> Bytes {
 
 /// A bookmark: everything up to this revision was told. `initial_end`: and with it all that was there when the watch began (KEP-3157).
 pub fn bookmark(kind: &Kind, revision: u64, initial_end: bool) -> Bytes {
+    event_line("BOOKMARK", &bookmark_object(kind, revision, initial_end))
+}
+
+/// The object of a bookmark.
+pub fn bookmark_object(kind: &Kind, revision: u64, initial_end: bool) -> Value {
     let mut metadata =
         json!({ "resourceVersion": revision.to_string(), "creationTimestamp": null });
     if initial_end {
         metadata["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
     }
-    let object = json!({
-        "kind": &*kind.kind,
-        "apiVersion": object::api_version(kind),
-        "metadata": metadata,
-    });
-    format!("{}\n", json!({ "type": "BOOKMARK", "object": object })).into()
+    json!({ "kind": &*kind.kind, "apiVersion": kind.api_version(), "metadata": metadata })
+}
+
+/// The line of an event with any object.
+pub fn event_line(word: &str, object: &Value) -> Bytes {
+    let word = Value::from(word);
+    format!("{{\"type\":{word},\"object\":{object}}}\n").into()
 }
 
 #[cfg(test)]

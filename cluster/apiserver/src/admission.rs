@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is asked of a write after it is allowed and before it is judged: a chain, each link of which may change the object or refuse it.
+
+mod lifecycle;
+
+pub(crate) use lifecycle::NamespaceLifecycle;
+
+use crate::ask::Ask;
+use crate::server::Inner;
+use berth_cluster_api::{Map, Refusal};
+use std::fmt;
+
+/// What a write does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    Create,
+    Update,
+    Delete,
+}
+
+/// A write.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Request<'a> {
+    pub(crate) ask: &'a Ask,
+    pub(crate) operation: Operation,
+    /// The object as it is stored, if there is one.
+    #[expect(dead_code, reason = "priorities and service accounts will compare with it")]
+    pub(crate) old: Option<&'a Map>,
+}
+
+/// A link of the chain.
+pub(crate) trait Admission: fmt::Debug + Send + Sync {
+    /// Looks at a write, and may change the object.
+    fn admit(&self, server: &Inner, request: &Request<'_>, object: &mut Map)
+    -> Result<(), Refusal>;
+}
+
+/// The chain, in order.
+pub(crate) fn chain() -> Vec<Box<dyn Admission>> {
+    vec![Box::new(NamespaceLifecycle)]
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How many requests run at a time, and that no user takes all the places. Leases always pass: a node that cannot renew its own
+//! would be taken for dead.
+
+use crate::ask::Ask;
+use berth_cluster_api::Refusal;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// How long a request waits for a place before it is sent away.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Places for requests.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    reading: Kind,
+    writing: Kind,
+}
+
+#[derive(Debug)]
+struct Kind {
+    places: Arc<Semaphore>,
+    /// Places that one user may hold.
+    share: usize,
+    users: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+/// A place; leaving gives it back.
+#[derive(Debug)]
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _counted: Counted,
+}
+
+/// A user's request that runs or waits.
+#[derive(Debug)]
+struct Counted {
+    user: String,
+    users: Arc<Mutex<BTreeMap<String, usize>>>,
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = users.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                users.remove(&self.user);
+            }
+        }
+    }
+}
+
+impl Limits {
+    pub(crate) fn new(reading: usize, writing: usize) -> Self {
+        Self { reading: Kind::new(reading), writing: Kind::new(writing) }
+    }
+
+    /// Takes a place; 429 if there is none in time. `None` for a request that needs none.
+    pub(crate) async fn enter(&self, ask: &Ask) -> Result<Option<Place>, Refusal> {
+        if &*ask.kind.group == "coordination.k8s.io" {
+            return Ok(None);
+        }
+        let kind = if ["get", "list"].contains(&ask.verb) { &self.reading } else { &self.writing };
+        kind.enter(&ask.user.name).await.map(Some)
+    }
+}
+
+impl Kind {
+    fn new(places: usize) -> Self {
+        let share = (places / 2).max(1);
+        Self { places: Arc::new(Semaphore::new(places)), share, users: Arc::default() }
+    }
+
+    async fn enter(&self, user: &str) -> Result<Place, Refusal> {
+        let counted = self.count(user)?;
+        let wait = Arc::clone(&self.places).acquire_owned();
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(Ok(permit)) => Ok(Place { _permit: permit, _counted: counted }),
+            _ => Err(busy()),
+        }
+    }
+
+    fn count(&self, user: &str) -> Result<Counted, Refusal> {
+        let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
+        let have = users.get(user).copied().unwrap_or(0);
+        // While others find a place, one user may have more than its share.
+        if have >= self.share && self.places.available_permits() < self.share {
+            return Err(busy());
+        }
+        users.insert(user.to_owned(), have + 1);
+        Ok(Counted { user: user.to_owned(), users: Arc::clone(&self.users) })
+    }
+}
+
+fn busy() -> Refusal {
+    Refusal::too_many_requests("Too many requests, please try again later.", 1)
+}

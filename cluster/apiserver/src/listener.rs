@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Connections: TLS, HTTP/2 and HTTP/1.1, and who the client's certificate names.
+
+use crate::identity::Peer;
+use crate::server::Server;
+use berth_cluster_auth::certificate;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::server::TlsStream;
+
+/// How long a handshake may take, and how long a client may take for the head of a request; upstream's number.
+const HEAD: Duration = Duration::from_secs(32);
+/// How long an idle HTTP/2 connection lives without an answer to a ping.
+const PING: Duration = Duration::from_secs(30);
+/// Requests of one connection at a time; upstream's number.
+const STREAMS: u32 = 100;
+/// Connections at a time.
+const CONNECTIONS: usize = 10_000;
+/// How long a stop waits for requests that run.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// A place where connections are taken.
+#[derive(Debug)]
+pub struct Listener {
+    socket: TcpListener,
+    address: SocketAddr,
+}
+
+/// A listener that runs.
+#[derive(Debug)]
+pub struct Listening {
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Listener {
+    /// Binds an address; port 0 takes a free one.
+    pub async fn bind(address: SocketAddr) -> io::Result<Self> {
+        let socket = TcpListener::bind(address).await?;
+        let address = socket.local_addr()?;
+        Ok(Self { socket, address })
+    }
+
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until it is stopped.
+    pub fn serve(self, server: Server, tls: ServerConfig) -> Listening {
+        let (stop, stopping) = watch::channel(false);
+        let address = self.address;
+        let task =
+            tokio::spawn(accept(self.socket, server, TlsAcceptor::from(Arc::new(tls)), stopping));
+        Listening { address, stop, task }
+    }
+}
+
+impl Listening {
+    /// The address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Takes no new connection, lets running requests end, and returns when all are gone, or the time for it is over.
+    pub async fn stop(self) {
+        self.stop.send_replace(true);
+        if let Err(error) = self.task.await {
+            tracing::warn!(%error, "the listener did not end well");
+        }
+    }
+}
+
+async fn accept(
+    socket: TcpListener,
+    server: Server,
+    tls: TlsAcceptor,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let graceful = GracefulShutdown::new();
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let stream = tokio::select! {
+            accepted = socket.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, mostly: others have to go first.
+                    tracing::warn!(%error, "cannot take a connection");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            },
+            () = told(&mut stopping) => break,
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            tracing::warn!("too many connections: one is refused");
+            continue;
+        };
+        let (server, tls, watcher) = (server.clone(), tls.clone(), graceful.watcher());
+        tokio::spawn(async move {
+            let _place = place;
+            let _ = stream.set_nodelay(true);
+            let handshake = tokio::time::timeout(HEAD, tls.accept(stream)).await;
+            match handshake {
+                Ok(Ok(stream)) => connection(stream, server, watcher).await,
+                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+                Err(_) => tracing::debug!("a handshake took too long"),
+            }
+        });
+    }
+    drop(socket);
+    server.stop();
+    if tokio::time::timeout(DRAIN, graceful.shutdown()).await.is_err() {
+        tracing::warn!("requests are cut off that would not end");
+    }
+}
+
+/// Waits until it is said; a sender that is gone says it, too.
+pub(crate) async fn told(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|stop| *stop).await);
+}
+
+async fn connection(
+    stream: TlsStream<TcpStream>,
+    server: Server,
+    watcher: hyper_util::server::graceful::Watcher,
+) {
+    let peer = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
+    let peer = peer.and_then(|der| certificate::user(der)).map(|user| Peer(Arc::new(user)));
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
+        if let Some(peer) = &peer {
+            request.extensions_mut().insert(peer.clone());
+        }
+        let server = server.clone();
+        async move { Ok::<_, Infallible>(server.answer(request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(1 << 20);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .keep_alive_interval(PING)
+        .keep_alive_timeout(PING);
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    if let Err(error) = watcher.watch(connection.into_owned()).await {
+        tracing::debug!(%error, "a connection ended");
+    }
+}

@@ -1,0 +1,391 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The server: a tower `Service` over a store and a set of kinds.
+
+use crate::accept::{Form, negotiate};
+use crate::access::Access;
+use crate::admission::{self, Admission, Request};
+use crate::answer::{Answer, refused};
+use crate::ask::{Ask, verb};
+use crate::environment::{Environment, Machine};
+use crate::fault::Faults;
+use crate::identity::Identity;
+use crate::limits::Limits;
+use crate::path::{Resource, Target, parse};
+use crate::query::Query;
+use crate::resources::Resources;
+use crate::{grant, impersonate, page, verb as verbs};
+use berth_cluster_api::{Map, Refusal};
+use berth_cluster_auth::rbac::{Attributes, forbidden};
+use berth_cluster_auth::token::{Issuer, StaticTokens};
+use berth_cluster_auth::user::User;
+use berth_cluster_store::Store;
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::request::Parts;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use std::convert::Infallible;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Bounds. The defaults are upstream's.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Bytes of a body.
+    pub body_bytes: usize,
+    /// Bytes of events that may wait for a watcher before it is closed.
+    pub watch_bytes: usize,
+    /// How long a request may take that is no watch.
+    pub request_time: Duration,
+    /// Seconds that a watch lasts at least if its client does not say; at most twice that.
+    pub watch_seconds: u64,
+    /// Requests that only read, at a time.
+    pub reading: usize,
+    /// Requests that write, at a time.
+    pub writing: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            body_bytes: 3 << 20,
+            watch_bytes: 8 << 20,
+            request_time: Duration::from_mins(1),
+            watch_seconds: 1_800,
+            reading: 400,
+            writing: 200,
+        }
+    }
+}
+
+/// An apiserver. Clones are the same server.
+#[derive(Debug, Clone)]
+pub struct Server(pub(crate) Arc<Inner>);
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) store: Store,
+    pub(crate) environment: Arc<dyn Environment>,
+    pub(crate) access: Access,
+    pub(crate) options: Options,
+    pub(crate) identity: Identity,
+    resources: RwLock<Arc<Resources>>,
+    admission: Vec<Box<dyn Admission>>,
+    faults: Faults,
+    limits: Limits,
+    stopping: watch::Sender<bool>,
+}
+
+/// Puts a server together.
+#[derive(Debug)]
+pub struct Builder {
+    store: Store,
+    resources: Resources,
+    environment: Arc<dyn Environment>,
+    options: Options,
+    identity: Identity,
+    faults: Faults,
+}
+
+impl Builder {
+    /// Serves these kinds, in place of the built-in ones.
+    #[must_use]
+    pub fn resources(mut self, resources: Resources) -> Self {
+        self.resources = resources;
+        self
+    }
+
+    /// Takes time and chance from here.
+    #[must_use]
+    pub fn environment(mut self, environment: Arc<dyn Environment>) -> Self {
+        self.environment = environment;
+        self
+    }
+
+    /// With other bounds.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Believes these tokens.
+    #[must_use]
+    pub fn tokens(mut self, tokens: StaticTokens) -> Self {
+        self.identity.tokens = tokens;
+        self
+    }
+
+    /// Believes the tokens of ServiceAccounts, which are for this server if they are for the issuer.
+    #[must_use]
+    pub fn issuer(mut self, issuer: Issuer) -> Self {
+        self.identity.audiences = vec![issuer.url().to_owned()];
+        self.identity.issuer = Some(Arc::new(issuer));
+        self
+    }
+
+    /// With faults, to be tried how clients take them.
+    #[must_use]
+    pub fn faults(mut self, faults: Faults) -> Self {
+        self.faults = faults;
+        self
+    }
+
+    /// The server.
+    pub fn build(self) -> Server {
+        Server(Arc::new(Inner {
+            access: Access::new(self.store.clone()),
+            store: self.store,
+            environment: self.environment,
+            limits: Limits::new(self.options.reading, self.options.writing),
+            options: self.options,
+            identity: self.identity,
+            resources: RwLock::new(Arc::new(self.resources)),
+            admission: admission::chain(),
+            faults: self.faults,
+            stopping: watch::channel(false).0,
+        }))
+    }
+}
+
+impl Server {
+    /// A server over a store, with the built-in kinds.
+    pub fn builder(store: Store) -> Builder {
+        Builder {
+            store,
+            resources: Resources::new(berth_cluster_api::kinds::builtin()),
+            environment: Arc::new(Machine),
+            options: Options::default(),
+            identity: Identity::default(),
+            faults: Faults::default(),
+        }
+    }
+
+    /// The kinds that are served.
+    pub fn resources(&self) -> Arc<Resources> {
+        self.0.resources()
+    }
+
+    /// Serves other kinds from now on; requests that run go on with those that they began with.
+    pub fn serve_kinds(&self, resources: Resources) {
+        *self.0.resources.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(resources);
+    }
+
+    /// Ends the watches, and takes no new one.
+    pub fn stop(&self) {
+        self.0.stopping.send_replace(true);
+    }
+
+    /// Answers a request.
+    pub async fn answer<B>(&self, request: http::Request<B>) -> Answer
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let body = Box::pin(read(body, self.0.options.body_bytes));
+        match self.0.serve(parts, body).await {
+            Ok(answer) => answer,
+            Err(refusal) => refused(&refusal),
+        }
+    }
+}
+
+type Reading = std::pin::Pin<Box<dyn Future<Output = Result<Bytes, Refusal>> + Send>>;
+
+async fn read<B>(body: B, most: usize) -> Result<Bytes, Refusal>
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let whole = Limited::new(body, most).collect().await.map_err(|error| {
+        if error.is::<LengthLimitError>() {
+            let text = format!("Request entity too large: limit is {most}");
+            Refusal::new(413, "RequestEntityTooLarge", text)
+        } else {
+            Refusal::bad_request(format!("the body of the request cannot be read: {error}"))
+        }
+    })?;
+    Ok(whole.to_bytes())
+}
+
+impl<B> tower_service::Service<http::Request<B>> for Server
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Answer, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: http::Request<B>) -> Self::Future {
+        let server = self.clone();
+        Box::pin(async move { Ok(server.answer(request).await) })
+    }
+}
+
+impl Inner {
+    pub(crate) fn resources(&self) -> Arc<Resources> {
+        Arc::clone(&self.resources.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Tells when the server stops.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stopping.subscribe()
+    }
+
+    /// How long a watch lasts whose client does not say: not all for as long, or they would all come back at once.
+    pub(crate) fn watch_time(&self) -> Duration {
+        let least = self.options.watch_seconds;
+        Duration::from_secs(least + self.environment.random() % least.max(1))
+    }
+
+    /// Asks the chain of admission.
+    pub(crate) fn admit(&self, request: &Request<'_>, object: &mut Map) -> Result<(), Refusal> {
+        self.admission.iter().try_for_each(|link| link.admit(self, request, object))
+    }
+
+    /// Whether the user holds what the role or binding gives.
+    pub(crate) fn may_grant(&self, ask: &Ask, new: &Map, old: Option<&Map>) -> Result<(), Refusal> {
+        grant::check(self, ask, new, old)
+    }
+
+    /// Whether the user may do this, too.
+    pub(crate) fn authorize_as(&self, ask: &Ask, verb: &str) -> Result<(), Refusal> {
+        self.authorize(&attributes(&ask.user, verb, &ask.target, &ask.query))
+    }
+
+    pub(crate) fn authorize(&self, asked: &Attributes<'_>) -> Result<(), Refusal> {
+        let decision = self.access.allowed(asked);
+        if decision.allowed { Ok(()) } else { Err(forbidden(asked, &decision.reason)) }
+    }
+
+    async fn serve(self: &Arc<Self>, parts: Parts, body: Reading) -> Result<Answer, Refusal> {
+        let now = self.environment.now();
+        let user = self.identity.user(&parts, now.seconds, &self.store)?;
+        let user = impersonate::user(self, &parts, user)?;
+        let target = parse(parts.uri.path())?;
+        let query = Query::new(parts.uri.query().unwrap_or_default());
+        match target {
+            Target::Page(path) => page::serve(self, &parts, &user, &path).await,
+            Target::Resource(target) => {
+                let ask = self.understand(&parts, user, target, query)?;
+                self.carry_out(ask, body).await
+            }
+        }
+    }
+
+    /// Who asks for what, if they may.
+    fn understand(
+        &self,
+        parts: &Parts,
+        user: User,
+        target: Resource,
+        query: Query,
+    ) -> Result<Ask, Refusal> {
+        let verb = verb(&parts.method, &target, &query).ok_or_else(Refusal::method_not_allowed)?;
+        self.authorize(&attributes(&user, verb, &target, &query))?;
+        let resources = self.resources();
+        let (kind, target) = find(&resources, target)?;
+        let sub = match target.subresource.as_str() {
+            "" => None,
+            name => Some(kind.subresource(name).ok_or_else(Refusal::no_such_path)?),
+        };
+        let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
+        let media = text(CONTENT_TYPE).and_then(|media| media.split(';').next());
+        let media = media.unwrap_or_default().trim().to_owned();
+        let form = text(ACCEPT).map_or(Ok(Form::PLAIN), negotiate)?;
+        let now = self.environment.now();
+        Ok(Ask {
+            resources,
+            kind,
+            sub,
+            verb,
+            target,
+            query,
+            form,
+            user,
+            now,
+            media,
+            body: Bytes::new(),
+        })
+    }
+
+    async fn carry_out(self: &Arc<Self>, mut ask: Ask, body: Reading) -> Result<Answer, Refusal> {
+        if ask.verb == "watch" {
+            if *self.stopping.borrow() {
+                return Err(Refusal::too_many_requests("the server is stopping", 1));
+            }
+            return verbs::serve(self, ask).await;
+        }
+        let _place = self.limits.enter(&ask).await?;
+        let work = async {
+            self.faults.before(&*self.environment, &ask).await?;
+            if !["get", "list"].contains(&ask.verb) {
+                ask.body = body.await?;
+            }
+            verbs::serve(self, ask).await
+        };
+        let in_time = tokio::time::timeout(self.options.request_time, work).await;
+        in_time.unwrap_or_else(|_| Err(timeout()))
+    }
+}
+
+fn timeout() -> Refusal {
+    let text = "Timeout: request did not complete within the allotted timeout";
+    Refusal::new(504, "Timeout", text)
+}
+
+/// What is asked of roles.
+fn attributes<'a>(
+    user: &'a User,
+    verb: &'a str,
+    target: &'a Resource,
+    query: &'a Query,
+) -> Attributes<'a> {
+    let selected = match verb {
+        "list" | "watch" | "deletecollection" if target.name.is_empty() => named(query),
+        _ => "",
+    };
+    Attributes {
+        version: &target.version,
+        subresource: &target.subresource,
+        namespace: &target.namespace,
+        name: if selected.is_empty() { &target.name } else { selected },
+        ..Attributes::resource(user, verb, &target.group, &target.resource)
+    }
+}
+
+/// The one object that a selector leaves.
+fn named(query: &Query) -> &str {
+    let selector = query.text("fieldSelector");
+    let name = selector.strip_prefix("metadata.name=").unwrap_or_default();
+    let name = name.strip_prefix('=').unwrap_or(name);
+    if name.contains([',', '=', '\\', '!']) { "" } else { name }
+}
+
+/// The kind of a path. A namespaced one is not found outside of namespaces, nor the other way round.
+fn find(
+    resources: &Resources,
+    target: Resource,
+) -> Result<(Arc<berth_cluster_api::registry::Kind>, Resource), Refusal> {
+    let found = resources.find(&target.group, &target.version, &target.resource);
+    let kind = Arc::clone(found.ok_or_else(Refusal::no_such_path)?);
+    let own = &*kind.stored_as == "namespaces";
+    if !kind.namespaced && !own && !target.namespace.is_empty() {
+        return Err(Refusal::no_such_path());
+    }
+    if !target.rest.is_empty() {
+        return Err(Refusal::no_such_path());
+    }
+    Ok((kind, target))
+}

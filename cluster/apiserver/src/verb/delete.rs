@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Deleting an object: at once, or by marking it until nothing holds it any more.
+
+use crate::admission::{Operation, Request};
+use crate::answer::{Answer, Body, json};
+use crate::ask::Ask;
+use crate::server::Inner;
+use crate::shape::parse;
+use crate::verb::get::shaper;
+use crate::verb::options::{DeleteOptions, Propagation};
+use crate::verb::update::MODIFIED;
+use crate::write::{Failed, commit, meta_text, metadata, metadata_mut, put};
+use berth_cluster_api::{Map, Refusal, time};
+use berth_cluster_store::{Compare, Entry, Op, Txn};
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+const TRIES: usize = 100;
+const ORPHAN: &str = "orphan";
+const FOREGROUND: &str = "foregroundDeletion";
+
+/// What became of an object.
+pub(crate) struct Deleted {
+    /// Its last state, or its state now.
+    pub(crate) object: Map,
+    /// It is gone.
+    pub(crate) gone: bool,
+}
+
+/// DELETE of an object.
+pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
+    let options = DeleteOptions::new(ask)?;
+    let shaper = shaper(ask)?;
+    let Deleted { object, gone } = delete(server, ask, &ask.target.name, &options).await?;
+    if gone && !ask.kind.delete_returns_object {
+        return Ok(success(ask, &object));
+    }
+    // Only of those who use the old word upstream tells that it takes time.
+    let later = !gone && options.orphans == Some(false);
+    let status = if later { StatusCode::ACCEPTED } else { StatusCode::OK };
+    shaper.object(status, &Bytes::from(Value::Object(object).to_string()))
+}
+
+/// The `Status` of a success, with what it is about; in upstream's order of fields.
+fn success(ask: &Ask, object: &Map) -> Answer {
+    let text = |value: &str| Value::from(value).to_string();
+    let group = if ask.kind.group.is_empty() {
+        String::new()
+    } else {
+        format!("\"group\":{},", text(&ask.kind.group))
+    };
+    let body = format!(
+        "{{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{{}},\"status\":\"Success\",\"details\":{{\"name\":{},{group}\
+         \"kind\":{},\"uid\":{}}}}}\n",
+        text(meta_text(object, "name")),
+        text(&ask.kind.plural),
+        text(meta_text(object, "uid")),
+    );
+    json(StatusCode::OK, Body::Whole(body.into()))
+}
+
+/// Deletes the object of a name.
+pub(crate) async fn delete(
+    server: &Arc<Inner>,
+    ask: &Ask,
+    name: &str,
+    options: &DeleteOptions,
+) -> Result<Deleted, Refusal> {
+    let key = crate::object::key(&ask.kind, ask.namespace(), name);
+    for _ in 0..TRIES {
+        let missing = || Refusal::not_found(&ask.kind.group, &ask.kind.plural, name);
+        let entry = server.store.latest(&key).ok_or_else(missing)?;
+        let old = parse(&entry.bytes)?;
+        preconditions(ask, name, &old, options)?;
+        let mut last = old.clone();
+        server.admit(&Request { ask, operation: Operation::Delete, old: Some(&old) }, &mut last)?;
+        let marked = mark(server, ask, &old, options);
+        match store(server, ask, &entry, marked, &old, options).await {
+            Ok(deleted) => return Ok(deleted),
+            Err(Failed::Refused(refusal)) => return Err(refusal),
+            Err(Failed::Conflict(..)) if options.version.is_none() => {}
+            Err(Failed::Conflict(..)) => return Err(ask.conflict(name, MODIFIED)),
+        }
+    }
+    Err(ask.conflict(name, MODIFIED))
+}
+
+fn preconditions(ask: &Ask, name: &str, old: &Map, options: &DeleteOptions) -> Result<(), Refusal> {
+    let (uid, version) = (meta_text(old, "uid"), meta_text(old, "resourceVersion"));
+    if let Some(wanted) = options.uid.as_ref().filter(|wanted| *wanted != uid) {
+        let why = format!(
+            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
+        );
+        return Err(ask.conflict(name, &why));
+    }
+    if let Some(wanted) = options.version.as_ref().filter(|wanted| *wanted != version) {
+        let why = format!(
+            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {version}"
+        );
+        return Err(ask.conflict(name, &why));
+    }
+    Ok(())
+}
+
+/// The object as it waits for its end; none if nothing holds it.
+fn mark(server: &Inner, ask: &Ask, old: &Map, options: &DeleteOptions) -> Option<Map> {
+    let mut new = old.clone();
+    let finalizers = finalizers(old, options);
+    let grace = grace(ask, old, options);
+    let namespace = &*ask.kind.stored_as == "namespaces";
+    let held_by_spec = namespace
+        && old
+            .get("spec")
+            .is_some_and(|spec| spec["finalizers"].as_array().is_some_and(|all| !all.is_empty()));
+    if finalizers.is_empty() && grace == 0 && !held_by_spec {
+        return None;
+    }
+    let metadata = metadata_mut(&mut new);
+    if finalizers.is_empty() {
+        metadata.remove("finalizers");
+    } else {
+        metadata.insert("finalizers".to_owned(), finalizers.into());
+    }
+    let now = server.environment.now().seconds;
+    let set = metadata.get("deletionTimestamp").is_some_and(Value::is_string);
+    let before = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
+    // An end can come earlier than was said, never later.
+    if !set || before.is_some_and(|before| grace < before) {
+        let from = if set { began(metadata, before) } else { now };
+        let at = time::seconds(from + grace).unwrap_or_default();
+        metadata.insert("deletionTimestamp".to_owned(), at.into());
+        if !namespace {
+            metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
+        }
+        if !set {
+            count(metadata);
+        }
+    }
+    if namespace && let Some(status) = new.get_mut("status") {
+        status["phase"] = json!("Terminating");
+    }
+    Some(new)
+}
+
+/// When a deletion that is under way was asked for.
+fn began(metadata: &Map, grace: Option<i64>) -> i64 {
+    let end = metadata.get("deletionTimestamp").and_then(Value::as_str).and_then(time::parse);
+    end.map_or(0, |(at, _)| at) - grace.unwrap_or(0)
+}
+
+/// Where generations are counted, the mark is one.
+fn count(metadata: &mut Map) {
+    if let Some(generation) =
+        metadata.get("generation").and_then(Value::as_i64).filter(|one| *one > 0)
+    {
+        metadata.insert("generation".to_owned(), (generation + 1).into());
+    }
+}
+
+/// Finalizers after the policy of this deletion.
+fn finalizers(old: &Map, options: &DeleteOptions) -> Vec<Value> {
+    let all = metadata(old).and_then(|meta| meta.get("finalizers")).and_then(Value::as_array);
+    let mut all: Vec<Value> = all.cloned().unwrap_or_default();
+    let wanted = match (options.propagation, options.orphans) {
+        (Some(Propagation::Orphan), _) | (None, Some(true)) => Some(ORPHAN),
+        (Some(Propagation::Foreground), _) => Some(FOREGROUND),
+        (Some(Propagation::Background), _) | (None, Some(false)) => None,
+        // Nothing is said: what an earlier deletion said holds.
+        (None, None) => return all,
+    };
+    all.retain(|one| one != ORPHAN && one != FOREGROUND);
+    if let Some(wanted) = wanted {
+        all.push(wanted.into());
+    }
+    all
+}
+
+/// Seconds that the object is given. Only pods are, and only those that an agent runs.
+fn grace(ask: &Ask, old: &Map, options: &DeleteOptions) -> i64 {
+    if &*ask.kind.stored_as != "pods" {
+        return 0;
+    }
+    let spec = old.get("spec").unwrap_or(&Value::Null);
+    let bound = spec["nodeName"].as_str().is_some_and(|node| !node.is_empty());
+    let phase = old.get("status").and_then(|status| status["phase"].as_str()).unwrap_or_default();
+    if !bound || ["Succeeded", "Failed"].contains(&phase) {
+        return 0;
+    }
+    let own = || spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
+    let grace = options.grace.unwrap_or_else(own);
+    // A negative number is upstream's way to say: as soon as possible, but in an orderly way.
+    if grace < 0 { 1 } else { grace }
+}
+
+async fn store(
+    server: &Arc<Inner>,
+    ask: &Ask,
+    entry: &Arc<Entry>,
+    marked: Option<Map>,
+    old: &Map,
+    options: &DeleteOptions,
+) -> Result<Deleted, Failed> {
+    let key = entry.key.to_string();
+    let compares = vec![Compare { key: key.clone(), revision: entry.revision }];
+    let op = match &marked {
+        Some(new) if new == old => return Ok(Deleted { object: old.clone(), gone: false }),
+        Some(new) => put(&ask.kind, key, new)?,
+        None => Op::Delete { key },
+    };
+    let gone = marked.is_none();
+    let mut object = marked.unwrap_or_else(|| old.clone());
+    if !options.dry_run {
+        let committed = commit(server, Txn { compares, ops: vec![op] }).await?;
+        let revision = committed.revision.to_string();
+        metadata_mut(&mut object).insert("resourceVersion".to_owned(), revision.into());
+    }
+    Ok(Deleted { object, gone })
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Changing an object: PUT, and what all changes share.
+
+use crate::admission::{Operation, Request};
+use crate::answer::{Answer, warn};
+use crate::ask::Ask;
+use crate::body::{self, Expected};
+use crate::server::Inner;
+use crate::shape::parse;
+use crate::verb::create::{create, expected};
+use crate::verb::get::shaper;
+use crate::write::{
+    Failed, Written, commit, invalid, meta_text, metadata, metadata_mut, put, validate,
+};
+use berth_cluster_api::field::{Errors, Path};
+use berth_cluster_api::kinds::workload::scale as scales;
+use berth_cluster_api::registry::{Part, Subresource};
+use berth_cluster_api::schema::lookup;
+use berth_cluster_api::{Map, Refusal, meta};
+use berth_cluster_store::{Compare, Entry, Op, Txn};
+use bytes::Bytes;
+use http::StatusCode;
+use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a change that has no condition is tried again.
+const TRIES: usize = 100;
+
+/// What upstream tells those who were too slow.
+pub(crate) const MODIFIED: &str =
+    "the object has been modified; please apply your changes to the latest version and try again";
+
+/// A change: what is to be, from what is.
+pub(crate) struct Change {
+    /// The whole object, as it shall be.
+    pub(crate) object: Map,
+    pub(crate) warnings: Vec<String>,
+    /// Where others were faster, it can be made anew.
+    pub(crate) again: bool,
+}
+
+/// PUT of an object or of a part of it.
+pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
+    let validation = body::validation(ask, "UpdateOptions")?;
+    let dry_run = ask.dry_run("UpdateOptions")?;
+    if ask.sub == Some(Subresource::Scale) {
+        return scale(server, ask, validation, dry_run).await;
+    }
+    let shaper = shaper(ask)?;
+    let incoming = body::read(ask, &expected(&ask.kind), validation)?;
+    let object = named(ask, incoming.object)?;
+    let absent = server.store.latest(&ask.key()).is_none();
+    let mut written = if absent && ask.kind.create_on_update && ask.sub.is_none() {
+        server.authorize_as(ask, "create")?;
+        create(server, ask, &object, dry_run).await?
+    } else {
+        let change = |_: &Map| {
+            let again = meta_text(&object, "resourceVersion").is_empty();
+            Ok(Change { object: object.clone(), warnings: Vec::new(), again })
+        };
+        update(server, ask, dry_run, change).await?
+    };
+    written.warnings.splice(0..0, incoming.warnings);
+    let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut answer = shaper.object(status, &written.bytes)?;
+    warn(&mut answer, &written.warnings);
+    Ok(answer)
+}
+
+/// The name and the namespace are the path's.
+fn named(ask: &Ask, mut object: Map) -> Result<Map, Refusal> {
+    let (wanted, namespace) = (&ask.target.name, ask.namespace());
+    let name = meta_text(&object, "name");
+    if name != wanted && !name.is_empty() {
+        return Err(Refusal::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({wanted})"
+        )));
+    }
+    if name.is_empty() {
+        return Err(Refusal::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({wanted})"
+        )));
+    }
+    let said = meta_text(&object, "namespace");
+    if !said.is_empty() && said != namespace && ask.kind.namespaced {
+        return Err(Refusal::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    let metadata = metadata_mut(&mut object);
+    if ask.kind.namespaced {
+        metadata.insert("namespace".to_owned(), namespace.into());
+    } else {
+        metadata.remove("namespace");
+    }
+    Ok(object)
+}
+
+/// The kind of a scale.
+pub(crate) fn scale_schema() -> Result<berth_cluster_api::schema::Schema, Refusal> {
+    lookup("autoscaling", "v1", "Scale").ok_or_else(|| Refusal::internal("no schema of Scale"))
+}
+
+/// PUT of a scale.
+async fn scale(
+    server: &Arc<Inner>,
+    ask: &Ask,
+    validation: body::Validation,
+    dry_run: bool,
+) -> Result<Answer, Refusal> {
+    let schema = scale_schema()?;
+    let of = Expected { group: "autoscaling", version: "v1", kind: "Scale", schema: &schema };
+    let incoming = body::read(ask, &of, validation)?;
+    let wanted = named(ask, incoming.object)?;
+    let written = update(server, ask, dry_run, |old| scaled(old, &wanted)).await?;
+    scale_answer(ask, &written)
+}
+
+/// The object with another scale.
+pub(crate) fn scaled(old: &Map, wanted: &Map) -> Result<Change, Refusal> {
+    let replicas = wanted.get("spec").and_then(|spec| spec["replicas"].as_i64()).unwrap_or(0);
+    if replicas < 0 {
+        let mut errors = Errors::new();
+        let path = Path::new("spec").child("replicas");
+        errors.invalid(&path, replicas, "must be greater than or equal to 0");
+        let name = meta_text(old, "name");
+        return Err(Refusal::invalid("autoscaling", "Scale", name, &errors));
+    }
+    let mut object = old.clone();
+    let again = meta_text(wanted, "resourceVersion").is_empty();
+    scales::write(&mut object, wanted);
+    Ok(Change { object, warnings: Vec::new(), again })
+}
+
+/// The answer with the scale of an object.
+pub(crate) fn scale_answer(ask: &Ask, written: &Written) -> Result<Answer, Refusal> {
+    let scale = scales::read(&parse(&written.bytes)?);
+    Ok(shaper(ask)?.write(StatusCode::OK, &scale))
+}
+
+/// Changes an object. `change` makes the new one from the old one; it is asked again where others were faster.
+pub(crate) async fn update(
+    server: &Arc<Inner>,
+    ask: &Ask,
+    dry_run: bool,
+    mut change: impl FnMut(&Map) -> Result<Change, Refusal>,
+) -> Result<Written, Refusal> {
+    let key = ask.key();
+    for _ in 0..TRIES {
+        let entry = server.store.latest(&key).ok_or_else(|| ask.not_found())?;
+        let old = parse(&entry.bytes)?;
+        let Change { object, warnings, again } = change(&old)?;
+        let new = settle(server, ask, object, &old)?;
+        match store(server, ask, &new, &entry, dry_run).await {
+            Ok((bytes, more)) => {
+                let warnings = warnings.into_iter().chain(more).collect();
+                return Ok(Written { bytes, created: false, warnings });
+            }
+            Err(Failed::Refused(refusal)) => return Err(refusal),
+            Err(Failed::Conflict(..)) if again => {}
+            Err(Failed::Conflict(..)) => return Err(ask.conflict(&ask.target.name, MODIFIED)),
+        }
+    }
+    Err(ask.conflict(&ask.target.name, MODIFIED))
+}
+
+/// The object as it is to be stored: what may not change is as it was, and everything was judged.
+fn settle(server: &Arc<Inner>, ask: &Ask, mut new: Map, old: &Map) -> Result<Map, Refusal> {
+    let (kind, part) = (&ask.kind, ask.part());
+    kind.rules.default(&mut new);
+    condition(ask, &mut new, old)?;
+    server.admit(&Request { ask, operation: Operation::Update, old: Some(old) }, &mut new)?;
+    meta::prepare_update(&mut new, old);
+    metadata_mut(&mut new).remove("managedFields");
+    kind.rules.prepare_update(&mut new, old, part);
+    if matches!(part, Part::Status | Part::Other(Subresource::Finalize)) {
+        keep_metadata(&mut new, old, part);
+    }
+    let mut errors = Errors::new();
+    let none = Map::new();
+    let (after, before) = (metadata(&new).unwrap_or(&none), metadata(old).unwrap_or(&none));
+    meta::validate_update(after, before, &Path::new("metadata"), &mut errors);
+    if part == Part::Main {
+        validate(kind, &new, &mut errors);
+    }
+    kind.rules.validate_update(&new, old, part, &mut errors);
+    dedup(&mut errors);
+    invalid(kind, &new, &errors)?;
+    server.may_grant(ask, &new, Some(old))?;
+    Ok(new)
+}
+
+/// What is wrong with metadata is found by itself and as a change; it is told once.
+fn dedup(errors: &mut Errors) {
+    let mut seen = Vec::new();
+    errors.0.retain(|error| {
+        let new = !seen.contains(error);
+        if new {
+            seen.push(error.clone());
+        }
+        new
+    });
+}
+
+/// A write of a part leaves the object's life to the main part: names of finalizers, owners.
+fn keep_metadata(new: &mut Map, old: &Map, part: Part) {
+    let fields: &[&str] = match part {
+        Part::Status => &["deletionTimestamp", "deletionGracePeriodSeconds", "ownerReferences"],
+        _ => &["deletionTimestamp", "deletionGracePeriodSeconds"],
+    };
+    let none = Map::new();
+    let before = metadata(old).unwrap_or(&none);
+    let after = metadata_mut(new);
+    for field in fields {
+        match before.get(*field) {
+            Some(value) => after.insert((*field).to_owned(), value.clone()),
+            None => after.remove(*field),
+        };
+    }
+}
+
+/// The conditions that the object itself carries: its version and its uid.
+fn condition(ask: &Ask, new: &mut Map, old: &Map) -> Result<(), Refusal> {
+    let name = &ask.target.name;
+    let current = meta_text(old, "resourceVersion").to_owned();
+    let version = meta_text(new, "resourceVersion").to_owned();
+    let empty = ["", "0"].contains(&version.as_str());
+    if empty && !ask.kind.rules.unconditional_update() {
+        let mut errors = Errors::new();
+        let path = Path::new("metadata").child("resourceVersion");
+        errors.invalid(&path, 0, "must be specified for an update");
+        return Err(Refusal::invalid(&ask.kind.group, &ask.kind.kind, name, &errors));
+    }
+    if !empty && version.parse::<u64>().is_err() {
+        let mut errors = Errors::new();
+        let path = Path::new("metadata").child("resourceVersion");
+        errors.invalid(
+            &path,
+            version.as_str(),
+            format!("strconv.ParseUint: parsing {version:?}: invalid syntax"),
+        );
+        return Err(Refusal::invalid(&ask.kind.group, &ask.kind.kind, name, &errors));
+    }
+    let (uid, own) = (meta_text(new, "uid"), meta_text(old, "uid"));
+    if !uid.is_empty() && uid != own {
+        let why =
+            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
+        return Err(ask.conflict(name, &why));
+    }
+    if !empty && version != current {
+        return Err(ask.conflict(name, MODIFIED));
+    }
+    metadata_mut(new).insert("resourceVersion".to_owned(), current.into());
+    Ok(())
+}
+
+async fn store(
+    server: &Arc<Inner>,
+    ask: &Ask,
+    new: &Map,
+    entry: &Arc<Entry>,
+    dry_run: bool,
+) -> Result<(Bytes, Vec<String>), Failed> {
+    let kind = &ask.kind;
+    let warnings = kind.rules.warnings(new);
+    let compares = vec![Compare { key: entry.key.to_string(), revision: entry.revision }];
+    if gone(new) {
+        return finish(server, ask, new, compares, dry_run).await.map(|bytes| (bytes, warnings));
+    }
+    let op = put(kind, entry.key.to_string(), new)?;
+    let Op::Put { body, .. } = &op else { return Ok((entry.bytes.clone(), warnings)) };
+    let hole = body.hole as usize;
+    let same = entry.parts() == (&body.bytes[..hole], &body.bytes[hole..]);
+    if same {
+        // A write that changes nothing stores nothing; but what it answers has to be durable.
+        server.store.reached(entry.revision, Duration::from_secs(5)).await;
+        return Ok((entry.bytes.clone(), warnings));
+    }
+    if dry_run {
+        let bytes = body.finish(entry.revision).unwrap_or_default();
+        return Ok((bytes, warnings));
+    }
+    let committed = commit(server, Txn { compares, ops: vec![op] }).await?;
+    let bytes = committed.entries.first().map(|entry| entry.bytes.clone()).unwrap_or_default();
+    Ok((bytes, warnings))
+}
+
+/// Whether a change lets go of an object that was to be deleted.
+fn gone(new: &Map) -> bool {
+    let Some(metadata) = metadata(new) else { return false };
+    let held = |of: &Value| of.as_array().is_some_and(|all| !all.is_empty());
+    let finalizers = metadata.get("finalizers").is_some_and(held);
+    let of_namespace = new.get("spec").is_some_and(|spec| held(&spec["finalizers"]));
+    let namespace = new.get("kind").is_some_and(|kind| kind == "Namespace");
+    let grace = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
+    metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null())
+        && !finalizers
+        && grace == 0
+        && !(namespace && of_namespace)
+}
+
+/// Deletes an object that nothing holds any more; the answer is its last state.
+async fn finish(
+    server: &Arc<Inner>,
+    ask: &Ask,
+    last: &Map,
+    compares: Vec<Compare>,
+    dry_run: bool,
+) -> Result<Bytes, Failed> {
+    let text = Bytes::from(Value::Object(last.clone()).to_string());
+    if dry_run {
+        return Ok(text);
+    }
+    let op = Op::Delete { key: ask.key() };
+    commit(server, Txn { compares, ops: vec![op] }).await?;
+    Ok(text)
+}
