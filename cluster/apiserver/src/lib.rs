@@ -11,6 +11,7 @@ mod admission;
 mod answer;
 mod ask;
 mod body;
+mod bootstrap;
 mod environment;
 mod fault;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub mod render;
 mod resources;
 mod server;
 mod shape;
+mod stored;
 mod verb;
 mod write;
 
@@ -39,3 +41,4 @@ pub use identity::Caller;
 pub use listener::{Listener, Listening};
 pub use resources::Resources;
 pub use server::{Builder, Options, Server};
+pub use stored::read_meta;

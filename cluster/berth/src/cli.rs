@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line.
 
+mod apiserver;
 mod balancer;
 
+pub(crate) use apiserver::ApiserverArgs;
 pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -55,6 +57,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run the scheduling service alone
     Scheduler(Box<SchedulerArgs>),
+    /// Run the Kubernetes API alone, over a store
+    Apiserver(Box<ApiserverArgs>),
     /// Run the balancer alone, check its configuration, or see how it fares
     Balancer(Box<BalancerArgs>),
 }

@@ -2,6 +2,7 @@
 //! The binary `berth`: reads the command line, runs the command, tells the exit status.
 #![forbid(unsafe_code)]
 
+mod apiserver;
 mod balancer;
 mod cli;
 mod logs;
@@ -49,6 +50,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             cli::Command::Up(args) => Box::pin(up::run(args)).await?,
             cli::Command::Scheduler(args) => Box::pin(schedule::run(*args)).await?,
+            cli::Command::Apiserver(args) => Box::pin(apiserver::run(*args)).await?,
             cli::Command::Balancer(args) => Box::pin(balancer::run(*args)).await?,
         }
         Ok(ExitCode::SUCCESS)

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `berth apiserver`: the Kubernetes API over a store.
+
+use crate::cli::ApiserverArgs;
+use anyhow::{Context, anyhow};
+use berth_cluster_apiserver::{Listener, Listening, Server, read_meta};
+use berth_cluster_auth::pki::{Options as Hosts, Pki};
+use berth_cluster_auth::token::{Issuer, StaticTokens};
+use berth_cluster_store::{Options, Store};
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// How often certificates are looked at, whether they are to be renewed.
+const RENEW: Duration = Duration::from_hours(6);
+
+/// What an apiserver is started with.
+pub(crate) struct Start {
+    pub(crate) store: String,
+    pub(crate) listen: SocketAddr,
+    pub(crate) pki: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) tokens: Option<PathBuf>,
+    pub(crate) service_ip: IpAddr,
+}
+
+/// An apiserver that runs.
+pub(crate) struct Running {
+    listening: Listening,
+    store: Store,
+    renewal: tokio::task::JoinHandle<()>,
+    pub(crate) url: String,
+    pub(crate) kubeconfig: PathBuf,
+    pub(crate) server: Server,
+}
+
+/// Runs until it is told to stop.
+pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
+    let pki = args.pki.clone().unwrap_or_else(|| beside(&args.store));
+    let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| pki.join("kubeconfig"));
+    let running = start(Start {
+        store: args.store.clone(),
+        listen: args.listen,
+        pki,
+        kubeconfig,
+        hosts: args.hosts,
+        tokens: args.token_auth_file,
+        service_ip: args.service_ip,
+    })
+    .await?;
+    println!("API        {}", running.url);
+    println!("kubeconfig {}", running.kubeconfig.display());
+    println!("store      {}", args.store);
+    println!();
+    println!("Try it:");
+    println!("  kubectl --kubeconfig {} api-resources", running.kubeconfig.display());
+    println!();
+    println!("Ctrl-C stops it.");
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("stopping: running requests are answered");
+    running.stop().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The folder of keys that belongs to a store.
+fn beside(store: &str) -> PathBuf {
+    match store.strip_prefix("sled:") {
+        Some(folder) => Path::new(folder).join("pki"),
+        None => crate::balancer::control_path(None).with_file_name("pki"),
+    }
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
+}
+
+/// Starts one.
+pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
+    let listener = Listener::bind(start.listen).await.with_context(|| {
+        format!("cannot listen on {}; --listen chooses another address", start.listen)
+    })?;
+    let hosts = Hosts { service_ip: start.service_ip, hosts: named(&start, listener.address()) };
+    let pki = Pki::open(&start.pki, &hosts, now())
+        .with_context(|| format!("--pki {} cannot be used", start.pki.display()))?;
+    let spec = start.store.clone();
+    let opened =
+        tokio::task::spawn_blocking(move || Store::open(&spec, read_meta(), Options::default()));
+    let store = opened.await?.with_context(|| format!("--store {} cannot be used", start.store))?;
+    let url = format!("https://{}", reached(listener.address()));
+    let issuer = Issuer::new(
+        "https://kubernetes.default.svc.cluster.local",
+        pki.service_account_key()?,
+        Vec::new(),
+    );
+    let mut builder = Server::builder(store.clone()).issuer(issuer);
+    if let Some(path) = &start.tokens {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        builder = builder.tokens(
+            StaticTokens::read(&text).map_err(|error| anyhow!("{}: {error}", path.display()))?,
+        );
+    }
+    let server = builder.build();
+    server
+        .bootstrap()
+        .await
+        .map_err(|refusal| anyhow!("the first objects cannot be made: {refusal}"))?;
+    let admin = pki.admin(now())?;
+    pki.write_kubeconfig(&start.kubeconfig, &url, "kubernetes-admin", &admin)?;
+    let listening = listener.serve(server.clone(), pki.server_config()?);
+    let renewal = tokio::spawn(renew(pki));
+    Ok(Running { listening, store, renewal, url, kubeconfig: start.kubeconfig, server })
+}
+
+/// An address by which it can be called.
+fn reached(address: SocketAddr) -> SocketAddr {
+    if !address.ip().is_unspecified() {
+        return address;
+    }
+    SocketAddr::new(IpAddr::from([127, 0, 0, 1]), address.port())
+}
+
+fn named(start: &Start, address: SocketAddr) -> Vec<String> {
+    let mut hosts = start.hosts.clone();
+    hosts.push(reached(address).ip().to_string());
+    hosts
+}
+
+async fn renew(pki: Pki) {
+    loop {
+        tokio::time::sleep(RENEW).await;
+        match pki.renew_if_due(now()) {
+            Ok(true) => tracing::info!("the server shows a new certificate"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "certificates cannot be renewed"),
+        }
+    }
+}
+
+impl Running {
+    /// Ends it in good order.
+    pub(crate) async fn stop(self) {
+        self.renewal.abort();
+        self.server.stop();
+        self.listening.stop().await;
+        self.store.close().await;
+    }
+}

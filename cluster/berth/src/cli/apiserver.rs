@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The command line of `berth apiserver`.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+
+const APISERVER_HELP: &str = "\
+Examples:
+  berth apiserver --store sled:/var/lib/berth/cluster
+        durable, on 127.0.0.1:6443; the first lines say where the kubeconfig is
+  berth apiserver --store memory --listen 127.0.0.1:0
+        for a test: on a free port, gone with the process
+  berth apiserver --store sled:DIR --listen 0.0.0.0:6443 --host api.example.org
+        for clients of other machines, who call it by that name
+
+Try it:
+  kubectl --kubeconfig KUBECONFIG create configmap hello --from-literal=a=b
+  kubectl --kubeconfig KUBECONFIG get configmaps -A --watch
+
+Ctrl-C stops it: watches end, running requests are answered, the store is closed.";
+
+/// Flags of `apiserver`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = APISERVER_HELP)]
+pub(crate) struct ApiserverArgs {
+    /// Where objects are kept: memory, or sled:DIR (a folder, made if it is not there)
+    #[arg(long, default_value = "sled:berth-data", value_name = "STORE")]
+    pub(crate) store: String,
+
+    /// Where it is served (HTTPS); port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR")]
+    pub(crate) listen: SocketAddr,
+
+    /// The cluster's CA, keys and certificates, made if they are not there [default: the folder pki beside the objects]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) pki: Option<PathBuf>,
+
+    /// Where the administrator's kubeconfig is written [default: the file kubeconfig in the folder of --pki]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// A name or an IP by which clients call the server, for its certificate; may be repeated
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
+
+    /// Tokens of users, one line each: token,user,uid,"group1,group2"
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_auth_file: Option<PathBuf>,
+
+    /// The first IP of Services, which is the one of the Service kubernetes
+    #[arg(long, default_value = "10.0.0.1", value_name = "IP")]
+    pub(crate) service_ip: IpAddr,
+}
