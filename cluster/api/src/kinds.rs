@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod config;
+pub mod namespace;
 pub mod pod;
 pub mod rbac;
 pub mod row;
@@ -14,6 +15,7 @@ use crate::registry::Kind;
 /// The rows of all kinds that are built in.
 pub fn builtin() -> Vec<Kind> {
     let mut all = config::kinds();
+    all.extend(namespace::kinds());
     all.extend(rbac::kinds());
     all.extend(pod::kinds());
     all.extend(workload::kinds());

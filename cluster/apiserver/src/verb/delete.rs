@@ -110,11 +110,11 @@ fn mark(server: &Inner, ask: &Ask, old: &Map, options: &DeleteOptions) -> Option
     let finalizers = finalizers(old, options);
     let grace = grace(ask, old, options);
     let namespace = &*ask.kind.stored_as == "namespaces";
-    let held_by_spec = namespace
-        && old
-            .get("spec")
-            .is_some_and(|spec| spec["finalizers"].as_array().is_some_and(|all| !all.is_empty()));
-    if finalizers.is_empty() && grace == 0 && !held_by_spec {
+    // A namespace is marked first, and goes when nothing is in it any more.
+    let held = namespace
+        && (metadata(old).is_none_or(|meta| !meta.contains_key("deletionTimestamp"))
+            || old.get("spec").is_some_and(|spec| has_items(&spec["finalizers"])));
+    if finalizers.is_empty() && grace == 0 && !held {
         return None;
     }
     let metadata = metadata_mut(&mut new);
@@ -142,6 +142,10 @@ fn mark(server: &Inner, ask: &Ask, old: &Map, options: &DeleteOptions) -> Option
         status["phase"] = json!("Terminating");
     }
     Some(new)
+}
+
+fn has_items(value: &Value) -> bool {
+    value.as_array().is_some_and(|all| !all.is_empty())
 }
 
 /// When a deletion that is under way was asked for.
