@@ -38,15 +38,19 @@ pub fn prepare_update(new: &mut Map, old: &Map) {
     else {
         return;
     };
-    for field in ["uid", "creationTimestamp", "namespace", "generation"] {
-        let empty = new.get(field).is_none_or(|value| value.is_null() || value == "");
-        if let (true, Some(value)) = (empty || field == "generation", old.get(field)) {
+    let mut keep = |field: &str| {
+        if let Some(value) = old.get(field) {
             new.insert(field.to_owned(), value.clone());
         }
-    }
-    // The end of an object is the server's to set, but a client may send what it has read.
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds"] {
-        if let (None, Some(value)) = (new.get(field), old.get(field)) {
+    };
+    // When it was made, and of which generation it is, no client says.
+    keep("creationTimestamp");
+    keep("generation");
+    // An end that is set cannot be taken back.
+    keep("deletionTimestamp");
+    for field in ["uid", "namespace", "deletionGracePeriodSeconds"] {
+        let empty = new.get(field).is_none_or(|value| value.is_null() || value == "");
+        if let (true, Some(value)) = (empty, old.get(field)) {
             new.insert(field.to_owned(), value.clone());
         }
     }

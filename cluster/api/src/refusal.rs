@@ -39,6 +39,9 @@ pub struct Details {
     /// A token with which a list goes on, though not consistently (`metadata.continue`).
     #[serde(skip)]
     pub go_on: String,
+    /// They are told though they are empty: clients of upstream find them there.
+    #[serde(skip)]
+    pub told: bool,
     /// Seconds after which to try again; also sent as the header `Retry-After`.
     #[serde(rename = "retryAfterSeconds", skip_serializing_if = "Option::is_none")]
     pub retry_after: Option<u32>,
@@ -66,7 +69,9 @@ fn qualified(group: &str, resource: &str) -> String {
 impl Refusal {
     /// One without details.
     pub fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { code, reason, message: message.into(), details: Box::default() }
+        let told = [404, 405, 406, 415, 422].contains(&code);
+        let details = Box::new(Details { told, ..Details::default() });
+        Self { code, reason, message: message.into(), details }
     }
 
     fn about(mut self, group: &str, kind: &str, name: &str) -> Self {
@@ -155,7 +160,7 @@ impl Refusal {
 
     fn has_details(&self) -> bool {
         let go_on = self.details.go_on.clone();
-        *self.details != Details { go_on, ..Details::default() }
+        self.details.told || *self.details != Details { go_on, ..Details::default() }
     }
 
     /// The `Status` object as JSON, in upstream's order of fields and with a line's end: there are clients that compare it as text.

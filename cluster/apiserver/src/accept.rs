@@ -10,8 +10,10 @@ pub enum Shape {
     Object,
     /// Rows for people (`Table`), in the given version of meta.k8s.io.
     Table(MetaVersion),
-    /// Metadata alone (`PartialObjectMetadata`, or its list).
+    /// Metadata alone (`PartialObjectMetadata`).
     Metadata(MetaVersion),
+    /// A list of metadata (`PartialObjectMetadataList`).
+    MetadataList(MetaVersion),
 }
 
 /// Versions of meta.k8s.io.
@@ -100,8 +102,9 @@ impl<'a> Wanted<'a> {
         };
         match (shape, self.parameter("g")) {
             ("Table", Some("meta.k8s.io")) => Some(Shape::Table(version)),
-            ("PartialObjectMetadata" | "PartialObjectMetadataList", Some("meta.k8s.io")) => {
-                Some(Shape::Metadata(version))
+            ("PartialObjectMetadata", Some("meta.k8s.io")) => Some(Shape::Metadata(version)),
+            ("PartialObjectMetadataList", Some("meta.k8s.io")) => {
+                Some(Shape::MetadataList(version))
             }
             _ => None,
         }
@@ -122,13 +125,13 @@ pub fn negotiate(accept: &str) -> Result<Form, Refusal> {
     wanted.sort_by(|a, b| b.quality.total_cmp(&a.quality));
     let found =
         wanted.iter().find_map(|one| Some(Form { encoding: one.encoding()?, shape: one.shape()? }));
-    found.ok_or_else(|| {
-        Refusal::new(
-            406,
-            "NotAcceptable",
-            "only the following media types are accepted: application/json, application/yaml",
-        )
-    })
+    found.ok_or_else(not_acceptable)
+}
+
+/// 406, with what there is.
+pub(crate) fn not_acceptable() -> Refusal {
+    let text = "only the following media types are accepted: application/json, application/yaml";
+    Refusal::new(406, "NotAcceptable", text)
 }
 
 /// Whether the client takes aggregated discovery (KEP-3352), and in which version.

@@ -3,7 +3,7 @@
 //!
 //! Source: KEP-291 (server-side printing); `Table` and `PartialObjectMetadata` of meta/v1.
 
-use crate::accept::{Encoding, Form, MetaVersion, Shape};
+use crate::accept::{Encoding, Form, MetaVersion, Shape, not_acceptable};
 use crate::answer::{Answer, Body, json, typed};
 use crate::render::More;
 use berth_cluster_api::registry::Kind;
@@ -55,6 +55,7 @@ impl Shaper<'_> {
         let value = match self.form.shape {
             Shape::Object => Value::Object(object),
             Shape::Metadata(version) => partial(&object, version),
+            Shape::MetadataList(_) => return Err(not_acceptable()),
             Shape::Table(version) => {
                 let meta = json!({ "resourceVersion": revision });
                 self.table(version, meta, [&object], true)
@@ -80,13 +81,16 @@ impl Shaper<'_> {
         let mut meta = json!({ "resourceVersion": revision.to_string() });
         if let Some(more) = more {
             meta["continue"] = more.token.as_str().into();
-            if let Some(remaining) = more.remaining {
+            // Upstream does not count what is left of metadata.
+            let counted = !matches!(self.form.shape, Shape::MetadataList(_));
+            if let Some(remaining) = more.remaining.filter(|_| counted) {
                 meta["remainingItemCount"] = remaining.into();
             }
         }
         let value = match self.form.shape {
             Shape::Table(version) => self.table(version, meta, &objects, true),
-            Shape::Metadata(version) => json!({
+            Shape::Metadata(_) => return Err(not_acceptable()),
+            Shape::MetadataList(version) => json!({
                 "kind": "PartialObjectMetadataList",
                 "apiVersion": version.api_version(),
                 "metadata": meta,
@@ -142,7 +146,7 @@ impl Shaper<'_> {
         let object = parse(bytes)?;
         Ok(match self.form.shape {
             Shape::Object => Value::Object(object),
-            Shape::Metadata(version) => partial(&object, version),
+            Shape::Metadata(version) | Shape::MetadataList(version) => partial(&object, version),
             Shape::Table(version) => {
                 let meta = json!({ "resourceVersion": object["metadata"]["resourceVersion"] });
                 self.table(version, meta, [&object], first)

@@ -5,6 +5,7 @@ pub(crate) mod binding;
 pub(crate) mod collection;
 pub(crate) mod create;
 pub(crate) mod delete;
+pub(crate) mod eviction;
 pub(crate) mod get;
 pub(crate) mod options;
 pub(crate) mod patch;
@@ -33,12 +34,15 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: Ask) -> Result<Answer, Refus
         ("list", None) => get::list(server, &ask).await,
         ("watch", None) => watch::serve(server, &ask).await,
         ("create", None) if all && placed(&ask) => create::serve(server, &ask).await,
+        ("create", Some(Subresource::Eviction)) => eviction::evict(server, &ask).await,
         ("update", sub) if !all && writable(sub) => update::serve(server, &ask).await,
         ("patch", sub) if !all && writable(sub) && sub != Some(Subresource::Finalize) => {
             patch::serve(server, &ask).await
         }
         ("delete", None) => delete::serve(server, &ask).await,
-        ("deletecollection", None) if placed(&ask) => collection::delete(server, &ask).await,
+        ("deletecollection", None) if placed(&ask) && &*ask.kind.stored_as != "namespaces" => {
+            collection::delete(server, &ask).await
+        }
         _ => Err(Refusal::method_not_allowed()),
     }
 }

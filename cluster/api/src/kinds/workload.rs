@@ -81,6 +81,15 @@ impl Rules for DeploymentRules {
 
     fn prepare_update(&self, new: &mut Map, old: &Map, part: Part) {
         prepare_update(new, old, part);
+        // Of deployments annotations count, too: they are passed on to replica sets.
+        let annotations = |of: &Map| of.at("metadata").at("annotations").clone();
+        let same = new.at("spec") == old.at("spec");
+        if part == Part::Main && same && annotations(new) != annotations(old) {
+            let generation = old.at("metadata").int("generation").unwrap_or(0) + 1;
+            if let Some(meta) = make(new, "metadata") {
+                meta.insert("generation".to_owned(), generation.into());
+            }
+        }
     }
 
     fn validate(&self, object: &Map, errors: &mut Errors) {

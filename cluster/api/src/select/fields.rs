@@ -71,9 +71,6 @@ pub fn unsupported_field(group: &str, kind: &str, field: &str) -> String {
             format!("field label not supported: {field}")
         }
         ("batch", "Job") => format!("field label {field:?} not supported for Job"),
-        ("apps", "ReplicaSet" | "Deployment" | "DaemonSet" | "StatefulSet") => {
-            format!("field label {field:?} not supported for {kind:?}")
-        }
         _ => format!(
             "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
         ),

@@ -25,6 +25,10 @@ pub(crate) async fn bind(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refus
     let binding = body::read(ask, &of, validation)?.object;
     let target = binding.get("target").unwrap_or(&Value::Null);
     let node = target["name"].as_str().unwrap_or_default();
+    let name = meta_text(&binding, "name");
+    if !name.is_empty() && name != ask.target.name {
+        return Err(Refusal::bad_request("name in URL does not match name in Binding object"));
+    }
     judge(&binding, target, node)?;
     let none = Map::new();
     let annotations = binding.get("metadata").and_then(|meta| meta["annotations"].as_object());

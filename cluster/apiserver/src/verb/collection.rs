@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deleting many objects: each by itself, as they were found.
 
-use crate::answer::Answer;
+use crate::accept::Form;
+use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
 use crate::listing::ListOptions;
+use crate::render::List;
 use crate::server::Inner;
 use crate::verb::delete;
 use crate::verb::get::{Selection, read, shaper};
 use crate::verb::options::DeleteOptions;
 use berth_cluster_api::Refusal;
 use bytes::Bytes;
-use serde_json::Value;
+use http::StatusCode;
 use std::sync::Arc;
 
 /// DELETE of a collection; the answer is the list of what was deleted.
@@ -20,15 +22,21 @@ pub(crate) async fn delete(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Ref
     let selection = Selection::new(ask)?;
     let shaper = shaper(ask)?;
     let listing = read(&server.store, ask, &list, &selection).await?;
+    // What was found is told, as it was found.
     let mut deleted = Vec::new();
     for entry in &listing.entries {
         let name = entry.meta.field("metadata.name").unwrap_or_default();
         match delete::delete(server, ask, name, &options).await {
-            Ok(one) => deleted.push(Bytes::from(Value::Object(one.object).to_string())),
+            Ok(_) => deleted.push(Arc::clone(entry)),
             // Somebody else was faster.
             Err(refusal) if refusal.code == 404 => {}
             Err(refusal) => return Err(refusal),
         }
     }
+    if ask.form == Form::PLAIN {
+        let list = List::new(&ask.kind, deleted, listing.revision, None);
+        return Ok(json(StatusCode::OK, Body::List(Box::new(list))));
+    }
+    let deleted: Vec<Bytes> = deleted.iter().map(|entry| entry.bytes.clone()).collect();
     shaper.list(&deleted, listing.revision, None)
 }

@@ -88,18 +88,18 @@ pub(crate) async fn delete(
 }
 
 fn preconditions(ask: &Ask, name: &str, old: &Map, options: &DeleteOptions) -> Result<(), Refusal> {
+    let refuse = |what: &str, wanted: &str, own: &str, tail: &str| {
+        let why = format!(
+            "the {what} in the precondition ({wanted}) does not match the {what} in record ({own}). The object might have been {tail}"
+        );
+        Err(Refusal::conflict(&ask.kind.group, &ask.kind.kind, name, &why))
+    };
     let (uid, version) = (meta_text(old, "uid"), meta_text(old, "resourceVersion"));
     if let Some(wanted) = options.uid.as_ref().filter(|wanted| *wanted != uid) {
-        let why = format!(
-            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {uid}"
-        );
-        return Err(ask.conflict(name, &why));
+        return refuse("UID", wanted, uid, "deleted and then recreated");
     }
     if let Some(wanted) = options.version.as_ref().filter(|wanted| *wanted != version) {
-        let why = format!(
-            "Precondition failed: ResourceVersion in precondition: {wanted}, ResourceVersion in object meta: {version}"
-        );
-        return Err(ask.conflict(name, &why));
+        return refuse("ResourceVersion", wanted, version, "modified");
     }
     Ok(())
 }
@@ -114,7 +114,9 @@ fn mark(server: &Inner, ask: &Ask, old: &Map, options: &DeleteOptions) -> Option
     let held = namespace
         && (metadata(old).is_none_or(|meta| !meta.contains_key("deletionTimestamp"))
             || old.get("spec").is_some_and(|spec| has_items(&spec["finalizers"])));
-    if finalizers.is_empty() && grace == 0 && !held {
+    // The last state of a pod says that it was deleted, even where it goes at once.
+    let pod = graceful(ask);
+    if finalizers.is_empty() && !pod && !held {
         return None;
     }
     let metadata = metadata_mut(&mut new);
@@ -181,9 +183,14 @@ fn finalizers(old: &Map, options: &DeleteOptions) -> Vec<Value> {
     all
 }
 
+/// Whether objects of the kind are given time.
+fn graceful(ask: &Ask) -> bool {
+    &*ask.kind.stored_as == "pods"
+}
+
 /// Seconds that the object is given. Only pods are, and only those that an agent runs.
 fn grace(ask: &Ask, old: &Map, options: &DeleteOptions) -> i64 {
-    if &*ask.kind.stored_as != "pods" {
+    if !graceful(ask) {
         return 0;
     }
     let spec = old.get("spec").unwrap_or(&Value::Null);
@@ -208,17 +215,38 @@ async fn store(
 ) -> Result<Deleted, Failed> {
     let key = entry.key.to_string();
     let compares = vec![Compare { key: key.clone(), revision: entry.revision }];
-    let op = match &marked {
-        Some(new) if new == old => return Ok(Deleted { object: old.clone(), gone: false }),
-        Some(new) => put(&ask.kind, key, new)?,
-        None => Op::Delete { key },
+    let Some(new) = marked else {
+        if options.dry_run {
+            return Ok(Deleted { object: old.clone(), gone: true });
+        }
+        let txn = Txn { compares, ops: vec![Op::Delete { key }] };
+        let revision = commit(server, txn).await?.revision;
+        return Ok(Deleted { object: at(old.clone(), revision), gone: true });
     };
-    let gone = marked.is_none();
-    let mut object = marked.unwrap_or_else(|| old.clone());
-    if !options.dry_run {
-        let committed = commit(server, Txn { compares, ops: vec![op] }).await?;
-        let revision = committed.revision.to_string();
-        metadata_mut(&mut object).insert("resourceVersion".to_owned(), revision.into());
+    let gone = graceful(ask) && unheld(&new);
+    if options.dry_run || (new == *old && !gone) {
+        return Ok(Deleted { object: new, gone });
     }
-    Ok(Deleted { object, gone })
+    let mut revision = entry.revision;
+    if new != *old {
+        let op = put(&ask.kind, key.clone(), &new)?;
+        revision = commit(server, Txn { compares, ops: vec![op] }).await?.revision;
+    }
+    if gone {
+        let compares = vec![Compare { key: key.clone(), revision }];
+        commit(server, Txn { compares, ops: vec![Op::Delete { key }] }).await?;
+    }
+    Ok(Deleted { object: at(new, revision), gone })
+}
+
+/// Whether a pod that is marked has no time left, and nothing that holds it.
+fn unheld(new: &Map) -> bool {
+    let Some(metadata) = metadata(new) else { return true };
+    let grace = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
+    grace == 0 && !metadata.get("finalizers").is_some_and(has_items)
+}
+
+fn at(mut object: Map, revision: u64) -> Map {
+    metadata_mut(&mut object).insert("resourceVersion".to_owned(), revision.to_string().into());
+    object
 }

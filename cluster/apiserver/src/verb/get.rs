@@ -63,7 +63,7 @@ pub(crate) async fn reach(store: &Store, wanted: u64) -> Result<(), Refusal> {
         return Ok(());
     }
     let current = store.revision();
-    let text = format!("Too large resource version: {wanted}, current: {current}");
+    let text = format!("Timeout: Too large resource version: {wanted}, current: {current}");
     let mut refusal = Refusal::new(504, "Timeout", text);
     refusal.details.retry_after = Some(1);
     refusal.details.causes = vec![Cause {

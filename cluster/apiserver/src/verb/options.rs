@@ -41,6 +41,18 @@ impl DeleteOptions {
         Err(Refusal::invalid("meta.k8s.io", "DeleteOptions", "", &errors))
     }
 
+    /// Those that an eviction carries.
+    pub(crate) fn of(given: Option<&Value>) -> Result<Self, Refusal> {
+        let none = Map::new();
+        let given = given.and_then(Value::as_object).unwrap_or(&none);
+        let mut errors = Errors::new();
+        let options = Self::read(given, &mut errors);
+        if errors.is_empty() {
+            return Ok(options);
+        }
+        Err(Refusal::invalid("meta.k8s.io", "DeleteOptions", "", &errors))
+    }
+
     fn read(given: &Map, errors: &mut Errors) -> Self {
         let orphans = given.get("orphanDependents").and_then(Value::as_bool);
         let policy = given.get("propagationPolicy").and_then(Value::as_str);
@@ -58,7 +70,7 @@ impl DeleteOptions {
             Some("Background") => Some(Propagation::Background),
             Some("Foreground") => Some(Propagation::Foreground),
             Some(other) => {
-                let known = ["Background", "Foreground", "Orphan", ""];
+                let known = ["Foreground", "Background", "Orphan", "nil"];
                 if !other.is_empty() {
                     errors.not_supported(&path, other, &known);
                 }

@@ -7,7 +7,7 @@ use crate::body::{self, Expected, Incoming, Validation};
 use crate::server::Inner;
 use crate::verb::create::expected;
 use crate::verb::get::shaper;
-use crate::verb::update::{Change, scale_answer, scale_schema, scaled, update};
+use crate::verb::update::{Change, same_name, scale_answer, scale_schema, scaled, update};
 use crate::write::{Written, meta_text, metadata_mut};
 use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::kinds::workload::scale as scales;
@@ -65,7 +65,7 @@ fn way(ask: &Ask) -> Result<Way, Refusal> {
         "application/json-patch+json" => Ok(Way::Json),
         "application/merge-patch+json" => Ok(Way::Merge),
         "application/strategic-merge-patch+json" if strategic => Ok(Way::Strategic),
-        _ => {
+        "application/strategic-merge-patch+json" | "application/apply-patch+yaml" => {
             let mut known = "application/json-patch+json, application/merge-patch+json".to_owned();
             if strategic {
                 known.push_str(", application/strategic-merge-patch+json");
@@ -75,6 +75,7 @@ fn way(ask: &Ask) -> Result<Way, Refusal> {
             );
             Err(Refusal::new(415, "UnsupportedMediaType", text))
         }
+        _ => Err(Refusal::new(415, "UnsupportedMediaType", "415: Unsupported Media Type")),
     }
 }
 
@@ -133,13 +134,7 @@ fn unusable(ask: &Ask, why: &str) -> Refusal {
 
 /// A patch may not change of which object it is.
 fn named(ask: &Ask, mut object: Map, old: &Map) -> Result<Map, Refusal> {
-    let name = meta_text(&object, "name").to_owned();
-    if name != ask.target.name {
-        return Err(Refusal::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({})",
-            ask.target.name
-        )));
-    }
+    same_name(meta_text(&object, "name"), &ask.target.name)?;
     let namespace = meta_text(old, "namespace").to_owned();
     if ask.kind.namespaced && meta_text(&object, "namespace") != namespace {
         return Err(Refusal::bad_request(

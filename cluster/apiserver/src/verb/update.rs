@@ -55,7 +55,8 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
         server.authorize_as(ask, "create")?;
         create(server, ask, &object, dry_run).await?
     } else {
-        let change = |_: &Map| {
+        let change = |old: &Map| {
+            same_uid(ask, &object, old)?;
             let again = meta_text(&object, "resourceVersion").is_empty();
             Ok(Change { object: object.clone(), warnings: Vec::new(), again })
         };
@@ -72,21 +73,12 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
 fn named(ask: &Ask, mut object: Map) -> Result<Map, Refusal> {
     let (wanted, namespace) = (&ask.target.name, ask.namespace());
     let name = meta_text(&object, "name");
-    if name != wanted && !name.is_empty() {
-        return Err(Refusal::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({wanted})"
-        )));
-    }
-    if name.is_empty() {
-        return Err(Refusal::bad_request(format!(
-            "the name of the object ({name}) does not match the name on the URL ({wanted})"
-        )));
-    }
+    same_name(name, wanted)?;
     let said = meta_text(&object, "namespace");
     if !said.is_empty() && said != namespace && ask.kind.namespaced {
-        return Err(Refusal::bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request",
-        ));
+        return Err(Refusal::bad_request(format!(
+            "the namespace of the object ({said}) does not match the namespace on the request ({namespace})"
+        )));
     }
     let metadata = metadata_mut(&mut object);
     if ask.kind.namespaced {
@@ -95,6 +87,19 @@ fn named(ask: &Ask, mut object: Map) -> Result<Map, Refusal> {
         metadata.remove("namespace");
     }
     Ok(object)
+}
+
+/// 400, if an object is not of the name of the path.
+pub(crate) fn same_name(name: &str, wanted: &str) -> Result<(), Refusal> {
+    match name {
+        "" => Err(Refusal::bad_request(format!(
+            "the name of the object ({wanted} based on URL) was undeterminable: name must be provided"
+        ))),
+        name if name == wanted => Ok(()),
+        _ => Err(Refusal::bad_request(format!(
+            "the name of the object ({name}) does not match the name on the URL ({wanted})"
+        ))),
+    }
 }
 
 /// The kind of a scale.
@@ -180,27 +185,28 @@ fn settle(server: &Arc<Inner>, ask: &Ask, mut new: Map, old: &Map) -> Result<Map
     let mut errors = Errors::new();
     let none = Map::new();
     let (after, before) = (metadata(&new).unwrap_or(&none), metadata(old).unwrap_or(&none));
-    meta::validate_update(after, before, &Path::new("metadata"), &mut errors);
+    let mut of_metadata = Errors::new();
+    meta::validate_update(after, before, &Path::new("metadata"), &mut of_metadata);
+    // Upstream finds these twice, by the storage and by the kind, and tells both.
+    errors.0.extend(of_metadata.0.iter().cloned());
     if part == Part::Main {
         validate(kind, &new, &mut errors);
     }
+    errors.0.extend(of_metadata.0);
     kind.rules.validate_update(&new, old, part, &mut errors);
-    dedup(&mut errors);
     invalid(kind, &new, &errors)?;
     server.may_grant(ask, &new, Some(old))?;
     Ok(new)
 }
 
-/// What is wrong with metadata is found by itself and as a change; it is told once.
-fn dedup(errors: &mut Errors) {
-    let mut seen = Vec::new();
-    errors.0.retain(|error| {
-        let new = !seen.contains(error);
-        if new {
-            seen.push(error.clone());
-        }
-        new
-    });
+/// 409 for a PUT that means an object of another uid.
+fn same_uid(ask: &Ask, new: &Map, old: &Map) -> Result<(), Refusal> {
+    let (uid, own) = (meta_text(new, "uid"), meta_text(old, "uid"));
+    if uid.is_empty() || uid == own {
+        return Ok(());
+    }
+    let why = format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
+    Err(ask.conflict(&ask.target.name, &why))
 }
 
 /// A write of a part leaves the object's life to the main part: names of finalizers, owners.
@@ -241,12 +247,6 @@ fn condition(ask: &Ask, new: &mut Map, old: &Map) -> Result<(), Refusal> {
             format!("strconv.ParseUint: parsing {version:?}: invalid syntax"),
         );
         return Err(Refusal::invalid(&ask.kind.group, &ask.kind.kind, name, &errors));
-    }
-    let (uid, own) = (meta_text(new, "uid"), meta_text(old, "uid"));
-    if !uid.is_empty() && uid != own {
-        let why =
-            format!("Precondition failed: UID in precondition: {uid}, UID in object meta: {own}");
-        return Err(ask.conflict(name, &why));
     }
     if !empty && version != current {
         return Err(ask.conflict(name, MODIFIED));
