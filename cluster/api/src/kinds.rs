@@ -3,10 +3,12 @@
 
 pub mod access;
 pub mod config;
+pub mod endpoints;
 pub mod namespace;
 pub mod pod;
 pub mod rbac;
 pub mod row;
+pub mod service;
 mod view;
 pub mod workload;
 
@@ -19,5 +21,7 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(rbac::kinds());
     all.extend(pod::kinds());
     all.extend(workload::kinds());
+    all.extend(service::kinds());
+    all.extend(endpoints::kinds());
     all
 }
