@@ -27,6 +27,7 @@ mod page;
 pub mod path;
 pub mod query;
 pub mod render;
+mod reserve;
 mod resources;
 mod server;
 mod shape;

@@ -14,6 +14,7 @@ use crate::path::{Resource, Target, parse};
 use crate::query::Query;
 use crate::resources::Resources;
 use crate::{grant, impersonate, page, verb as verbs};
+use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_api::{Map, Refusal};
 use berth_cluster_auth::rbac::{Attributes, forbidden};
 use berth_cluster_auth::token::{Issuer, StaticTokens};
@@ -71,6 +72,7 @@ pub(crate) struct Inner {
     pub(crate) access: Access,
     pub(crate) options: Options,
     pub(crate) identity: Identity,
+    pub(crate) ranges: Ranges,
     resources: RwLock<Arc<Resources>>,
     admission: Vec<Box<dyn Admission>>,
     faults: Faults,
@@ -87,6 +89,7 @@ pub struct Builder {
     options: Options,
     identity: Identity,
     faults: Faults,
+    ranges: Ranges,
 }
 
 impl Builder {
@@ -126,6 +129,13 @@ impl Builder {
         self
     }
 
+    /// Takes addresses of services and ports of nodes from here.
+    #[must_use]
+    pub fn ranges(mut self, ranges: Ranges) -> Self {
+        self.ranges = ranges;
+        self
+    }
+
     /// With faults, to be tried how clients take them.
     #[must_use]
     pub fn faults(mut self, faults: Faults) -> Self {
@@ -142,6 +152,7 @@ impl Builder {
             limits: Limits::new(self.options.reading, self.options.writing),
             options: self.options,
             identity: self.identity,
+            ranges: self.ranges,
             resources: RwLock::new(Arc::new(self.resources)),
             admission: admission::chain(),
             faults: self.faults,
@@ -160,6 +171,7 @@ impl Server {
             options: Options::default(),
             identity: Identity::default(),
             faults: Faults::default(),
+            ranges: Ranges::default(),
         }
     }
 

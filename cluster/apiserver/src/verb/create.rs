@@ -6,6 +6,7 @@ use crate::answer::{Answer, warn};
 use crate::ask::Ask;
 use crate::body::{self, Expected};
 use crate::environment::{suffix, uid};
+use crate::reserve::{Reserved, reserve};
 use crate::server::Inner;
 use crate::verb::get::shaper;
 use crate::write::{
@@ -55,9 +56,9 @@ pub(crate) async fn create(
     let generated = meta_text(incoming, "name").is_empty();
     let (mut names, mut tries) = (0, 0);
     loop {
-        let (object, compares) = prepare(server, ask, incoming)?;
+        let (object, reserved) = prepare(server, ask, incoming)?;
         let name = meta_text(&object, "name").to_owned();
-        match store(server, ask, &object, compares, dry_run).await {
+        match store(server, ask, &object, reserved, dry_run).await {
             Ok(written) => return Ok(written),
             Err(Failed::Refused(refusal)) => return Err(refusal),
             Err(Failed::Conflict(key, current)) => {
@@ -71,10 +72,10 @@ pub(crate) async fn create(
                         current.is_some_and(|one| one.meta.deletion.is_some()),
                     ));
                 } else if tries < TRIES {
-                    // The namespace changed: whether it still takes objects is to be looked at again.
+                    // The namespace changed, or an address was taken: it is to be looked at again.
                     tries += 1;
                 } else {
-                    return Err(ask.conflict(&name, "the namespace changes too fast"));
+                    return Err(ask.conflict(&name, "others are always faster"));
                 }
             }
         }
@@ -90,7 +91,7 @@ fn exists(ask: &Ask, name: &str, deleting: bool) -> Refusal {
 }
 
 /// The object as it is to be stored, and the conditions for it.
-fn prepare(server: &Arc<Inner>, ask: &Ask, incoming: &Map) -> Result<(Map, Vec<Compare>), Refusal> {
+fn prepare(server: &Arc<Inner>, ask: &Ask, incoming: &Map) -> Result<(Map, Reserved), Refusal> {
     let (kind, mut object) = (&ask.kind, incoming.clone());
     kind.rules.default(&mut object);
     let compares: Vec<Compare> = in_namespace(server, ask).into_iter().collect();
@@ -106,12 +107,14 @@ fn prepare(server: &Arc<Inner>, ask: &Ask, incoming: &Map) -> Result<(Map, Vec<C
     server.admit(&Request { ask, operation: Operation::Create, old: None }, &mut object)?;
     identify(server, ask, &mut object);
     kind.rules.prepare_create(&mut object);
+    let mut reserved = reserve(server, ask, None, &mut object)?;
+    reserved.compares.extend(compares);
     let mut errors = Errors::new();
     validate(kind, &object, &mut errors);
     kind.rules.validate_create(&object, &mut errors);
     invalid(kind, &object, &errors)?;
     server.may_grant(ask, &object, None)?;
-    Ok((object, compares))
+    Ok((object, reserved))
 }
 
 /// Sets the name, the uid and the time.
@@ -141,7 +144,7 @@ async fn store(
     server: &Arc<Inner>,
     ask: &Ask,
     object: &Map,
-    mut compares: Vec<Compare>,
+    reserved: Reserved,
     dry_run: bool,
 ) -> Result<Written, Failed> {
     let kind = &ask.kind;
@@ -155,8 +158,10 @@ async fn store(
         return Ok(Written { bytes, created: true, warnings });
     }
     let op = put(kind, key.clone(), object)?;
+    let Reserved { mut compares, mut ops } = reserved;
     compares.push(Compare { key, revision: 0 });
-    let committed = commit(server, Txn { compares, ops: vec![op] }).await?;
+    ops.insert(0, op);
+    let committed = commit(server, Txn { compares, ops }).await?;
     let bytes = committed.entries.first().map(|entry| entry.bytes.clone()).unwrap_or_default();
     Ok(Written { bytes, created: true, warnings })
 }

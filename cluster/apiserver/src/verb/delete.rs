@@ -4,6 +4,7 @@
 use crate::admission::{Operation, Request};
 use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
+use crate::reserve::{give_back, is_reservation};
 use crate::server::Inner;
 use crate::shape::parse;
 use crate::verb::get::shaper;
@@ -80,7 +81,7 @@ pub(crate) async fn delete(
         match store(server, ask, &entry, marked, &old, options).await {
             Ok(deleted) => return Ok(deleted),
             Err(Failed::Refused(refusal)) => return Err(refusal),
-            Err(Failed::Conflict(..)) if options.version.is_none() => {}
+            Err(Failed::Conflict(key, _)) if options.version.is_none() || is_reservation(&key) => {}
             Err(Failed::Conflict(..)) => return Err(ask.conflict(name, MODIFIED)),
         }
     }
@@ -219,7 +220,10 @@ async fn store(
         if options.dry_run {
             return Ok(Deleted { object: old.clone(), gone: true });
         }
-        let txn = Txn { compares, ops: vec![Op::Delete { key }] };
+        let held = give_back(server, ask, old);
+        let mut ops = held.ops;
+        ops.push(Op::Delete { key });
+        let txn = Txn { compares: [compares, held.compares].concat(), ops };
         let revision = commit(server, txn).await?.revision;
         return Ok(Deleted { object: at(old.clone(), revision), gone: true });
     };

@@ -5,6 +5,7 @@ use crate::admission::{Operation, Request};
 use crate::answer::{Answer, warn};
 use crate::ask::Ask;
 use crate::body::{self, Expected};
+use crate::reserve::{Reserved, give_back, is_reservation, reserve};
 use crate::server::Inner;
 use crate::shape::parse;
 use crate::verb::create::{create, expected};
@@ -156,14 +157,14 @@ pub(crate) async fn update(
         let entry = server.store.latest(&key).ok_or_else(|| ask.not_found())?;
         let old = parse(&entry.bytes)?;
         let Change { object, warnings, again } = change(&old)?;
-        let new = settle(server, ask, object, &old)?;
-        match store(server, ask, &new, &entry, dry_run).await {
+        let (new, reserved) = settle(server, ask, object, &old)?;
+        match store(server, ask, &new, reserved, &entry, dry_run).await {
             Ok((bytes, more)) => {
                 let warnings = warnings.into_iter().chain(more).collect();
                 return Ok(Written { bytes, created: false, warnings });
             }
             Err(Failed::Refused(refusal)) => return Err(refusal),
-            Err(Failed::Conflict(..)) if again => {}
+            Err(Failed::Conflict(key, _)) if again || is_reservation(&key) => {}
             Err(Failed::Conflict(..)) => return Err(ask.conflict(&ask.target.name, MODIFIED)),
         }
     }
@@ -171,7 +172,12 @@ pub(crate) async fn update(
 }
 
 /// The object as it is to be stored: what may not change is as it was, and everything was judged.
-fn settle(server: &Arc<Inner>, ask: &Ask, mut new: Map, old: &Map) -> Result<Map, Refusal> {
+fn settle(
+    server: &Arc<Inner>,
+    ask: &Ask,
+    mut new: Map,
+    old: &Map,
+) -> Result<(Map, Reserved), Refusal> {
     let (kind, part) = (&ask.kind, ask.part());
     kind.rules.default(&mut new);
     condition(ask, &mut new, old)?;
@@ -179,6 +185,7 @@ fn settle(server: &Arc<Inner>, ask: &Ask, mut new: Map, old: &Map) -> Result<Map
     meta::prepare_update(&mut new, old);
     metadata_mut(&mut new).remove("managedFields");
     kind.rules.prepare_update(&mut new, old, part);
+    let reserved = reserve(server, ask, Some(old), &mut new)?;
     if matches!(part, Part::Status | Part::Other(Subresource::Finalize)) {
         keep_metadata(&mut new, old, part);
     }
@@ -196,7 +203,7 @@ fn settle(server: &Arc<Inner>, ask: &Ask, mut new: Map, old: &Map) -> Result<Map
     kind.rules.validate_update(&new, old, part, &mut errors);
     invalid(kind, &new, &errors)?;
     server.may_grant(ask, &new, Some(old))?;
-    Ok(new)
+    Ok((new, reserved))
 }
 
 /// 409 for a PUT that means an object of another uid.
@@ -259,12 +266,14 @@ async fn store(
     server: &Arc<Inner>,
     ask: &Ask,
     new: &Map,
+    reserved: Reserved,
     entry: &Arc<Entry>,
     dry_run: bool,
 ) -> Result<(Bytes, Vec<String>), Failed> {
     let kind = &ask.kind;
     let warnings = kind.rules.warnings(new);
-    let compares = vec![Compare { key: entry.key.to_string(), revision: entry.revision }];
+    let Reserved { mut compares, mut ops } = reserved;
+    compares.push(Compare { key: entry.key.to_string(), revision: entry.revision });
     if gone(new) {
         return finish(server, ask, new, compares, dry_run).await.map(|bytes| (bytes, warnings));
     }
@@ -281,7 +290,8 @@ async fn store(
         let bytes = body.finish(entry.revision).unwrap_or_default();
         return Ok((bytes, warnings));
     }
-    let committed = commit(server, Txn { compares, ops: vec![op] }).await?;
+    ops.insert(0, op);
+    let committed = commit(server, Txn { compares, ops }).await?;
     let bytes = committed.entries.first().map(|entry| entry.bytes.clone()).unwrap_or_default();
     Ok((bytes, warnings))
 }
@@ -312,7 +322,9 @@ async fn finish(
     if dry_run {
         return Ok(text);
     }
-    let op = Op::Delete { key: ask.key() };
-    commit(server, Txn { compares, ops: vec![op] }).await?;
+    let held = give_back(server, ask, last);
+    let mut ops = held.ops;
+    ops.push(Op::Delete { key: ask.key() });
+    commit(server, Txn { compares: [compares, held.compares].concat(), ops }).await?;
     Ok(text)
 }
