@@ -2,6 +2,7 @@
 //! Who asks, and may they: certificates, ServiceAccount tokens, RBAC.
 #![forbid(unsafe_code)]
 
+pub mod bootstrap;
 pub mod certificate;
 pub mod pki;
 pub mod rbac;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+//! Tests of what services are given: types, wishes, full ranges; nothing is taken twice.
 #![allow(clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
 use super::*;
