@@ -125,7 +125,17 @@ pub fn negotiate(accept: &str) -> Result<Form, Refusal> {
     wanted.sort_by(|a, b| b.quality.total_cmp(&a.quality));
     let found =
         wanted.iter().find_map(|one| Some(Form { encoding: one.encoding()?, shape: one.shape()? }));
-    found.ok_or_else(not_acceptable)
+    // Of what the path could be written as, protobuf too is known to upstream, which says so by another sentence.
+    let known = |one: &Wanted<'_>| {
+        one.encoding().is_some() || one.media == "application/vnd.kubernetes.protobuf"
+    };
+    found.ok_or_else(|| {
+        if wanted.iter().any(known) {
+            not_acceptable()
+        } else {
+            Refusal::new(406, "NotAcceptable", "406: Not Acceptable")
+        }
+    })
 }
 
 /// 406, with what there is.

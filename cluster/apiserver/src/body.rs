@@ -103,7 +103,7 @@ fn decode(ask: &Ask, expected: &Expected<'_>) -> Result<Read, Refusal> {
                 expected.or_else(|| schema::lookup(group, version, kind))
             })
         }
-        other => return Err(unsupported(other)),
+        _ => return Err(unsupported()),
     };
     read.map_err(|error| match error {
         ReadError::Syntax(why) => unrecognized(&ask.body, expected.kind, &why),
@@ -112,13 +112,14 @@ fn decode(ask: &Ask, expected: &Expected<'_>) -> Result<Read, Refusal> {
 }
 
 /// 415, with what would have been taken.
-fn unsupported(media: &str) -> Refusal {
+fn unsupported() -> Refusal {
     let known = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
     let text = format!(
         "the body of the request was in an unknown format - accepted media types include: {known}"
     );
-    let _ = media;
-    Refusal::new(415, "UnsupportedMediaType", text)
+    let mut refusal = Refusal::new(415, "UnsupportedMediaType", text);
+    refusal.details.told = false;
+    refusal
 }
 
 /// 400, with the beginning of the body.

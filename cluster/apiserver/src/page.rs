@@ -29,11 +29,7 @@ pub(crate) async fn serve(
     let verb = parts.method.as_str().to_lowercase();
     server.authorize(&Attributes::path(user, &verb, path))?;
     if ![Method::GET, Method::HEAD].contains(&parts.method) {
-        return Ok(if known(path) {
-            text(StatusCode::METHOD_NOT_ALLOWED, "405 method not allowed")
-        } else {
-            nowhere()
-        });
+        return if known(path) { Err(Refusal::method_not_allowed()) } else { unknown(path) };
     }
     let accept = parts.headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let accept = accept.unwrap_or_default();
@@ -45,15 +41,15 @@ pub(crate) async fn serve(
         ["metrics"] => metrics::page(server),
         ["api"] => discovery::core(server, parts, accept),
         ["apis"] => discovery::groups(server, parts, accept),
-        ["api", version] => discovery::version(server, "", version),
+        ["api", version] => discovery::version(server, "", version)?,
         ["apis", group] => discovery::group(server, group),
-        ["apis", group, version] => discovery::version(server, group, version),
+        ["apis", group, version] => discovery::version(server, group, version)?,
         ["openapi", "v2"] => openapi::v2(accept),
         ["openapi", "v3"] => openapi::index(server),
         ["openapi", "v3", rest @ ..] => openapi::document(server, parts, &rest.join("/")),
         [".well-known", "openid-configuration"] => issuer(server, false),
         ["openid", "v1", "jwks"] => issuer(server, true),
-        _ => nowhere(),
+        _ => return unknown(path),
     })
 }
 
@@ -74,7 +70,19 @@ fn known(path: &str) -> bool {
     PATHS.iter().any(|one| path == *one)
 }
 
-/// The page that is not there.
+/// The page that is not there, of whatever kind it would be.
+pub(crate) fn unknown(path: &str) -> Result<Answer, Refusal> {
+    if path.starts_with("/apis/") {
+        return Ok(nowhere());
+    }
+    if path.starts_with("/api/") {
+        return Err(Refusal::no_such_path());
+    }
+    let body = format!("{}\n", json!({ "paths": PATHS }));
+    Ok(json(StatusCode::NOT_FOUND, Body::Whole(body.into())))
+}
+
+/// A document that is not there.
 fn nowhere() -> Answer {
     text(StatusCode::NOT_FOUND, "404 page not found\n")
 }

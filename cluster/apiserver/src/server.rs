@@ -289,11 +289,22 @@ impl Inner {
         let query = Query::new(parts.uri.query().unwrap_or_default());
         match target {
             Target::Page(path) => page::serve(self, &parts, &user, &path).await,
+            Target::Resource(target) if !self.knows(&target) => {
+                let path = parts.uri.path();
+                self.authorize(&attributes(&user, "get", &target, &query))?;
+                page::unknown(path)
+            }
             Target::Resource(target) => {
                 let ask = self.understand(&parts, user, target, query)?;
                 self.carry_out(ask, body).await
             }
         }
+    }
+
+    /// Whether the group is served; of the core group everything is a resource.
+    fn knows(&self, target: &Resource) -> bool {
+        target.group.is_empty()
+            || self.resources().versions().any(|(group, ..)| group == target.group)
     }
 
     /// Who asks for what, if they may.

@@ -43,7 +43,7 @@ impl Rules for Namespace {
             return;
         }
         if let Some(labels) = make(object, "metadata").and_then(|meta| make(meta, "labels")) {
-            labels.entry(NAME_LABEL).or_insert_with(|| own.into());
+            labels.insert(NAME_LABEL.to_owned(), own.into());
         }
     }
 

@@ -6,10 +6,14 @@ use crate::accept::aggregated_discovery;
 use crate::answer::{Answer, Body, json};
 use crate::resources::Resources;
 use crate::server::Inner;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use berth_cluster_api::Refusal;
 use berth_cluster_api::registry::{Kind, Subresource};
 use http::StatusCode;
-use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use http::header::{CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_NONE_MATCH, VARY};
 use http::request::Parts;
+use ring::digest::{SHA256, digest};
 use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
@@ -22,8 +26,14 @@ pub(super) fn core(server: &Inner, parts: &Parts, accept: &str) -> Answer {
     whole(&json!({
         "kind": "APIVersions",
         "versions": ["v1"],
-        "serverAddressByClientCIDRs": [],
+        "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": host(parts) }],
     }))
+}
+
+/// What the client calls the server.
+fn host(parts: &Parts) -> &str {
+    let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    header.or_else(|| parts.uri.authority().map(|one| one.as_str())).unwrap_or_default()
 }
 
 /// `/apis`
@@ -66,12 +76,14 @@ fn of_group(resources: &Resources, group: &str) -> Value {
 }
 
 /// `/api/VERSION`, `/apis/GROUP/VERSION`
-pub(super) fn version(server: &Inner, group: &str, version: &str) -> Answer {
+pub(super) fn version(server: &Inner, group: &str, version: &str) -> Result<Answer, Refusal> {
     let resources = server.resources();
     let Some((.., kinds)) =
         resources.versions().find(|(one, of, _)| (*one, *of) == (group, version))
     else {
-        return nowhere();
+        // Of a group that is there, what is not there is told as a resource is.
+        let known = group.is_empty() || names(&resources).contains(&group);
+        return if known { Err(Refusal::no_such_path()) } else { Ok(nowhere()) };
     };
     let all: Value = kinds.iter().flat_map(|kind| legacy(kind)).collect();
     let name = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
@@ -79,7 +91,7 @@ pub(super) fn version(server: &Inner, group: &str, version: &str) -> Answer {
     if !group.is_empty() {
         value["apiVersion"] = "v1".into();
     }
-    whole(&value)
+    Ok(whole(&value))
 }
 
 /// Verbs of a kind's objects, in order of the alphabet.
@@ -109,7 +121,7 @@ fn below(kind: &Kind, sub: Subresource) -> ([String; 3], &'static [&'static str]
 fn legacy(kind: &Kind) -> Vec<Value> {
     let mut main = json!({
         "name": &*kind.plural, "singularName": &*kind.singular, "namespaced": kind.namespaced,
-        "kind": &*kind.kind, "verbs": verbs(kind),
+        "kind": &*kind.kind, "verbs": verbs(kind), "storageVersionHash": storage_hash(kind),
     });
     names_of(kind, &mut main);
     let sub = |sub: &Subresource| {
@@ -130,6 +142,13 @@ fn legacy(kind: &Kind) -> Vec<Value> {
     rows.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     rows.insert(0, main);
     rows
+}
+
+/// Says in which group, version and kind objects are stored, without saying it.
+fn storage_hash(kind: &Kind) -> String {
+    let text = format!("{}/{}/{}", kind.group, kind.version, kind.kind);
+    let hash = digest(&SHA256, text.as_bytes());
+    STANDARD.encode(hash.as_ref().get(..8).unwrap_or_default())
 }
 
 fn names_of(kind: &Kind, row: &mut Value) {

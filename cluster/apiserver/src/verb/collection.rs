@@ -8,7 +8,7 @@ use crate::listing::ListOptions;
 use crate::render::List;
 use crate::server::Inner;
 use crate::verb::delete;
-use crate::verb::get::{Selection, read, shaper};
+use crate::verb::get::{Selection, more, read, shaper};
 use crate::verb::options::DeleteOptions;
 use berth_cluster_api::Refusal;
 use bytes::Bytes;
@@ -22,6 +22,7 @@ pub(crate) async fn delete(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Ref
     let selection = Selection::new(ask)?;
     let shaper = shaper(ask)?;
     let listing = read(&server.store, ask, &list, &selection).await?;
+    let more = more(ask, &list, &selection, &listing);
     // What was found is told, as it was found.
     let mut deleted = Vec::new();
     for entry in &listing.entries {
@@ -34,9 +35,9 @@ pub(crate) async fn delete(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Ref
         }
     }
     if ask.form == Form::PLAIN {
-        let list = List::new(&ask.kind, deleted, listing.revision, None);
+        let list = List::new(&ask.kind, deleted, listing.revision, more.as_ref());
         return Ok(json(StatusCode::OK, Body::List(Box::new(list))));
     }
     let deleted: Vec<Bytes> = deleted.iter().map(|entry| entry.bytes.clone()).collect();
-    shaper.list(&deleted, listing.revision, None)
+    shaper.list(&deleted, listing.revision, more.as_ref())
 }

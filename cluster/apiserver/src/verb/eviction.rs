@@ -21,8 +21,11 @@ pub(crate) async fn evict(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     let dry_run = ask.dry_run("CreateOptions")?;
     let schema = lookup("policy", "v1", "Eviction")
         .ok_or_else(|| Refusal::internal("no schema of Eviction"))?;
-    let of = Expected { group: "policy", version: "v1", kind: "Eviction", schema: &schema };
-    let eviction = body::read(ask, &of, validation)?.object;
+    let of = |version| Expected { group: "policy", version, kind: "Eviction", schema: &schema };
+    // The older version has the same fields, and old clients still send it.
+    let read = body::read(ask, &of("v1"), validation);
+    let read = read.or_else(|first| body::read(ask, &of("v1beta1"), validation).map_err(|_| first));
+    let eviction = read?.object;
     let name = meta_text(&eviction, "name");
     if !name.is_empty() && name != ask.target.name {
         return Err(Refusal::bad_request("name in URL does not match name in Eviction object"));

@@ -34,8 +34,18 @@ pub(crate) async fn one(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusa
 
 /// GET of an object's scale.
 pub(crate) async fn scale(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
-    let object = crate::shape::parse(&find(server, ask).await?.bytes)?;
+    let entry = find(server, ask).await.map_err(|refusal| of_scale(ask, refusal))?;
+    let object = crate::shape::parse(&entry.bytes)?;
     Ok(shaper(ask)?.write(StatusCode::OK, &scales::read(&object)))
+}
+
+/// What is not found is the scale.
+pub(crate) fn of_scale(ask: &Ask, refusal: Refusal) -> Refusal {
+    if refusal.code != 404 {
+        return refusal;
+    }
+    let resource = format!("{}/scale", ask.kind.plural);
+    Refusal::not_found(&ask.kind.group, &resource, &ask.target.name)
 }
 
 async fn find(server: &Inner, ask: &Ask) -> Result<Arc<Entry>, Refusal> {
@@ -168,7 +178,8 @@ fn relative<'a>(ask: &Ask, entry: &'a Entry) -> &'a str {
     entry.key.get(ask.prefix().len()..).unwrap_or_default()
 }
 
-fn more(
+/// How to go on after a page.
+pub(crate) fn more(
     ask: &Ask,
     options: &ListOptions,
     selection: &Selection,

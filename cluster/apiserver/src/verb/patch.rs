@@ -6,7 +6,7 @@ use crate::ask::Ask;
 use crate::body::{self, Expected, Incoming, Validation};
 use crate::server::Inner;
 use crate::verb::create::expected;
-use crate::verb::get::shaper;
+use crate::verb::get::{of_scale, shaper};
 use crate::verb::update::{Change, same_name, scale_answer, scale_schema, scaled, update};
 use crate::write::{Written, meta_text, metadata_mut};
 use berth_cluster_api::field::{Errors, Path};
@@ -42,7 +42,8 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     }
     let sent = sent(ask, way)?;
     if ask.sub == Some(Subresource::Scale) {
-        let written = scale(server, ask, (way, &sent, validation), dry_run).await?;
+        let written = scale(server, ask, (way, &sent, validation), dry_run).await;
+        let written = written.map_err(|refusal| of_scale(ask, refusal))?;
         return scale_answer(ask, &written);
     }
     let shaper = shaper(ask)?;
