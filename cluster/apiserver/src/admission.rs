@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is asked of a write after it is allowed and before it is judged: a chain, each link of which may change the object or refuse it.
 
+mod account;
 mod lifecycle;
-
-pub(crate) use lifecycle::NamespaceLifecycle;
+mod priority;
 
 use crate::ask::Ask;
 use crate::server::Inner;
@@ -23,13 +23,13 @@ pub(crate) enum Operation {
 pub(crate) struct Request<'a> {
     pub(crate) ask: &'a Ask,
     pub(crate) operation: Operation,
-    /// The object as it is stored, if there is one.
-    #[expect(dead_code, reason = "priorities and service accounts will compare with it")]
-    pub(crate) old: Option<&'a Map>,
 }
 
 /// A link of the chain.
 pub(crate) trait Admission: fmt::Debug + Send + Sync {
+    /// The name by which it can be turned off; upstream's.
+    fn name(&self) -> &'static str;
+
     /// Looks at a write, and may change the object.
     fn admit(&self, server: &Inner, request: &Request<'_>, object: &mut Map)
     -> Result<(), Refusal>;
@@ -37,5 +37,9 @@ pub(crate) trait Admission: fmt::Debug + Send + Sync {
 
 /// The chain, in order.
 pub(crate) fn chain() -> Vec<Box<dyn Admission>> {
-    vec![Box::new(NamespaceLifecycle)]
+    vec![
+        Box::new(lifecycle::NamespaceLifecycle),
+        Box::new(account::ServiceAccount),
+        Box::new(priority::Priority),
+    ]
 }

@@ -1,54 +1,71 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is there from the beginning: namespaces, priority classes, roles. Whatever is missing is made at each start.
 
-use crate::identity::Caller;
+use crate::local::{CallError, Local};
 use crate::server::Server;
-use berth_cluster_api::Refusal;
-use berth_cluster_auth::user::{MASTERS, User};
-use bytes::Bytes;
-use http::header::CONTENT_TYPE;
-use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use berth_cluster_api::Map;
+use berth_cluster_auth::bootstrap::{Change, objects, reconcile};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use http::Method;
 use serde_json::{Value, json};
 
 /// Namespaces that a cluster always has.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
+/// How many objects are made at a time: the store writes those that wait together.
+const TOGETHER: usize = 64;
+const ROLES: &str = "/apis/rbac.authorization.k8s.io/v1";
 
 impl Server {
     /// Makes the first objects of a cluster, where they are missing.
-    pub async fn bootstrap(&self) -> Result<(), Refusal> {
-        for name in NAMESPACES {
-            self.make("/api/v1/namespaces", &json!({ "metadata": { "name": name } })).await?;
-        }
-        for (name, value, description) in PRIORITIES {
+    pub async fn bootstrap(&self) -> Result<(), CallError> {
+        let local = Local::new(self);
+        let namespace = |name| ("/api/v1/namespaces", json!({ "metadata": { "name": name } }));
+        let class = |(name, value, description)| {
             let class = json!({
                 "metadata": { "name": name }, "value": value, "description": description,
                 "preemptionPolicy": "PreemptLowerPriority",
             });
-            self.make("/apis/scheduling.k8s.io/v1/priorityclasses", &class).await?;
-        }
+            ("/apis/scheduling.k8s.io/v1/priorityclasses", class)
+        };
+        let first: Vec<_> =
+            NAMESPACES.into_iter().map(namespace).chain(PRIORITIES.map(class)).collect();
+        let made = first.into_iter().map(|(path, object)| make(&local, path, object));
+        stream::iter(made).buffer_unordered(TOGETHER).try_collect::<Vec<()>>().await?;
+        let roles = objects().into_iter().map(|(kind, wanted)| role(&local, kind, wanted));
+        stream::iter(roles).buffer_unordered(TOGETHER).try_collect::<Vec<()>>().await?;
         Ok(())
     }
+}
 
-    /// Creates an object as the server itself; one that is there stays as it is. A kind that is not served is passed over.
-    async fn make(&self, path: &str, object: &Value) -> Result<(), Refusal> {
-        let user = User::authenticated("system:apiserver", "", vec![MASTERS.to_owned()]);
-        let mut request = Request::new(Full::new(Bytes::from(object.to_string())));
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = path.parse().map_err(Refusal::internal)?;
-        let media = http::HeaderValue::from_static("application/json");
-        request.headers_mut().insert(CONTENT_TYPE, media);
-        request.extensions_mut().insert(Caller(user));
-        let answer = self.answer(request).await;
-        let status = answer.status();
-        let fine = [StatusCode::CREATED, StatusCode::CONFLICT, StatusCode::NOT_FOUND];
-        if fine.contains(&status) {
-            return Ok(());
+/// Creates an object; one that is there stays as it is. A kind that is not served is passed over.
+async fn make(local: &Local, path: &str, object: Value) -> Result<(), CallError> {
+    match local.call(Method::POST, path, Some(&object)).await {
+        Err(error) if ![404, 409].contains(&error.code) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Brings a role or a binding up to date.
+async fn role(local: &Local, kind: &str, wanted: Map) -> Result<(), CallError> {
+    let plural = format!("{}s", kind.to_lowercase());
+    let meta = wanted.get("metadata").cloned().unwrap_or_default();
+    let name = meta["name"].as_str().unwrap_or_default();
+    let all = match meta["namespace"].as_str() {
+        Some(namespace) => format!("{ROLES}/namespaces/{namespace}/{plural}"),
+        None => format!("{ROLES}/{plural}"),
+    };
+    let one = format!("{all}/{name}");
+    let existing = local.get(&one).await?;
+    match reconcile(existing.as_ref().and_then(Value::as_object), &wanted) {
+        None => Ok(()),
+        Some(Change::Create(object)) => make(local, &all, Value::Object(object)).await,
+        Some(Change::Update(object)) => {
+            local.call(Method::PUT, &one, Some(&Value::Object(object))).await.map(drop)
         }
-        let body = answer.into_body().collect().await.map(http_body_util::Collected::to_bytes);
-        let status: Value = serde_json::from_slice(&body.unwrap_or_default()).unwrap_or_default();
-        let why = status["message"].as_str().unwrap_or("no answer");
-        Err(Refusal::internal(format!("{path}: {why}")))
+        Some(Change::Replace(object)) => {
+            local.call(Method::DELETE, &one, None).await?;
+            make(local, &all, Value::Object(object)).await
+        }
     }
 }
 

@@ -90,6 +90,7 @@ pub struct Builder {
     identity: Identity,
     faults: Faults,
     ranges: Ranges,
+    without: Vec<String>,
 }
 
 impl Builder {
@@ -136,6 +137,13 @@ impl Builder {
         self
     }
 
+    /// Without these links of the chain of admission, by upstream's names: `NamespaceLifecycle`, `ServiceAccount`, `Priority`.
+    #[must_use]
+    pub fn without_admission(mut self, names: impl IntoIterator<Item = String>) -> Self {
+        self.without.extend(names);
+        self
+    }
+
     /// With faults, to be tried how clients take them.
     #[must_use]
     pub fn faults(mut self, faults: Faults) -> Self {
@@ -145,6 +153,8 @@ impl Builder {
 
     /// The server.
     pub fn build(self) -> Server {
+        let mut admission = admission::chain();
+        admission.retain(|link| !self.without.iter().any(|name| name == link.name()));
         Server(Arc::new(Inner {
             access: Access::new(self.store.clone()),
             store: self.store,
@@ -154,7 +164,7 @@ impl Builder {
             identity: self.identity,
             ranges: self.ranges,
             resources: RwLock::new(Arc::new(self.resources)),
-            admission: admission::chain(),
+            admission,
             faults: self.faults,
             stopping: watch::channel(false).0,
         }))
@@ -172,6 +182,7 @@ impl Server {
             identity: Identity::default(),
             faults: Faults::default(),
             ranges: Ranges::default(),
+            without: Vec::new(),
         }
     }
 

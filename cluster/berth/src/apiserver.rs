@@ -24,6 +24,7 @@ pub(crate) struct Start {
     pub(crate) hosts: Vec<String>,
     pub(crate) tokens: Option<PathBuf>,
     pub(crate) service_ip: IpAddr,
+    pub(crate) without: Vec<String>,
 }
 
 /// An apiserver that runs.
@@ -48,6 +49,7 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
         hosts: args.hosts,
         tokens: args.token_auth_file,
         service_ip: args.service_ip,
+        without: args.disable_admission_plugins,
     })
     .await?;
     println!("API        {}", running.url);
@@ -101,7 +103,8 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         pki.service_account_key()?,
         Vec::new(),
     );
-    let mut builder = Server::builder(store.clone()).issuer(issuer);
+    let mut builder =
+        Server::builder(store.clone()).issuer(issuer).without_admission(start.without);
     if let Some(path) = &start.tokens {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;

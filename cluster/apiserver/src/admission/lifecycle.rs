@@ -14,6 +14,10 @@ const KEPT: [&str; 3] = ["default", "kube-system", "kube-public"];
 pub(crate) struct NamespaceLifecycle;
 
 impl Admission for NamespaceLifecycle {
+    fn name(&self) -> &'static str {
+        "NamespaceLifecycle"
+    }
+
     fn admit(
         &self,
         server: &Inner,

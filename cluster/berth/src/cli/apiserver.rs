@@ -47,6 +47,10 @@ pub(crate) struct ApiserverArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) token_auth_file: Option<PathBuf>,
 
+    /// Links of the chain of admission that are left out, with commas: ServiceAccount, Priority, NamespaceLifecycle
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) disable_admission_plugins: Vec<String>,
+
     /// The first IP of Services, which is the one of the Service kubernetes
     #[arg(long, default_value = "10.0.0.1", value_name = "IP")]
     pub(crate) service_ip: IpAddr,
