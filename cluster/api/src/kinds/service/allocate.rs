@@ -97,9 +97,9 @@ pub fn plan(
     let mut ports = Ports { range: &ranges.node_ports, taken: taken.port, chance, done: &mut done };
     match old {
         None if exposed_on_nodes(spec) => ports.first(spec)?,
+        None => {}
         Some(old) if exposed_on_nodes(spec) => ports.change(spec, old)?,
-        Some(old) if exposed_on_nodes(old) => ports.release(node_ports(old)),
-        _ => {}
+        Some(old) => ports.release(held_ports(old)),
     }
     ports.health(spec, old)?;
     Ok(done)
@@ -110,7 +110,7 @@ pub fn release(old: &Map) -> Allocation {
     let (spec, mut done) = (old.at("spec"), Allocation::default());
     done.ips_released = held(spec);
     let health = spec.int("healthCheckNodePort").filter(|_| needs_health_check(spec));
-    let mut ports: Vec<u16> = node_ports(spec).into_iter().chain(health).filter_map(fit).collect();
+    let mut ports: Vec<u16> = held_ports(spec).into_iter().chain(health).filter_map(fit).collect();
     ports.sort_unstable();
     ports.dedup();
     done.ports_released = ports;
@@ -127,6 +127,12 @@ fn held(spec: &Value) -> Vec<Ipv4Addr> {
         return Vec::new();
     }
     texts(spec, "clusterIPs").iter().filter_map(|text| text.parse().ok()).collect()
+}
+
+/// The ports of nodes that a service holds. An alias may name some and has none: upstream takes them for its own once it changes its
+/// type, so that two services may come to hold one.
+fn held_ports(spec: &Value) -> Vec<i64> {
+    if exposed_on_nodes(spec) { node_ports(spec) } else { Vec::new() }
 }
 
 fn addresses(
@@ -268,7 +274,7 @@ impl Ports<'_> {
 
     /// The ports of a service that was there: it keeps those that it names again.
     fn change(&mut self, spec: &mut Map, old: &Value) -> Result<(), Refused> {
-        let (gets, before) = (gets_node_ports(spec), node_ports(old));
+        let (gets, before) = (gets_node_ports(spec), held_ports(old));
         let (mut asked, mut seen) = (Vec::new(), Vec::new());
         for (i, port) in items(spec, "ports").enumerate() {
             let chosen = match node_port(port) {

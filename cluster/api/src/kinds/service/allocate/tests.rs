@@ -48,9 +48,13 @@ impl Cluster {
             *seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (*seed >> 33) % below
         };
-        let done = plan(&self.ranges, old, new, taken, &mut chance)?;
-        self.book(&done);
-        Ok(done)
+        plan(&self.ranges, old, new, taken, &mut chance)
+    }
+
+    /// A number below another.
+    fn below(&mut self, most: usize) -> usize {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        usize::try_from(self.seed >> 33).unwrap() % most
     }
 
     /// Writes a service of this spec; gives what is stored.
@@ -62,13 +66,16 @@ impl Cluster {
             None => ServiceRules.prepare_create(&mut new),
             Some(old) => ServiceRules.prepare_update(&mut new, old, Part::Main),
         }
-        self.plan(old, &mut new)?;
+        let done = self.plan(old, &mut new)?;
         let mut errors = Errors::new();
         ServiceRules.validate(&new, &mut errors);
         if let Some(old) = old {
             ServiceRules.validate_update(&new, old, Part::Main, &mut errors);
         }
-        assert!(errors.is_empty(), "{}", errors.text());
+        if !errors.is_empty() {
+            return Err(Refused::Invalid(errors));
+        }
+        self.book(&done);
         Ok(new)
     }
 }
@@ -259,4 +266,70 @@ fn networks_are_read_and_shown() {
         assert_eq!(wrong.parse::<Network>(), Err(NoNetwork));
     }
     assert_eq!(Ranges::default().cluster_ips.first_host(), Ipv4Addr::new(10, 0, 0, 1));
+}
+
+/// Some spec, which may be refused: ports that are named, kept or left to the server, and what belongs to another type.
+fn some_spec(cluster: &mut Cluster) -> Value {
+    let kinds = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
+    let mut spec = json!({ "type": kinds[cluster.below(4)], "ports": [] });
+    if spec["type"] == "ExternalName" {
+        spec["externalName"] = "a.b".into();
+    }
+    for (name, protocol) in [("a", "TCP"), ("b", "UDP"), ("c", "TCP")] {
+        if cluster.below(3) == 0 {
+            continue;
+        }
+        let mut port = json!({ "name": name, "protocol": protocol, "port": 50 + cluster.below(3) });
+        if cluster.below(4) == 0 {
+            port["nodePort"] = (30_000 + cluster.below(20)).into();
+        }
+        spec["ports"].as_array_mut().unwrap().push(port);
+    }
+    match cluster.below(8) {
+        0 => spec["clusterIP"] = "None".into(),
+        1 => spec["clusterIP"] = format!("10.0.0.{}", cluster.below(32)).into(),
+        2 => spec["externalTrafficPolicy"] = "Local".into(),
+        3 => {
+            spec["externalTrafficPolicy"] = "Local".into();
+            spec["healthCheckNodePort"] = (30_000 + cluster.below(20)).into();
+        }
+        4 if spec["type"] == "LoadBalancer" => {
+            spec["allocateLoadBalancerNodePorts"] = false.into();
+        }
+        _ => {}
+    }
+    spec
+}
+
+#[test]
+fn what_is_taken_is_what_services_hold() {
+    let mut cluster = Cluster::new("10.0.0.0/27", 30_000..=30_019);
+    let mut services: Vec<Map> = Vec::new();
+    let (mut written, mut refused) = (0, 0);
+    for _ in 0..20_000 {
+        let at = cluster.below(12);
+        if at < services.len() && cluster.below(5) == 0 {
+            cluster.book(&release(&services.swap_remove(at)));
+        } else {
+            let spec = some_spec(&mut cluster);
+            match cluster.write(services.get(at).cloned().as_ref(), spec) {
+                Err(_) => refused += 1,
+                Ok(new) => {
+                    written += 1;
+                    match services.get_mut(at) {
+                        Some(old) => *old = new,
+                        None => services.push(new),
+                    }
+                }
+            }
+        }
+        let held: Vec<Allocation> = services.iter().map(release).collect();
+        let ips: BTreeSet<Ipv4Addr> =
+            held.iter().flat_map(|one| one.ips_released.clone()).collect();
+        let ports: BTreeSet<u16> = held.iter().flat_map(|one| one.ports_released.clone()).collect();
+        assert_eq!((&cluster.ips, &cluster.ports), (&ips, &ports));
+        let count: usize = held.iter().map(|one| one.ports_released.len()).sum();
+        assert_eq!(count, ports.len(), "two services hold one port");
+    }
+    assert!(written > 4_000 && refused > 2_000, "{written} written, {refused} refused");
 }
