@@ -23,6 +23,8 @@ pub(crate) enum Operation {
 pub(crate) struct Request<'a> {
     pub(crate) ask: &'a Ask,
     pub(crate) operation: Operation,
+    /// The object as it is stored, if there is one.
+    pub(crate) old: Option<&'a Map>,
 }
 
 /// A link of the chain.

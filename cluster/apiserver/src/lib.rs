@@ -12,6 +12,7 @@ mod answer;
 mod ask;
 mod body;
 mod bootstrap;
+mod control;
 mod environment;
 mod fault;
 #[cfg(test)]
@@ -37,6 +38,7 @@ mod verb;
 mod write;
 
 pub use answer::{Answer, Body};
+pub use control::{Control, Controllers};
 pub use environment::{Environment, Fixed, Machine, Moment};
 pub use fault::Faults;
 pub use identity::Caller;

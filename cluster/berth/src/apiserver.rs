@@ -3,11 +3,12 @@
 
 use crate::cli::ApiserverArgs;
 use anyhow::{Context, anyhow};
-use berth_cluster_apiserver::{Listener, Listening, Server, read_meta};
+use berth_cluster_api::kinds::service::allocate::Ranges;
+use berth_cluster_apiserver::{Control, Controllers, Listener, Listening, Server, read_meta};
 use berth_cluster_auth::pki::{Options as Hosts, Pki};
 use berth_cluster_auth::token::{Issuer, StaticTokens};
 use berth_cluster_store::{Options, Store};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,13 +24,15 @@ pub(crate) struct Start {
     pub(crate) kubeconfig: PathBuf,
     pub(crate) hosts: Vec<String>,
     pub(crate) tokens: Option<PathBuf>,
-    pub(crate) service_ip: IpAddr,
+    pub(crate) ranges: Ranges,
+    pub(crate) advertised: Option<Ipv4Addr>,
     pub(crate) without: Vec<String>,
 }
 
 /// An apiserver that runs.
 pub(crate) struct Running {
     listening: Listening,
+    controllers: Controllers,
     store: Store,
     renewal: tokio::task::JoinHandle<()>,
     pub(crate) url: String,
@@ -48,7 +51,11 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
         kubeconfig,
         hosts: args.hosts,
         tokens: args.token_auth_file,
-        service_ip: args.service_ip,
+        ranges: Ranges {
+            cluster_ips: args.service_cluster_ip_range,
+            node_ports: args.service_node_port_range,
+        },
+        advertised: args.advertise_address,
         without: args.disable_admission_plugins,
     })
     .await?;
@@ -90,7 +97,8 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
     let listener = Listener::bind(start.listen).await.with_context(|| {
         format!("cannot listen on {}; --listen chooses another address", start.listen)
     })?;
-    let hosts = Hosts { service_ip: start.service_ip, hosts: named(&start, listener.address()) };
+    let service_ip = start.ranges.cluster_ips.at(1);
+    let hosts = Hosts { service_ip: service_ip.into(), hosts: named(&start, listener.address()) };
     let pki = Pki::open(&start.pki, &hosts, now())
         .with_context(|| format!("--pki {} cannot be used", start.pki.display()))?;
     let spec = start.store.clone();
@@ -103,8 +111,10 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         pki.service_account_key()?,
         Vec::new(),
     );
-    let mut builder =
-        Server::builder(store.clone()).issuer(issuer).without_admission(start.without);
+    let mut builder = Server::builder(store.clone())
+        .issuer(issuer)
+        .without_admission(start.without)
+        .ranges(start.ranges);
     if let Some(path) = &start.tokens {
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read {}", path.display()))?;
@@ -119,9 +129,29 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         .map_err(|refusal| anyhow!("the first objects cannot be made: {refusal}"))?;
     let admin = pki.admin(now())?;
     pki.write_kubeconfig(&start.kubeconfig, &url, "kubernetes-admin", &admin)?;
+    let advertised = advertised(start.advertised, listener.address());
+    let control = Control { ca: pki.ca_pem().to_owned(), service_ip, advertised };
+    let controllers = server.control(control);
     let listening = listener.serve(server.clone(), pki.server_config()?);
     let renewal = tokio::spawn(renew(pki));
-    Ok(Running { listening, store, renewal, url, kubeconfig: start.kubeconfig, server })
+    Ok(Running {
+        listening,
+        controllers,
+        store,
+        renewal,
+        url,
+        kubeconfig: start.kubeconfig,
+        server,
+    })
+}
+
+/// Where pods reach the server: not at an address that is of this machine alone.
+fn advertised(given: Option<Ipv4Addr>, address: SocketAddr) -> Option<SocketAddrV4> {
+    let own = match address.ip() {
+        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some(ip),
+        _ => None,
+    };
+    given.or(own).map(|ip| SocketAddrV4::new(ip, address.port()))
 }
 
 /// An address by which it can be called.
@@ -153,6 +183,7 @@ impl Running {
     /// Ends it in good order.
     pub(crate) async fn stop(self) {
         self.renewal.abort();
+        self.controllers.stop().await;
         self.server.stop();
         self.listening.stop().await;
         self.store.close().await;

@@ -47,8 +47,23 @@ impl Admission for Priority {
         }
         match (&*request.ask.kind.stored_as, request.operation) {
             ("pods", Operation::Create) => of_pod(server, object),
+            ("pods", _) => {
+                keep(object, request.old);
+                Ok(())
+            }
             ("scheduling.k8s.io/priorityclasses", _) => only_default(server, object),
             _ => Ok(()),
+        }
+    }
+}
+
+/// An update that does not name what was set on creation leaves it as it is; whether it may change is judged later.
+fn keep(pod: &mut Map, old: Option<&Map>) {
+    let Some(old) = old.and_then(|old| old.get("spec")) else { return };
+    let Some(Value::Object(spec)) = pod.get_mut("spec") else { return };
+    for field in ["priority", "preemptionPolicy"] {
+        if spec.get(field).is_none_or(Value::is_null) && !old[field].is_null() {
+            spec.insert(field.to_owned(), old[field].clone());
         }
     }
 }

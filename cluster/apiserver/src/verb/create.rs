@@ -104,7 +104,7 @@ fn prepare(server: &Arc<Inner>, ask: &Ask, incoming: &Map) -> Result<(Map, Reser
             "resourceVersion should not be set on objects to be created",
         ));
     }
-    server.admit(&Request { ask, operation: Operation::Create }, &mut object)?;
+    server.admit(&Request { ask, operation: Operation::Create, old: None }, &mut object)?;
     identify(server, ask, &mut object);
     kind.rules.prepare_create(&mut object);
     let mut reserved = reserve(server, ask, None, &mut object)?;

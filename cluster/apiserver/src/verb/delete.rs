@@ -76,7 +76,7 @@ pub(crate) async fn delete(
         let old = parse(&entry.bytes)?;
         preconditions(ask, name, &old, options)?;
         let mut last = old.clone();
-        server.admit(&Request { ask, operation: Operation::Delete }, &mut last)?;
+        server.admit(&Request { ask, operation: Operation::Delete, old: Some(&old) }, &mut last)?;
         let marked = mark(server, ask, &old, options);
         match store(server, ask, &entry, marked, &old, options).await {
             Ok(deleted) => return Ok(deleted),

@@ -185,7 +185,7 @@ fn settle(
     let (kind, part) = (&ask.kind, ask.part());
     kind.rules.default(&mut new);
     condition(ask, &mut new, old)?;
-    server.admit(&Request { ask, operation: Operation::Update }, &mut new)?;
+    server.admit(&Request { ask, operation: Operation::Update, old: Some(old) }, &mut new)?;
     meta::prepare_update(&mut new, old);
     metadata_mut(&mut new).remove("managedFields");
     kind.rules.prepare_update(&mut new, old, part);

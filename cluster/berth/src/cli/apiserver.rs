@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line of `berth apiserver`.
 
-use std::net::{IpAddr, SocketAddr};
+use berth_cluster_api::kinds::service::allocate::Network;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 const APISERVER_HELP: &str = "\
@@ -51,7 +53,24 @@ pub(crate) struct ApiserverArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) disable_admission_plugins: Vec<String>,
 
-    /// The first IP of Services, which is the one of the Service kubernetes
-    #[arg(long, default_value = "10.0.0.1", value_name = "IP")]
-    pub(crate) service_ip: IpAddr,
+    /// Addresses that Services get; the first one is the Service kubernetes
+    #[arg(long, default_value = "10.0.0.0/24", value_name = "NETWORK")]
+    pub(crate) service_cluster_ip_range: Network,
+
+    /// Ports of nodes that Services get
+    #[arg(long, default_value = "30000-32767", value_name = "PORTS", value_parser = ports)]
+    pub(crate) service_node_port_range: RangeInclusive<u16>,
+
+    /// Where pods reach this server [default: the address of --listen, unless that is of this machine alone]
+    #[arg(long, value_name = "IP")]
+    pub(crate) advertise_address: Option<Ipv4Addr>,
+}
+
+/// `30000-32767`
+fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
+    let wrong = || format!("{text:?} is no range of ports: 30000-32767 is one");
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let number = |text: &str| text.trim().parse::<u16>().map_err(|_| wrong());
+    let (first, last) = (number(first)?, number(last)?);
+    if first == 0 || first > last { Err(wrong()) } else { Ok(first..=last) }
 }

@@ -69,8 +69,8 @@ impl Network {
         1 << (32 - u32::from(self.length))
     }
 
-    /// The address at a place.
-    fn at(self, place: u64) -> Ipv4Addr {
+    /// The address at a place; 0 is the network's own.
+    pub fn at(self, place: u64) -> Ipv4Addr {
         let place = u32::try_from(place).unwrap_or(u32::MAX);
         Ipv4Addr::from(self.first.saturating_add(place))
     }

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The controllers that the API cannot be used without: what each namespace has from the beginning, how it ends, and the Service
+//! `kubernetes`. Each looks at the store for what has changed, and writes through the server's own door.
+
+mod content;
+mod kubernetes;
+mod namespaces;
+
+use crate::server::Server;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::time::Duration;
+use tokio::task::JoinHandle;
+
+/// How often objects whose time is over are removed.
+const EXPIRY: Duration = Duration::from_secs(1);
+
+/// What controllers are told.
+#[derive(Debug, Clone)]
+pub struct Control {
+    /// The CA of the cluster, which each namespace gets to know (PEM).
+    pub ca: String,
+    /// The address of the Service `kubernetes`.
+    pub service_ip: Ipv4Addr,
+    /// Where pods reach this server; none if they cannot.
+    pub advertised: Option<SocketAddrV4>,
+}
+
+/// Controllers that run. Dropping stops them at once.
+#[derive(Debug)]
+pub struct Controllers {
+    server: Server,
+    advertised: Option<SocketAddrV4>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Starts the controllers.
+    pub fn control(&self, control: Control) -> Controllers {
+        let advertised = control.advertised;
+        let tasks = vec![
+            tokio::spawn(namespaces::run(self.clone(), control.ca.clone())),
+            tokio::spawn(kubernetes::run(self.clone(), control)),
+            tokio::spawn(expire(self.clone())),
+        ];
+        Controllers { server: self.clone(), advertised, tasks }
+    }
+}
+
+impl Controllers {
+    /// Stops them; this server is no longer named by the Service `kubernetes`.
+    pub async fn stop(mut self) {
+        self.abort();
+        if let Some(address) = self.advertised {
+            kubernetes::leave(&self.server, address).await;
+        }
+    }
+
+    fn abort(&mut self) {
+        for task in self.tasks.drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Controllers {
+    fn drop(&mut self) {
+        self.abort();
+    }
+}
+
+async fn expire(server: Server) {
+    loop {
+        tokio::time::sleep(EXPIRY).await;
+        let now = server.0.environment.now().seconds;
+        server.0.store.expire(now).await;
+    }
+}
