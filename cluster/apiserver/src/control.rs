@@ -14,9 +14,20 @@ use tokio::task::JoinHandle;
 /// How often objects whose time is over are removed.
 const EXPIRY: Duration = Duration::from_secs(1);
 
+/// The controllers that there are, by upstream's names; `expiry` removes objects whose time is over.
+pub const CONTROLLERS: [&str; 5] = [
+    "namespace-controller",
+    "serviceaccount-controller",
+    "root-ca-certificate-publisher-controller",
+    "kubernetes-service",
+    "expiry",
+];
+
 /// What controllers are told.
 #[derive(Debug, Clone)]
 pub struct Control {
+    /// Which of [`CONTROLLERS`] run.
+    pub names: Vec<String>,
     /// The CA of the cluster, which each namespace gets to know (PEM).
     pub ca: String,
     /// The address of the Service `kubernetes`.
@@ -37,11 +48,19 @@ impl Server {
     /// Starts the controllers.
     pub fn control(&self, control: Control) -> Controllers {
         let advertised = control.advertised;
-        let tasks = vec![
-            tokio::spawn(namespaces::run(self.clone(), control.ca.clone())),
-            tokio::spawn(kubernetes::run(self.clone(), control)),
-            tokio::spawn(expire(self.clone())),
-        ];
+        let on = |name: &str| control.names.iter().any(|one| one == name);
+        let duties = namespaces::Duties {
+            deletion: on("namespace-controller"),
+            accounts: on("serviceaccount-controller"),
+            ca: on("root-ca-certificate-publisher-controller").then(|| control.ca.clone()),
+        };
+        let mut tasks = vec![tokio::spawn(namespaces::run(self.clone(), duties))];
+        if on("expiry") {
+            tasks.push(tokio::spawn(expire(self.clone())));
+        }
+        if on("kubernetes-service") {
+            tasks.push(tokio::spawn(kubernetes::run(self.clone(), control)));
+        }
         Controllers { server: self.clone(), advertised, tasks }
     }
 }

@@ -38,7 +38,7 @@ mod verb;
 mod write;
 
 pub use answer::{Answer, Body};
-pub use control::{Control, Controllers};
+pub use control::{CONTROLLERS, Control, Controllers};
 pub use environment::{Environment, Fixed, Machine, Moment};
 pub use fault::Faults;
 pub use identity::Caller;

@@ -4,7 +4,9 @@
 use crate::cli::ApiserverArgs;
 use anyhow::{Context, anyhow};
 use berth_cluster_api::kinds::service::allocate::Ranges;
-use berth_cluster_apiserver::{Control, Controllers, Listener, Listening, Server, read_meta};
+use berth_cluster_apiserver::{
+    CONTROLLERS, Control, Controllers, Listener, Listening, Server, read_meta,
+};
 use berth_cluster_auth::pki::{Options as Hosts, Pki};
 use berth_cluster_auth::token::{Issuer, StaticTokens};
 use berth_cluster_store::{Options, Store};
@@ -27,6 +29,7 @@ pub(crate) struct Start {
     pub(crate) ranges: Ranges,
     pub(crate) advertised: Option<Ipv4Addr>,
     pub(crate) without: Vec<String>,
+    pub(crate) controllers: Vec<String>,
 }
 
 /// An apiserver that runs.
@@ -57,6 +60,7 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
         },
         advertised: args.advertise_address,
         without: args.disable_admission_plugins,
+        controllers: args.controllers,
     })
     .await?;
     println!("API        {}", running.url);
@@ -111,6 +115,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         pki.service_account_key()?,
         Vec::new(),
     );
+    let names = chosen(&start.controllers, &start.without)?;
     let mut builder = Server::builder(store.clone())
         .issuer(issuer)
         .without_admission(start.without)
@@ -130,7 +135,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
     let admin = pki.admin(now())?;
     pki.write_kubeconfig(&start.kubeconfig, &url, "kubernetes-admin", &admin)?;
     let advertised = advertised(start.advertised, listener.address());
-    let control = Control { ca: pki.ca_pem().to_owned(), service_ip, advertised };
+    let control = Control { names, ca: pki.ca_pem().to_owned(), service_ip, advertised };
     let controllers = server.control(control);
     let listening = listener.serve(server.clone(), pki.server_config()?);
     let renewal = tokio::spawn(renew(pki));
@@ -143,6 +148,31 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         kubeconfig: start.kubeconfig,
         server,
     })
+}
+
+/// The controllers that a list chooses.
+fn chosen(list: &[String], without: &[String]) -> anyhow::Result<Vec<String>> {
+    let accounts = !without.iter().any(|plugin| plugin == "ServiceAccount");
+    // They serve what the plugin asks for.
+    let served = ["serviceaccount-controller", "root-ca-certificate-publisher-controller"];
+    let usual = CONTROLLERS.iter().filter(|name| accounts || !served.contains(name));
+    let usual: Vec<String> = usual.map(|name| (*name).to_owned()).collect();
+    let mut names: Vec<String> = Vec::new();
+    for word in list.iter().filter(|word| !word.is_empty()) {
+        let name = word.strip_prefix('-').unwrap_or(word);
+        if name != "*" && !CONTROLLERS.contains(&name) {
+            anyhow::bail!(
+                "--controllers: there is no {name}; there are {}",
+                CONTROLLERS.join(", ")
+            );
+        }
+        match (name, word.starts_with('-')) {
+            ("*", _) => names.extend(usual.iter().cloned()),
+            (name, true) => names.retain(|one| one != name),
+            (name, false) => names.push(name.to_owned()),
+        }
+    }
+    Ok(names)
 }
 
 /// Where pods reach the server: not at an address that is of this machine alone.

@@ -20,18 +20,28 @@ const AGAIN: (Duration, Duration) = (Duration::from_millis(50), Duration::from_s
 /// Changes of namespaces, ServiceAccounts and config maps that wait at most, in bytes.
 const BUDGET: usize = 64 << 20;
 
+/// What is to be done for namespaces.
+pub(super) struct Duties {
+    /// Those that are deleted are emptied.
+    pub(super) deletion: bool,
+    /// Each has a ServiceAccount `default`.
+    pub(super) accounts: bool,
+    /// Each knows this CA.
+    pub(super) ca: Option<String>,
+}
+
 struct Controller {
     server: Server,
     local: Local,
-    ca: String,
+    duties: Duties,
     /// Namespaces to look at, with how often it was tried and when to try again.
     due: BTreeMap<String, (u32, Instant)>,
 }
 
 /// Runs until it is aborted.
-pub(super) async fn run(server: Server, ca: String) {
+pub(super) async fn run(server: Server, duties: Duties) {
     let local = Local::new(&server);
-    let mut controller = Controller { server, local, ca, due: BTreeMap::new() };
+    let mut controller = Controller { server, local, duties, due: BTreeMap::new() };
     loop {
         if let Some(watches) = controller.begin() {
             controller.follow(watches).await;
@@ -121,7 +131,7 @@ impl Controller {
             return Ok(true);
         };
         if entry.meta.deletion.is_some() {
-            return self.empty(name, &entry).await;
+            return if self.duties.deletion { self.empty(name, &entry).await } else { Ok(true) };
         }
         self.equip(name).await?;
         Ok(true)
@@ -130,11 +140,13 @@ impl Controller {
     async fn equip(&self, namespace: &str) -> Result<(), CallError> {
         let store = &self.server.0.store;
         let all = format!("/api/v1/namespaces/{namespace}");
-        if store.get(&format!("serviceaccounts/{namespace}/default")).is_none() {
+        let missing = store.get(&format!("serviceaccounts/{namespace}/default")).is_none();
+        if self.duties.accounts && missing {
             let account = json!({ "metadata": { "name": "default" } });
             self.make(&format!("{all}/serviceaccounts"), &account).await?;
         }
-        let data = json!({ "ca.crt": self.ca });
+        let Some(ca) = &self.duties.ca else { return Ok(()) };
+        let data = json!({ "ca.crt": ca });
         match store.get(&format!("configmaps/{namespace}/{CA}")) {
             None => {
                 let about = "Contains a CA bundle that can be used to verify the kube-apiserver when using internal endpoints such as the \

@@ -40,7 +40,7 @@ pub(crate) async fn scale(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
 }
 
 /// What is not found is the scale.
-pub(crate) fn of_scale(ask: &Ask, refusal: Refusal) -> Refusal {
+fn of_scale(ask: &Ask, refusal: Refusal) -> Refusal {
     if refusal.code != 404 {
         return refusal;
     }

@@ -6,7 +6,7 @@ use crate::ask::Ask;
 use crate::body::{self, Expected, Incoming, Validation};
 use crate::server::Inner;
 use crate::verb::create::expected;
-use crate::verb::get::{of_scale, shaper};
+use crate::verb::get::shaper;
 use crate::verb::update::{Change, same_name, scale_answer, scale_schema, scaled, update};
 use crate::write::{Written, meta_text, metadata_mut};
 use berth_cluster_api::field::{Errors, Path};
@@ -42,8 +42,7 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     }
     let sent = sent(ask, way)?;
     if ask.sub == Some(Subresource::Scale) {
-        let written = scale(server, ask, (way, &sent, validation), dry_run).await;
-        let written = written.map_err(|refusal| of_scale(ask, refusal))?;
+        let written = scale(server, ask, (way, &sent, validation), dry_run).await?;
         return scale_answer(ask, &written);
     }
     let shaper = shaper(ask)?;
@@ -82,6 +81,8 @@ fn way(ask: &Ask) -> Result<Way, Refusal> {
 
 fn sent(ask: &Ask, way: Way) -> Result<Value, Refusal> {
     let sent = read::json(&ask.body).map_err(|error| match error {
+        // The body ended too early: upstream's readers say it so.
+        ReadError::Syntax(why) if why.starts_with("EOF") => Refusal::bad_request("unexpected EOF"),
         ReadError::Syntax(why) => Refusal::bad_request(format!("error decoding patch: {why}")),
         other => other.refusal(),
     })?;

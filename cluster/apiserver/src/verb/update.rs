@@ -9,7 +9,7 @@ use crate::reserve::{Reserved, give_back, is_reservation, reserve};
 use crate::server::Inner;
 use crate::shape::parse;
 use crate::verb::create::{create, expected};
-use crate::verb::get::{of_scale, shaper};
+use crate::verb::get::shaper;
 use crate::write::{
     Failed, Written, commit, invalid, meta_text, metadata, metadata_mut, put, validate,
 };
@@ -119,12 +119,11 @@ async fn scale(
     let of = Expected { group: "autoscaling", version: "v1", kind: "Scale", schema: &schema };
     let incoming = body::read(ask, &of, validation)?;
     let wanted = named(ask, incoming.object)?;
-    let written = update(server, ask, dry_run, |old| {
+    let change = |old: &Map| {
         same_uid(ask, &wanted, old)?;
         scaled(old, &wanted)
-    });
-    let written = written.await.map_err(|refusal| of_scale(ask, refusal))?;
-    scale_answer(ask, &written)
+    };
+    scale_answer(ask, &update(server, ask, dry_run, change).await?)
 }
 
 /// The object with another scale.

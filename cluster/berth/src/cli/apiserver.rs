@@ -53,6 +53,17 @@ pub(crate) struct ApiserverArgs {
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) disable_admission_plugins: Vec<String>,
 
+    /// Controllers that run, with commas: * is all that are on by default, NAME is one more, -NAME one less; empty for none.
+    /// Without the admission plugin ServiceAccount, those that serve it are off by default
+    #[arg(
+        long,
+        default_value = "*",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub(crate) controllers: Vec<String>,
+
     /// Addresses that Services get; the first one is the Service kubernetes
     #[arg(long, default_value = "10.0.0.0/24", value_name = "NETWORK")]
     pub(crate) service_cluster_ip_range: Network,
