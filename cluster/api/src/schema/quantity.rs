@@ -20,6 +20,15 @@ pub fn canonical(text: &str) -> Option<String> {
     Some(format!("{sign}{}", write(nano.abs(), family)))
 }
 
+/// The canonical text of an amount in whole thousandths, rounded away from zero: upstream keeps amounts of resources so.
+pub fn in_thousandths(text: &str) -> Option<String> {
+    const MILLI: i128 = NANO / 1_000;
+    let (nano, family) = read(text)?;
+    let rounded = (nano.abs() + MILLI - 1) / MILLI * MILLI;
+    let sign = if nano < 0 { "-" } else { "" };
+    Some(format!("{sign}{}", write(rounded, family)))
+}
+
 /// The amount in billionths, rounded away from zero; none if the text is no quantity.
 pub(crate) fn nano(text: &str) -> Option<i128> {
     read(text).map(|(nano, _)| nano)

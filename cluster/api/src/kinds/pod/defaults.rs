@@ -4,6 +4,7 @@
 use crate::Map;
 use crate::kinds::access::{make, map_mut, or_set, or_set_missing};
 use crate::kinds::view::{View, items};
+use crate::schema::quantity;
 use serde_json::{Value, json};
 
 /// The lists of containers of a pod.
@@ -68,7 +69,21 @@ fn service_account(spec: &mut Map) {
     }
 }
 
+/// Amounts are kept in whole thousandths.
+fn round_amounts(container: &mut Map) {
+    let Some(resources) = map_mut(container, "resources") else { return };
+    for list in ["limits", "requests"] {
+        let amounts = map_mut(resources, list).into_iter().flat_map(|list| list.values_mut());
+        for amount in amounts {
+            if let Some(rounded) = amount.as_str().and_then(quantity::in_thousandths) {
+                *amount = rounded.into();
+            }
+        }
+    }
+}
+
 fn container(container: &mut Map) {
+    round_amounts(container);
     let policy = pull_policy(container.text("image"));
     or_set(container, "imagePullPolicy", policy);
     or_set(container, "terminationMessagePath", "/dev/termination-log");
