@@ -39,7 +39,7 @@ const ROWS: &[Row] = &[
     ("-n t set image deployment/d one=image:2", 0, "image updated"),
     ("-n t rollout pause deployment d", 0, "paused"),
     ("-n t label configmap c x=y", 0, "labeled"),
-    ("-n t annotate configmap c x=y", 0, "annotated"),
+    ("-n t annotate configmap c x=y", 0, "configmap/c annotate"),
     ("-n t get configmaps -l x=y -o name", 0, "configmap/c"),
     ("-n t get configmaps --field-selector metadata.name=c -o name", 0, "configmap/c"),
     ("-n t patch configmap c --type=merge -p {\"data\":{\"b\":\"2\"}}", 0, "patched"),
@@ -72,7 +72,7 @@ const ROWS: &[Row] = &[
     ("-n t get pod p -o yaml", 0, "kube-api-access-"),
     ("-n t create token generated", 24, "ey"),
     ("explain deployment.spec.template", 25, "PodTemplateSpec"),
-    ("-n t apply --dry-run=server -f applied.yaml", 0, "server dry run"),
+    ("-n t apply --dry-run=server -f applied.yaml", 25, "server dry run"),
     ("-n t wait --for=jsonpath={.data.a}=1 configmap/c", 23, "condition met"),
     ("-n t delete pod p", 0, "deleted"),
     ("-n t delete -f objects.yaml", 0, "deleted"),
@@ -92,7 +92,7 @@ const REFUSED: &[(&str, u32, &str)] = &[
     ("-n default create -f invalid.yaml", 0, "spec.replicas"),
 ];
 
-const OBJECTS: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: c}, data: {a: \"1\"}}\n";
+const OBJECTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: \"1\"}\n";
 
 fn deployment(replicas: &str, containers: &str) -> String {
     format!(
