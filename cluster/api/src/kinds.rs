@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod config;
+pub mod namespace;
 pub mod pod;
 pub mod rbac;
 pub mod row;
@@ -17,5 +18,6 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(rbac::kinds());
     all.extend(pod::kinds());
     all.extend(workload::kinds());
+    all.extend(namespace::kinds());
     all
 }
