@@ -4,6 +4,7 @@
 pub mod access;
 pub mod config;
 pub mod namespace;
+pub mod node;
 pub mod pod;
 pub mod rbac;
 pub mod row;
@@ -19,5 +20,6 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(pod::kinds());
     all.extend(workload::kinds());
     all.extend(namespace::kinds());
+    all.extend(node::kinds());
     all
 }

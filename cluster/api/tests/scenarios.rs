@@ -131,8 +131,10 @@ fn stored(value: &Value) -> Value {
             labels.entry("kubernetes.io/metadata.name").or_insert(name.into());
         }
     }
-    if value["kind"] == "Pod" {
-        without_admission(value["spec"].as_object_mut().unwrap());
+    match value["kind"].as_str() {
+        Some("Pod") => without_admission(value["spec"].as_object_mut().unwrap()),
+        Some("Node") => without_taint(value["spec"].as_object_mut().unwrap()),
+        _ => {}
     }
     value
 }
@@ -148,6 +150,16 @@ fn without_admission(spec: &mut Map) {
         });
         if tolerations.is_empty() {
             spec.remove("tolerations");
+        }
+    }
+}
+
+/// Leaves out that a new node is not ready, which upstream's default admission says.
+fn without_taint(spec: &mut Map) {
+    if let Some(taints) = spec.get_mut("taints").and_then(Value::as_array_mut) {
+        taints.retain(|one| one["key"] != "node.kubernetes.io/not-ready");
+        if taints.is_empty() {
+            spec.remove("taints");
         }
     }
 }
