@@ -2,10 +2,13 @@
 //! The kinds that are built in: a file for each family, a row for each kind.
 
 pub mod access;
+pub mod budget;
 pub mod config;
+pub mod lease;
 pub mod namespace;
 pub mod node;
 pub mod pod;
+pub mod priority;
 pub mod rbac;
 pub mod row;
 mod view;
@@ -21,5 +24,8 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(workload::kinds());
     all.extend(namespace::kinds());
     all.extend(node::kinds());
+    all.extend(lease::kinds());
+    all.extend(priority::kinds());
+    all.extend(budget::kinds());
     all
 }
