@@ -4,6 +4,7 @@
 pub mod access;
 pub mod budget;
 pub mod config;
+pub mod event;
 pub mod lease;
 pub mod namespace;
 pub mod node;
@@ -25,6 +26,7 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(namespace::kinds());
     all.extend(node::kinds());
     all.extend(lease::kinds());
+    all.extend(event::kinds());
     all.extend(priority::kinds());
     all.extend(budget::kinds());
     all
