@@ -2,10 +2,15 @@
 //! The kinds that are built in: a file for each family, a row for each kind.
 
 pub mod access;
+pub mod budget;
 pub mod config;
 pub mod endpoints;
+pub mod event;
+pub mod lease;
 pub mod namespace;
+pub mod node;
 pub mod pod;
+pub mod priority;
 pub mod rbac;
 pub mod row;
 pub mod service;
@@ -23,5 +28,10 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(workload::kinds());
     all.extend(service::kinds());
     all.extend(endpoints::kinds());
+    all.extend(node::kinds());
+    all.extend(lease::kinds());
+    all.extend(event::kinds());
+    all.extend(priority::kinds());
+    all.extend(budget::kinds());
     all
 }

@@ -313,3 +313,48 @@ pub fn validate_selector(selector: &Map, loose_values: bool, path: &Path, errors
         }
     }
 }
+
+/// The most bytes that the reason and the message of a condition may have.
+const REASON: usize = 1024;
+const MESSAGE: usize = 32 * 1024;
+
+/// Everything that is wrong with conditions of a status (`Condition` of meta/v1).
+pub fn validate_conditions(conditions: &[Value], path: &Path, errors: &mut Errors) {
+    for (index, condition) in conditions.iter().enumerate() {
+        let (Some(condition), path) = (condition.as_object(), path.index(index)) else { continue };
+        let kind = text(condition, "type");
+        if conditions[..index].iter().any(|one| one["type"] == kind) {
+            errors.duplicate(&path.child("type"), kind);
+        }
+        validate_condition(condition, &path, errors);
+    }
+}
+
+fn validate_condition(condition: &Map, path: &Path, errors: &mut Errors) {
+    validate_label_key(text(condition, "type"), &path.child("type"), errors);
+    let (status, known) = (text(condition, "status"), ["False", "True", "Unknown"]);
+    if !known.contains(&status) {
+        errors.not_supported(&path.child("status"), status, &known);
+    }
+    if let Some(seen) = int(condition, "observedGeneration").filter(|seen| *seen < 0) {
+        let detail = "must be greater than or equal to zero";
+        errors.invalid(&path.child("observedGeneration"), seen, detail);
+    }
+    if text(condition, "lastTransitionTime").is_empty() {
+        errors.required(&path.child("lastTransitionTime"), "must be set");
+    }
+    let (reason, at) = (text(condition, "reason"), path.child("reason"));
+    if reason.is_empty() {
+        errors.required(&at, "must be set");
+    } else {
+        for problem in names::condition_reason(reason) {
+            errors.invalid(&at, reason, problem);
+        }
+    }
+    for (field, most) in [("reason", REASON), ("message", MESSAGE)] {
+        if text(condition, field).len() > most {
+            let detail = format!("may not be more than {most} bytes");
+            errors.add(Problem::TooLong, &path.child(field), &Value::Null, detail);
+        }
+    }
+}

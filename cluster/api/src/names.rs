@@ -202,6 +202,22 @@ pub fn c_identifier(name: &str) -> Vec<String> {
     )]
 }
 
+/// The reason of a condition.
+pub fn condition_reason(reason: &str) -> Vec<String> {
+    let word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let starts = reason.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
+    let ends = reason.bytes().next_back().is_some_and(word);
+    if starts && ends && reason.bytes().all(|byte| word(byte) || b",:".contains(&byte)) {
+        return Vec::new();
+    }
+    vec![mismatch(
+        "a condition reason must start with alphabetic character, optionally followed by a string of alphanumeric characters \
+         or '_,:', and must end with an alphanumeric character or '_'",
+        "[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?",
+        &["my_name", "MY_NAME", "MyName", "ReasonA,ReasonB", "ReasonA:ReasonB"],
+    )]
+}
+
 /// The name of a port (RFC 6335).
 pub fn port_name(name: &str) -> Vec<String> {
     let mut problems = Vec::new();

@@ -6,6 +6,8 @@ mod replicas;
 pub mod scale;
 mod selector;
 
+pub(crate) use replicas::{at_most_all, whole_or_percent};
+
 use crate::Map;
 use crate::field::Errors;
 use crate::kinds::access::{make, or_set, or_set_missing};

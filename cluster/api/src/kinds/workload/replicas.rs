@@ -105,7 +105,7 @@ fn strategy(strategy: &Value, path: &Path, errors: &mut Errors) {
 
 fn rolling_update(rolling: &Value, path: &Path, errors: &mut Errors) {
     for name in ["maxUnavailable", "maxSurge"] {
-        amount(rolling.at(name), &path.child(name), errors);
+        whole_or_percent(rolling.at(name), &path.child(name), errors);
     }
     let at = path.child("maxUnavailable");
     if zero(rolling.at("maxUnavailable")) && zero(rolling.at("maxSurge")) {
@@ -116,8 +116,13 @@ fn rolling_update(rolling: &Value, path: &Path, errors: &mut Errors) {
             errors,
         );
     }
-    if percent(rolling.at("maxUnavailable")).is_some_and(|percent| percent > 100) {
-        invalid_amount(rolling.at("maxUnavailable"), &at, "must not be greater than 100%", errors);
+    at_most_all(rolling.at("maxUnavailable"), &at, errors);
+}
+
+/// A share may not be more than all.
+pub(crate) fn at_most_all(value: &Value, path: &Path, errors: &mut Errors) {
+    if percent(value).is_some_and(|percent| percent > 100) {
+        invalid_amount(value, path, "must not be greater than 100%", errors);
     }
 }
 
@@ -140,7 +145,8 @@ fn zero(value: &Value) -> bool {
     value.is_null() || value.as_i64() == Some(0) || percent(value) == Some(0)
 }
 
-fn amount(value: &Value, path: &Path, errors: &mut Errors) {
+/// A number that is not negative, or a share; none is fine.
+pub(crate) fn whole_or_percent(value: &Value, path: &Path, errors: &mut Errors) {
     if let Some(number) = value.as_i64() {
         not_negative(number, path, errors);
     } else if value.is_string() && percent(value).is_none() {
