@@ -4,7 +4,7 @@
 use crate::server::Inner;
 use berth_cluster_api::Refusal;
 use berth_cluster_auth::rbac::Attributes;
-use berth_cluster_auth::user::{SERVICE_ACCOUNT_PREFIX, UNAUTHENTICATED, User};
+use berth_cluster_auth::user::{ANONYMOUS, SERVICE_ACCOUNT_PREFIX, UNAUTHENTICATED, User};
 use http::request::Parts;
 use std::collections::BTreeMap;
 
@@ -65,6 +65,9 @@ fn acting(
     let mut user = match account {
         Some((namespace, account)) if groups.is_empty() => {
             User::service_account(namespace, account, uid)
+        }
+        _ if name == ANONYMOUS && groups.is_empty() => {
+            User { uid: uid.to_owned(), ..User::anonymous() }
         }
         _ if groups.iter().any(|group| group == UNAUTHENTICATED) => {
             User { name: name.to_owned(), uid: uid.to_owned(), groups, extra: BTreeMap::new() }

@@ -414,7 +414,8 @@ fn find(
 ) -> Result<(Arc<berth_cluster_api::registry::Kind>, Resource), Refusal> {
     let found = resources.find(&target.group, &target.version, &target.resource);
     let kind = Arc::clone(found.ok_or_else(Refusal::no_such_path)?);
-    let own = &*kind.stored_as == "namespaces";
+    // A namespace is in itself, and in no other.
+    let own = &*kind.stored_as == "namespaces" && target.namespace == target.name;
     if !kind.namespaced && !own && !target.namespace.is_empty() {
         return Err(Refusal::no_such_path());
     }

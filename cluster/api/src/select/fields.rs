@@ -52,6 +52,11 @@ impl Fields {
         self.0.iter().find(|term| term.name == field && !term.not).map(|term| term.value.as_str())
     }
 
+    /// Takes only what has this value in this field, too.
+    pub fn require(&mut self, name: &str, value: &str) {
+        self.0.push(Field { name: name.to_owned(), value: value.to_owned(), not: false });
+    }
+
     /// Whether it takes everything.
     pub fn is_everything(&self) -> bool {
         self.0.is_empty()

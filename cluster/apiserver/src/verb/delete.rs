@@ -19,6 +19,8 @@ use serde_json::{Value, json};
 use std::sync::Arc;
 
 const TRIES: usize = 100;
+/// Seconds that a pod is given at most: a hundred years are as good as for ever, and their end still has a date.
+const LONGEST: i64 = 100 * 365 * 86_400;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -132,7 +134,7 @@ fn mark(server: &Inner, ask: &Ask, old: &Map, options: &DeleteOptions) -> Option
     // An end can come earlier than was said, never later.
     if !set || before.is_some_and(|before| grace < before) {
         let from = if set { began(metadata, before) } else { now };
-        let at = time::seconds(from + grace).unwrap_or_default();
+        let at = time::seconds(from.saturating_add(grace)).unwrap_or_default();
         metadata.insert("deletionTimestamp".to_owned(), at.into());
         if !namespace {
             metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
@@ -154,7 +156,7 @@ fn has_items(value: &Value) -> bool {
 /// When a deletion that is under way was asked for.
 fn began(metadata: &Map, grace: Option<i64>) -> i64 {
     let end = metadata.get("deletionTimestamp").and_then(Value::as_str).and_then(time::parse);
-    end.map_or(0, |(at, _)| at) - grace.unwrap_or(0)
+    end.map_or(0, |(at, _)| at).saturating_sub(grace.unwrap_or(0))
 }
 
 /// Where generations are counted, the mark is one.
@@ -162,7 +164,7 @@ fn count(metadata: &mut Map) {
     if let Some(generation) =
         metadata.get("generation").and_then(Value::as_i64).filter(|one| *one > 0)
     {
-        metadata.insert("generation".to_owned(), (generation + 1).into());
+        metadata.insert("generation".to_owned(), generation.saturating_add(1).into());
     }
 }
 
@@ -203,7 +205,7 @@ fn grace(ask: &Ask, old: &Map, options: &DeleteOptions) -> i64 {
     let own = || spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
     let grace = options.grace.unwrap_or_else(own);
     // A negative number is upstream's way to say: as soon as possible, but in an orderly way.
-    if grace < 0 { 1 } else { grace }
+    if grace < 0 { 1 } else { grace.min(LONGEST) }
 }
 
 async fn store(

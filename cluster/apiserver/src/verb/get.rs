@@ -99,7 +99,11 @@ pub(crate) struct Selection {
 impl Selection {
     pub(crate) fn new(ask: &Ask) -> Result<Self, Refusal> {
         let labels = Labels::parse(ask.query.text("labelSelector"))?;
-        let fields = Fields::parse(ask.query.text("fieldSelector"))?;
+        let mut fields = Fields::parse(ask.query.text("fieldSelector"))?;
+        if !ask.target.name.is_empty() {
+            // A path of one object, watched in the old way.
+            fields.require("metadata.name", &ask.target.name);
+        }
         let known = ask.kind.rules.fields(&berth_cluster_api::Map::new());
         let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
         if let Some(field) = fields.unsupported(&known) {

@@ -23,6 +23,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// How often a watcher that wants them gets bookmarks.
 const BOOKMARKS: Duration = Duration::from_mins(1);
+/// Seconds that a watch lasts at most: a day, whatever its client says.
+const LONGEST: i64 = 86_400;
 /// What is sent at a time, at most a little more.
 const PIECE: usize = 64 << 10;
 
@@ -40,8 +42,8 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     let options = ListOptions::new(&ask.query)?;
     let selection = Selection::new(ask)?;
     let seconds = ask.query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
-    let lasting = seconds
-        .map_or_else(|| server.watch_time(), |seconds| Duration::from_secs(seconds.unsigned_abs()));
+    let seconds = seconds.map(|seconds| seconds.min(LONGEST));
+    let lasting = seconds.map_or_else(|| server.watch_time(), |seconds| Duration::from_secs(seconds.unsigned_abs()));
     shaper(ask)?;
     let start = start(server, ask, &options, &selection).await?;
     let watch = server
