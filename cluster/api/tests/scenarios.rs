@@ -40,7 +40,7 @@ const KNOWN: [(&str, &str); 13] = [
     ("invalid/pod/affinity-pod-topo", "1.33 names the field labelSelector"),
     (
         "invalid/pod/ephemeral-create",
-        "1.20 drops ephemeral containers; to refuse them on creation is not built yet",
+        "1.33 refuses ephemeral containers on creation; 1.20 drops them",
     ),
     ("invalid/lease/neg", "1.33 has repaired the sentence about transitions"),
     ("limitrange/defaults", LIMITS),
