@@ -165,6 +165,7 @@ fn play(scenario: &Value, kinds: &[Kind]) -> Vec<(String, Option<String>)> {
         }
         if method == "POST" {
             kind.rules.validate(&object, &mut errors);
+            kind.rules.validate_create(&object, &mut errors);
         }
         let theirs = &step["response"]["body"]["details"]["causes"];
         if status == 422 && causes(theirs.as_array().unwrap()).is_empty() {

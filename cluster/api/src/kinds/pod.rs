@@ -65,6 +65,14 @@ impl Rules for PodRules {
         spec::spec(object.at("spec"), &Path::new("spec"), errors);
     }
 
+    fn validate_create(&self, object: &Map, errors: &mut Errors) {
+        // They are added to a pod that runs, by a subresource.
+        if !object.at("spec").list("ephemeralContainers").is_empty() {
+            let path = Path::new("spec").child("ephemeralContainers");
+            errors.forbidden(&path, "cannot be set on create");
+        }
+    }
+
     fn validate_update(&self, new: &Map, old: &Map, part: Part, errors: &mut Errors) {
         update::validate(new, old, part, errors);
     }

@@ -43,7 +43,8 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     let selection = Selection::new(ask)?;
     let seconds = ask.query.number("timeoutSeconds")?.filter(|seconds| *seconds > 0);
     let seconds = seconds.map(|seconds| seconds.min(LONGEST));
-    let lasting = seconds.map_or_else(|| server.watch_time(), |seconds| Duration::from_secs(seconds.unsigned_abs()));
+    let lasting = seconds
+        .map_or_else(|| server.watch_time(), |seconds| Duration::from_secs(seconds.unsigned_abs()));
     shaper(ask)?;
     let start = start(server, ask, &options, &selection).await?;
     let watch = server
