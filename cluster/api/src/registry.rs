@@ -160,6 +160,26 @@ pub trait Rules: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether objects are kept in another form than they are shown in: that of another group or version.
+    fn converts(&self) -> bool {
+        false
+    }
+
+    /// The object in the form in which it is kept. Of one that has it already, the same.
+    fn to_stored(&self, object: &Map) -> Map {
+        object.clone()
+    }
+
+    /// The object in this kind's form. Of one that has it already, the same.
+    fn from_stored(&self, object: Map) -> Map {
+        object
+    }
+
+    /// Seconds after its last write for which an object is kept; none for ever.
+    fn lifetime(&self) -> Option<i64> {
+        None
+    }
+
     /// What the writer of an object should know though it is taken: headers `Warning`.
     fn warnings(&self, _object: &Map) -> Vec<String> {
         Vec::new()

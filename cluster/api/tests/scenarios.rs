@@ -21,7 +21,6 @@ const LIMITS: &str = "LimitRange is not built yet";
 
 /// Scenarios that differ, and why.
 const KNOWN: &[(&str, &str)] = &[
-    ("default/pod/quantity-rounding", "what is finer than a thousandth is not rounded up yet"),
     ("default/pod/quantity-canon", "1.20 keeps the plus of an amount"),
     (
         "invalid/meta/namespace-name-long",

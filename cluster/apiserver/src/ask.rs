@@ -6,9 +6,9 @@ use crate::environment::Moment;
 use crate::path::Resource;
 use crate::query::Query;
 use crate::resources::Resources;
-use berth_cluster_api::Refusal;
 use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::registry::{Kind, Part, Subresource};
+use berth_cluster_api::{Map, Refusal};
 use berth_cluster_auth::user::User;
 use bytes::Bytes;
 use http::Method;
@@ -47,6 +47,16 @@ impl Ask {
             "" => format!("{}/", self.kind.stored_as),
             namespace => format!("{}/{namespace}/", self.kind.stored_as),
         }
+    }
+
+    /// An object out of the store, in this kind's form.
+    pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Map, Refusal> {
+        crate::shape::parse(bytes).map(|object| self.kind.rules.from_stored(object))
+    }
+
+    /// Whether objects go out as they lie in the store.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.form == Form::PLAIN && !self.kind.rules.converts()
     }
 
     /// Which part of the object is written.

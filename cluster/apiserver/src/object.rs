@@ -9,8 +9,12 @@ use std::sync::Arc;
 
 /// How every stored object of a kind begins. A list leaves this out: its items have neither.
 pub fn head(kind: &Kind) -> String {
-    let (name, version) = (Value::from(&*kind.kind), Value::from(kind.api_version()));
-    format!("{{\"kind\":{name},\"apiVersion\":{version},")
+    begin(&kind.kind, &kind.api_version())
+}
+
+fn begin(kind: &str, version: &str) -> String {
+    let (kind, version) = (Value::from(kind), Value::from(version));
+    format!("{{\"kind\":{kind},\"apiVersion\":{version},")
 }
 
 /// Where an object of a kind is kept. `namespace` is empty for one that lives in none.
@@ -27,7 +31,12 @@ pub fn key(kind: &Kind, namespace: &str, name: &str) -> String {
 /// # Errors
 /// An object whose metadata are no object.
 pub fn encode(kind: &Kind, object: &Map) -> Result<Body, serde_json::Error> {
-    let mut text = head(kind).into_bytes();
+    // What is kept in another version's form begins as that does.
+    let version = object.get("apiVersion").and_then(Value::as_str);
+    let mut text = match version {
+        Some(version) => begin(&kind.kind, version).into_bytes(),
+        None => head(kind).into_bytes(),
+    };
     text.extend_from_slice(b"\"metadata\":{\"resourceVersion\":\"");
     let hole = text.len();
     text.push(b'"');

@@ -47,10 +47,10 @@ pub(crate) struct Shaper<'a> {
 impl Shaper<'_> {
     /// The answer with one object, which is given whole, in JSON.
     pub(crate) fn object(&self, status: StatusCode, bytes: &Bytes) -> Result<Answer, Refusal> {
-        if self.form == Form::PLAIN {
+        if self.form == Form::PLAIN && !self.kind.rules.converts() {
             return Ok(json(status, Body::Whole(line(bytes))));
         }
-        let object = parse(bytes)?;
+        let object = self.parse(bytes)?;
         let revision = &object["metadata"]["resourceVersion"];
         let value = match self.form.shape {
             Shape::Object => Value::Object(object),
@@ -62,6 +62,11 @@ impl Shaper<'_> {
             }
         };
         Ok(self.write(status, &value))
+    }
+
+    /// An object out of the store, in the kind's form.
+    fn parse(&self, bytes: &[u8]) -> Result<Map, Refusal> {
+        parse(bytes).map(|object| self.kind.rules.from_stored(object))
     }
 
     /// The answer with any value that has no other shape.
@@ -77,7 +82,7 @@ impl Shaper<'_> {
         more: Option<&More>,
     ) -> Result<Answer, Refusal> {
         let objects: Vec<Map> =
-            objects.iter().map(|bytes| parse(bytes)).collect::<Result<_, _>>()?;
+            objects.iter().map(|bytes| self.parse(bytes)).collect::<Result<_, _>>()?;
         let mut meta = json!({ "resourceVersion": revision.to_string() });
         if let Some(more) = more {
             meta["continue"] = more.token.as_str().into();
@@ -143,7 +148,7 @@ impl Shaper<'_> {
 
     /// An object in an event of a watch, in any shape but its own. `first`: it is the first one that is sent.
     pub(crate) fn in_event(&self, bytes: &[u8], first: bool) -> Result<Value, Refusal> {
-        let object = parse(bytes)?;
+        let object = self.parse(bytes)?;
         Ok(match self.form.shape {
             Shape::Object => Value::Object(object),
             Shape::Metadata(version) | Shape::MetadataList(version) => partial(&object, version),

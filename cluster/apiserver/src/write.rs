@@ -10,6 +10,7 @@ use berth_cluster_api::{Map, Refusal, meta};
 use berth_cluster_store::{CommitError, Committed, Compare, Entry, Op, Txn};
 use bytes::Bytes;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::sync::Arc;
 
 /// What a write has made.
@@ -61,9 +62,14 @@ pub(crate) fn invalid(kind: &Kind, object: &Map, errors: &Errors) -> Result<(), 
 }
 
 /// The operation that writes an object.
-pub(crate) fn put(kind: &Kind, key: String, object: &Map) -> Result<Op, Refusal> {
-    let body = object::encode(kind, object).map_err(Refusal::internal)?;
-    Ok(Op::Put { key, body, meta: object::meta(kind, object) })
+pub(crate) fn put(ask: &Ask, key: String, object: &Map) -> Result<Op, Refusal> {
+    let (kind, rules) = (&ask.kind, &ask.kind.rules);
+    let stored =
+        if rules.converts() { Cow::Owned(rules.to_stored(object)) } else { Cow::Borrowed(object) };
+    let body = object::encode(kind, &stored).map_err(Refusal::internal)?;
+    let mut meta = object::meta(kind, object);
+    meta.expires = rules.lifetime().map(|seconds| ask.now.seconds.saturating_add(seconds));
+    Ok(Op::Put { key, body, meta })
 }
 
 /// Why a transaction did not happen.

@@ -28,6 +28,20 @@ const NAMES: [(&str, &str); 7] = [
     ("reportingComponent", "reportingController"),
 ];
 
+/// Fields of what an event is about, by which events are selected: the core's name, the other's, the field.
+const ABOUT: [(&str, &str, &str); 7] = [
+    ("involvedObject.kind", "regarding.kind", "kind"),
+    ("involvedObject.namespace", "regarding.namespace", "namespace"),
+    ("involvedObject.name", "regarding.name", "name"),
+    ("involvedObject.uid", "regarding.uid", "uid"),
+    ("involvedObject.apiVersion", "regarding.apiVersion", "apiVersion"),
+    ("involvedObject.resourceVersion", "regarding.resourceVersion", "resourceVersion"),
+    ("involvedObject.fieldPath", "regarding.fieldPath", "fieldPath"),
+];
+
+/// Seconds for which an event is kept; upstream's hour.
+const LIFETIME: i64 = 3_600;
+
 /// The rows.
 pub fn kinds() -> Vec<Kind> {
     let row = |group: &str| {
@@ -110,23 +124,37 @@ impl Rules for Event {
     fn fields(&self, object: &Map) -> Vec<(&'static str, String)> {
         let event = core(object);
         let about = event.at("involvedObject");
-        let told = |name: &'static str, other: &'static str, field: &str| {
-            (if self.strict { other } else { name }, about.text(field).to_owned())
-        };
-        let reporting = if self.strict { "reportingController" } else { "reportingComponent" };
-        vec![
-            told("involvedObject.kind", "regarding.kind", "kind"),
-            told("involvedObject.namespace", "regarding.namespace", "namespace"),
-            told("involvedObject.name", "regarding.name", "name"),
-            told("involvedObject.uid", "regarding.uid", "uid"),
-            told("involvedObject.apiVersion", "regarding.apiVersion", "apiVersion"),
-            told("involvedObject.resourceVersion", "regarding.resourceVersion", "resourceVersion"),
-            told("involvedObject.fieldPath", "regarding.fieldPath", "fieldPath"),
-            ("reason", event.text("reason").to_owned()),
-            (reporting, event.text("reportingComponent").to_owned()),
-            ("source", source(&event).to_owned()),
-            ("type", event.text("type").to_owned()),
-        ]
+        // By the names of both groups: it is one object, whichever group it is looked for by.
+        let mut all = Vec::new();
+        for (name, other, field) in ABOUT {
+            all.extend([
+                (name, about.text(field).to_owned()),
+                (other, about.text(field).to_owned()),
+            ]);
+        }
+        for name in ["reportingComponent", "reportingController"] {
+            all.push((name, event.text("reportingComponent").to_owned()));
+        }
+        all.push(("reason", event.text("reason").to_owned()));
+        all.push(("source", source(&event).to_owned()));
+        all.push(("type", event.text("type").to_owned()));
+        all
+    }
+
+    fn converts(&self) -> bool {
+        self.strict
+    }
+
+    fn to_stored(&self, object: &Map) -> Map {
+        to_core(object)
+    }
+
+    fn from_stored(&self, object: Map) -> Map {
+        if self.strict { to_events_group(&object) } else { object }
+    }
+
+    fn lifetime(&self) -> Option<i64> {
+        Some(LIFETIME)
     }
 
     fn cells(&self, object: &Map, now: i64) -> Vec<Value> {

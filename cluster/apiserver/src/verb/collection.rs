@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deleting many objects: each by itself, as they were found.
 
-use crate::accept::Form;
 use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
 use crate::listing::ListOptions;
@@ -34,7 +33,7 @@ pub(crate) async fn delete(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Ref
             Err(refusal) => return Err(refusal),
         }
     }
-    if ask.form == Form::PLAIN {
+    if ask.is_plain() {
         let list = List::new(&ask.kind, deleted, listing.revision, more.as_ref());
         return Ok(json(StatusCode::OK, Body::List(Box::new(list))));
     }

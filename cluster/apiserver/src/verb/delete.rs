@@ -6,7 +6,7 @@ use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
 use crate::reserve::{give_back, is_reservation};
 use crate::server::Inner;
-use crate::shape::parse;
+
 use crate::verb::get::shaper;
 use crate::verb::options::{DeleteOptions, Propagation};
 use crate::verb::update::MODIFIED;
@@ -75,7 +75,7 @@ pub(crate) async fn delete(
     for _ in 0..TRIES {
         let missing = || Refusal::not_found(&ask.kind.group, &ask.kind.plural, name);
         let entry = server.store.latest(&key).ok_or_else(missing)?;
-        let old = parse(&entry.bytes)?;
+        let old = ask.parse(&entry.bytes)?;
         preconditions(ask, name, &old, options)?;
         let mut last = old.clone();
         server.admit(&Request { ask, operation: Operation::Delete, old: Some(&old) }, &mut last)?;
@@ -235,7 +235,7 @@ async fn store(
     }
     let mut revision = entry.revision;
     if new != *old {
-        let op = put(&ask.kind, key.clone(), &new)?;
+        let op = put(ask, key.clone(), &new)?;
         revision = commit(server, Txn { compares, ops: vec![op] }).await?.revision;
     }
     if gone {

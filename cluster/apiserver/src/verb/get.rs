@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reading: one object, or many.
 
-use crate::accept::Form;
 use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
 use crate::listing::{AsOf, ListOptions, Token, revision};
@@ -134,7 +133,7 @@ pub(crate) async fn list(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refus
     let selection = Selection::new(ask)?;
     let listing = read(&server.store, ask, &options, &selection).await?;
     let more = more(ask, &options, &selection, &listing);
-    if ask.form == Form::PLAIN {
+    if ask.is_plain() {
         let list = List::new(&ask.kind, listing.entries, listing.revision, more.as_ref());
         return Ok(json(StatusCode::OK, Body::List(Box::new(list))));
     }

@@ -158,7 +158,7 @@ pub(crate) async fn update(
     let key = ask.key();
     for _ in 0..TRIES {
         let entry = server.store.latest(&key).ok_or_else(|| ask.not_found())?;
-        let old = parse(&entry.bytes)?;
+        let old = ask.parse(&entry.bytes)?;
         let Change { object, warnings, again } = change(&old)?;
         let (new, reserved) = settle(server, ask, object, &old)?;
         match store(server, ask, &new, reserved, &entry, dry_run).await {
@@ -280,7 +280,7 @@ async fn store(
     if gone(new) {
         return finish(server, ask, new, compares, dry_run).await.map(|bytes| (bytes, warnings));
     }
-    let op = put(kind, entry.key.to_string(), new)?;
+    let op = put(ask, entry.key.to_string(), new)?;
     let Op::Put { body, .. } = &op else { return Ok((entry.bytes.clone(), warnings)) };
     let hole = body.hole as usize;
     let same = entry.parts() == (&body.bytes[..hole], &body.bytes[hole..]);

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Watching: events of a collection, one line each, until the client or the time is over.
 
-use crate::accept::Form;
 use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
 use crate::listener::told;
@@ -185,7 +184,7 @@ impl Watching {
         while piece.len() < PIECE
             && let Some(entry) = self.initial.next()
         {
-            let line = if self.ask.form == Form::PLAIN {
+            let line = if self.ask.is_plain() {
                 render::initial(&entry)
             } else {
                 self.shaped("ADDED", &entry.bytes)
@@ -213,7 +212,7 @@ impl Watching {
     fn take(&mut self, event: &Arc<Event>, piece: &mut BytesMut) {
         let Some(seen) = Seen::new(event, |entry| self.selection.takes(entry)) else { return };
         self.told = event.revision;
-        let line = if self.ask.form == Form::PLAIN {
+        let line = if self.ask.is_plain() {
             render::line(event, seen)
         } else {
             self.shaped(seen.word(), &render::shown(event, seen))
@@ -233,7 +232,7 @@ impl Watching {
 
     fn mark(&mut self, revision: u64, initial_end: bool) -> Bytes {
         let plain = render::bookmark_object(&self.ask.kind, revision, initial_end);
-        if self.ask.form == Form::PLAIN {
+        if self.ask.is_plain() {
             return render::event_line("BOOKMARK", &plain);
         }
         self.shaped("BOOKMARK", plain.to_string().as_bytes())

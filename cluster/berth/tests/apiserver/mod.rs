@@ -8,24 +8,24 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 /// The administrator's token.
-pub const TOKEN: &str = "admintoken";
+pub(crate) const TOKEN: &str = "admintoken";
 
 /// A server that runs.
 #[derive(Debug)]
-pub struct Apiserver {
+pub(crate) struct Apiserver {
     child: Child,
     /// Kept open: a server that cannot say where it is ends.
     lines: std::io::Lines<BufReader<ChildStdout>>,
     folder: tempfile::TempDir,
     /// Where it is.
-    pub url: String,
+    pub(crate) url: String,
     /// The administrator's kubeconfig.
-    pub kubeconfig: PathBuf,
+    pub(crate) kubeconfig: PathBuf,
 }
 
 impl Apiserver {
     /// Starts one on a free port, in memory.
-    pub fn start(flags: &[&str]) -> Self {
+    pub(crate) fn start(flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let tokens = folder.path().join("tokens.csv");
         fs::write(&tokens, format!("{TOKEN},admin,,\"system:masters\"\n")).expect("tokens");
@@ -49,7 +49,7 @@ impl Apiserver {
     }
 
     /// A folder that goes with the server.
-    pub fn folder(&self) -> PathBuf {
+    pub(crate) fn folder(&self) -> PathBuf {
         self.folder.path().to_owned()
     }
 }
