@@ -19,8 +19,7 @@ const OLD_POLICY: &str = "policy/v1beta1 is gone in 1.33: use policy/v1 (selecto
 const LIMITS: &str = "LimitRange is not built yet";
 
 /// Scenarios that differ, and why.
-const KNOWN: [(&str, &str); 13] = [
-    ("default/pod/quantity-rounding", "what is finer than a thousandth is not rounded up yet"),
+const KNOWN: [(&str, &str); 12] = [
     ("default/pod/quantity-canon", "1.20 keeps the plus of an amount"),
     (
         "invalid/meta/namespace-name-long",

@@ -25,6 +25,14 @@ pub(crate) fn nano(text: &str) -> Option<i128> {
     read(text).map(|(nano, _)| nano)
 }
 
+/// The canonical text, rounded away from zero to thousandths; none if there is nothing to round, or no quantity.
+pub(crate) fn milli(text: &str) -> Option<String> {
+    let (nano, family) = read(text)?;
+    let (milli, sign) = (NANO / 1_000, if nano < 0 { "-" } else { "" });
+    let rest = nano.abs() % milli;
+    (rest != 0).then(|| format!("{sign}{}", write(nano.abs() - rest + milli, family)))
+}
+
 /// Billionths, and how they were written.
 fn read(text: &str) -> Option<(i128, Family)> {
     let (negative, rest) = match text.as_bytes().first()? {
@@ -149,7 +157,7 @@ fn write(nano: i128, family: Family) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{canonical, milli};
 
     #[test]
     fn quantities_are_written_as_upstream_does() {
@@ -181,6 +189,10 @@ mod tests {
             assert_eq!(canonical(given).as_deref(), Some(wanted), "{given}");
             assert_eq!(canonical(wanted).as_deref(), Some(wanted), "{wanted} twice");
         }
+        for (given, wanted) in [("0.0001", "1m"), ("-1u", "-1m"), ("1.0001", "1001m")] {
+            assert_eq!(milli(given).as_deref(), Some(wanted), "{given}");
+        }
+        assert_eq!(milli("1500m"), None);
         for wrong in ["", "-", "x", "1.2.3", "1 ", "1Xi", "1e", "1ki", ".", "1e1.5", "--1"] {
             assert_eq!(canonical(wrong), None, "{wrong}");
         }

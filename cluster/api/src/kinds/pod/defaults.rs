@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a client may leave out of a pod (upstream's core/v1 defaults and conversions).
 
+use super::quantity::round;
 use crate::Map;
 use crate::kinds::access::{make, map_mut, or_set, or_set_missing};
 use crate::kinds::view::{View, items};
@@ -45,6 +46,8 @@ fn spec_of_pod_or_template(spec: &mut Map) {
     or_set_missing(spec, "terminationGracePeriodSeconds", 30);
     or_set_missing(spec, "securityContext", json!({}));
     service_account(spec);
+    round(spec, "overhead");
+    resources(spec);
     for list in CONTAINER_LISTS {
         for container in items(spec, list) {
             self::container(container);
@@ -74,6 +77,7 @@ fn container(container: &mut Map) {
     or_set(container, "terminationMessagePath", "/dev/termination-log");
     or_set(container, "terminationMessagePolicy", "File");
     or_set_missing(container, "resources", json!({}));
+    resources(container);
     for port in items(container, "ports") {
         or_set(port, "protocol", "TCP");
     }
@@ -93,6 +97,13 @@ fn container(container: &mut Map) {
                 http_get(get);
             }
         }
+    }
+}
+
+fn resources(owner: &mut Map) {
+    if let Some(resources) = map_mut(owner, "resources") {
+        round(resources, "limits");
+        round(resources, "requests");
     }
 }
 
