@@ -6,23 +6,8 @@ mod record;
 
 use berth_cluster_api::names;
 use berth_cluster_api::select::{Fields, Labels};
-use record::scenarios;
+use record::{decoded, scenarios};
 use serde_json::json;
-
-fn decoded(text: &str) -> String {
-    let (mut bytes, mut rest) = (Vec::new(), text.bytes());
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'%' => {
-                let code = [rest.next().unwrap(), rest.next().unwrap()];
-                u8::from_str_radix(std::str::from_utf8(&code).unwrap(), 16).unwrap()
-            }
-            b'+' => b' ',
-            other => other,
-        });
-    }
-    String::from_utf8(bytes).unwrap()
-}
 
 fn parse(name: &str, text: &str) -> Option<Result<(), String>> {
     match name {

@@ -192,8 +192,13 @@ impl Client<'_> {
             lines.into_iter().take_while(|line| !line.ends_with("/last")).collect::<Vec<_>>()
         });
         // It lists first, and then watches: what is made meanwhile is in either.
-        self.run("-n default create configmap watched");
-        self.run("-n default label configmap watched a=b");
+        self.rows(
+            &[
+                ("-n default create configmap watched", 0, "created"),
+                ("-n default label configmap watched a=b", 0, "labeled"),
+            ],
+            true,
+        );
         let until = Instant::now() + Duration::from_secs(20);
         while !reader.is_finished() && Instant::now() < until {
             self.run("-n default create configmap last");

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Leases: who holds something, and until when.
 
-use super::access::add_all;
+use super::access::{add_all, map_mut};
 use super::row::{RowExt, column, row};
 use super::view::View;
 use crate::field::{Errors, Path};
-use crate::registry::{Kind, Rules};
+use crate::registry::{Kind, Part, Rules};
 use crate::{Map, cells, names};
 use serde_json::Value;
 
@@ -33,7 +33,21 @@ fn strategy(name: &str, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// What is told of a chosen holder, which upstream keeps only where the choice is turned on; by default it is not.
+const CHOICE: [&str; 2] = ["strategy", "preferredHolder"];
+
 impl Rules for Lease {
+    fn prepare_create(&self, object: &mut Map) {
+        self.prepare_update(object, &Map::new(), Part::Main);
+    }
+
+    fn prepare_update(&self, new: &mut Map, old: &Map, _part: Part) {
+        let before = old.at("spec");
+        if let Some(spec) = map_mut(new, "spec") {
+            spec.retain(|field, _| !CHOICE.contains(&field.as_str()) || before.has(field));
+        }
+    }
+
     fn validate(&self, object: &Map, errors: &mut Errors) {
         let (spec, path) = (object.at("spec"), Path::new("spec"));
         if let Some(seconds) = spec.int("leaseDurationSeconds").filter(|seconds| *seconds <= 0) {

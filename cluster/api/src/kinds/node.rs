@@ -4,6 +4,7 @@
 mod cells;
 
 use super::access::{add_all, flag, keep, list, make, map, map_mut, or_set_missing, text};
+use super::pod::round_amounts;
 use super::row::RowExt;
 use super::view::View;
 use crate::field::{Errors, Path, Problem};
@@ -156,9 +157,10 @@ impl Rules for Node {
         if let Some(spec) = map_mut(object, "spec") {
             default_networks(spec);
         }
-        if let Some(status) = map_mut(object, "status")
-            && let Some(capacity) = status.get("capacity").cloned().filter(|all| !all.is_null())
-        {
+        let Some(status) = map_mut(object, "status") else { return };
+        round_amounts(status, "capacity");
+        round_amounts(status, "allocatable");
+        if let Some(capacity) = status.get("capacity").cloned().filter(|all| !all.is_null()) {
             or_set_missing(status, "allocatable", capacity);
         }
     }

@@ -20,6 +20,7 @@ pub use binding::{Binding, bind};
 pub(crate) use checks::{label_selector, not_negative};
 pub use defaults::template as default_template;
 pub use qos::class as qos_class;
+pub(crate) use quantity::round as round_amounts;
 pub use spec::{spec as validate_spec, template as validate_template};
 
 use crate::Map;

@@ -20,18 +20,17 @@ pub fn canonical(text: &str) -> Option<String> {
     Some(format!("{sign}{}", write(nano.abs(), family)))
 }
 
-/// The canonical text of an amount in whole thousandths, rounded away from zero: upstream keeps amounts of resources so.
-pub fn in_thousandths(text: &str) -> Option<String> {
-    const MILLI: i128 = NANO / 1_000;
-    let (nano, family) = read(text)?;
-    let rounded = (nano.abs() + MILLI - 1) / MILLI * MILLI;
-    let sign = if nano < 0 { "-" } else { "" };
-    Some(format!("{sign}{}", write(rounded, family)))
-}
-
 /// The amount in billionths, rounded away from zero; none if the text is no quantity.
 pub(crate) fn nano(text: &str) -> Option<i128> {
     read(text).map(|(nano, _)| nano)
+}
+
+/// The canonical text, rounded away from zero to thousandths; none if there is nothing to round, or no quantity.
+pub(crate) fn milli(text: &str) -> Option<String> {
+    let (nano, family) = read(text)?;
+    let (milli, sign) = (NANO / 1_000, if nano < 0 { "-" } else { "" });
+    let rest = nano.abs() % milli;
+    (rest != 0).then(|| format!("{sign}{}", write(nano.abs() - rest + milli, family)))
 }
 
 /// Billionths, and how they were written.
@@ -158,7 +157,7 @@ fn write(nano: i128, family: Family) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::canonical;
+    use super::{canonical, milli};
 
     #[test]
     fn quantities_are_written_as_upstream_does() {
@@ -190,6 +189,10 @@ mod tests {
             assert_eq!(canonical(given).as_deref(), Some(wanted), "{given}");
             assert_eq!(canonical(wanted).as_deref(), Some(wanted), "{wanted} twice");
         }
+        for (given, wanted) in [("0.0001", "1m"), ("-1u", "-1m"), ("1.0001", "1001m")] {
+            assert_eq!(milli(given).as_deref(), Some(wanted), "{given}");
+        }
+        assert_eq!(milli("1500m"), None);
         for wrong in ["", "-", "x", "1.2.3", "1 ", "1Xi", "1e", "1ki", ".", "1e1.5", "--1"] {
             assert_eq!(canonical(wrong), None, "{wrong}");
         }

@@ -38,3 +38,19 @@ pub fn scenarios() -> Vec<Value> {
 pub fn scenarios_with_times() -> Vec<Value> {
     read(&text().replace("\"$time\"", "\"2020-01-01T00:00:00Z\""))
 }
+
+/// A text of a query.
+pub fn decoded(text: &str) -> String {
+    let (mut bytes, mut rest) = (Vec::new(), text.bytes());
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'%' => {
+                let code = [rest.next().unwrap(), rest.next().unwrap()];
+                u8::from_str_radix(std::str::from_utf8(&code).unwrap(), 16).unwrap()
+            }
+            b'+' => b' ',
+            other => other,
+        });
+    }
+    String::from_utf8(bytes).unwrap()
+}

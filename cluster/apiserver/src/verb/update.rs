@@ -54,6 +54,8 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     let absent = server.store.latest(&ask.key()).is_none();
     let mut written = if absent && ask.kind.create_on_update && ask.sub.is_none() {
         server.authorize_as(ask, "create")?;
+        // An object of a uid cannot be made, only changed.
+        same_uid(ask, &object, &Map::new())?;
         create(server, ask, &object, dry_run).await?
     } else {
         let change = |old: &Map| {
@@ -245,8 +247,12 @@ fn condition(ask: &Ask, new: &mut Map, old: &Map) -> Result<(), Refusal> {
     if empty && !ask.kind.rules.unconditional_update() {
         let mut errors = Errors::new();
         let path = Path::new("metadata").child("resourceVersion");
-        errors.invalid(&path, 0, "must be specified for an update");
-        return Err(Refusal::invalid(&ask.kind.group, &ask.kind.kind, name, &errors));
+        errors.invalid(&path, "", "must be specified for an update");
+        // Upstream shows a number that is not there as Go does, and names the resource, not the kind.
+        if let Some(error) = errors.0.last_mut() {
+            error.value = "0x0".to_owned();
+        }
+        return Err(Refusal::invalid(&ask.kind.group, &ask.kind.plural, name, &errors));
     }
     if !empty && version.parse::<u64>().is_err() {
         let mut errors = Errors::new();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a client may leave out of a pod (upstream's core/v1 defaults and conversions).
 
+use super::quantity::round;
 use crate::Map;
 use crate::kinds::access::{make, map_mut, or_set, or_set_missing};
 use crate::kinds::view::{View, items};
-use crate::schema::quantity;
 use serde_json::{Value, json};
 
 /// The lists of containers of a pod.
@@ -46,6 +46,8 @@ fn spec_of_pod_or_template(spec: &mut Map) {
     or_set_missing(spec, "terminationGracePeriodSeconds", 30);
     or_set_missing(spec, "securityContext", json!({}));
     service_account(spec);
+    round(spec, "overhead");
+    resources(spec);
     for list in CONTAINER_LISTS {
         for container in items(spec, list) {
             self::container(container);
@@ -69,26 +71,13 @@ fn service_account(spec: &mut Map) {
     }
 }
 
-/// Amounts are kept in whole thousandths.
-fn round_amounts(container: &mut Map) {
-    let Some(resources) = map_mut(container, "resources") else { return };
-    for list in ["limits", "requests"] {
-        let amounts = map_mut(resources, list).into_iter().flat_map(|list| list.values_mut());
-        for amount in amounts {
-            if let Some(rounded) = amount.as_str().and_then(quantity::in_thousandths) {
-                *amount = rounded.into();
-            }
-        }
-    }
-}
-
 fn container(container: &mut Map) {
-    round_amounts(container);
     let policy = pull_policy(container.text("image"));
     or_set(container, "imagePullPolicy", policy);
     or_set(container, "terminationMessagePath", "/dev/termination-log");
     or_set(container, "terminationMessagePolicy", "File");
     or_set_missing(container, "resources", json!({}));
+    resources(container);
     for port in items(container, "ports") {
         or_set(port, "protocol", "TCP");
     }
@@ -108,6 +97,13 @@ fn container(container: &mut Map) {
                 http_get(get);
             }
         }
+    }
+}
+
+fn resources(owner: &mut Map) {
+    if let Some(resources) = map_mut(owner, "resources") {
+        round(resources, "limits");
+        round(resources, "requests");
     }
 }
 

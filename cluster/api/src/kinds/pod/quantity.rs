@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Amounts of resources, in billionths: enough to compare and to see fractions.
 
+use crate::Map;
+use crate::kinds::access::map_mut;
 use crate::schema::quantity;
 use serde_json::Value;
 
@@ -16,4 +18,13 @@ pub(crate) fn nano(value: &Value) -> Option<i128> {
 /// Whether the amount is a whole number.
 pub(crate) fn is_whole(value: &Value) -> bool {
     nano(value).is_some_and(|amount| amount % quantity::NANO == 0)
+}
+
+/// Rounds the amounts below `field` up to thousandths: upstream's types once held no less.
+pub(crate) fn round(owner: &mut Map, field: &str) {
+    for amount in map_mut(owner, field).into_iter().flat_map(Map::values_mut) {
+        if let Some(rounded) = amount.as_str().and_then(quantity::milli) {
+            *amount = rounded.into();
+        }
+    }
 }
