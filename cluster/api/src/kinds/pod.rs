@@ -6,6 +6,7 @@ mod cells;
 mod checks;
 mod defaults;
 mod env;
+mod ephemeral;
 mod network;
 mod qos;
 mod quantity;

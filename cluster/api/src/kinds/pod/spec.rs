@@ -3,7 +3,7 @@
 
 use super::checks::{between, each, labels, not_negative, number_or_name, one_of};
 use super::quantity::{is_whole, nano};
-use super::{env, network, scheduling, security, volumes};
+use super::{env, ephemeral, network, scheduling, security, volumes};
 use crate::field::{Errors, Path, Problem};
 use crate::kinds::view::View;
 use crate::names;
@@ -17,6 +17,7 @@ const DNS: [&str; 4] = ["ClusterFirstWithHostNet", "ClusterFirst", "Default", "N
 pub fn spec(spec: &Value, path: &Path, errors: &mut Errors) {
     volumes::volumes(spec, &path.child("volumes"), errors);
     containers(spec, path, errors);
+    ephemeral::containers(spec, &path.child("ephemeralContainers"), errors);
     one_of(spec.text("restartPolicy"), &RESTART, true, &path.child("restartPolicy"), errors);
     one_of(spec.text("dnsPolicy"), &DNS, true, &path.child("dnsPolicy"), errors);
     labels(spec, "nodeSelector", &path.child("nodeSelector"), errors);
@@ -85,7 +86,8 @@ fn containers(spec: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn container(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
+/// What every container may have.
+pub(super) fn container(one: &Value, spec: &Value, path: &Path, errors: &mut Errors) {
     match one.text("name") {
         "" => errors.required(&path.child("name"), ""),
         name => each(names::dns_label(name, false), &path.child("name"), name, errors),
@@ -319,5 +321,10 @@ pub fn template(template: &Value, path: &Path, errors: &mut Errors) {
     let at = path.child("metadata");
     labels(meta, "labels", &at.child("labels"), errors);
     super::checks::annotations(meta, "annotations", &at.child("annotations"), errors);
-    spec(template.at("spec"), &path.child("spec"), errors);
+    let (pod, path) = (template.at("spec"), path.child("spec"));
+    spec(pod, &path, errors);
+    if !pod.list("ephemeralContainers").is_empty() {
+        let why = "ephemeral containers not allowed in pod template";
+        errors.forbidden(&path.child("ephemeralContainers"), why);
+    }
 }

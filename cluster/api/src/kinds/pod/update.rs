@@ -5,8 +5,10 @@ use crate::Map;
 use crate::field::{Errors, Path};
 use crate::kinds::access::{keep, make};
 use crate::kinds::view::{View, items};
-use crate::registry::Part;
+use crate::registry::{Part, Subresource};
 use serde_json::Value;
+
+const EPHEMERAL: Part = Part::Other(Subresource::EphemeralContainers);
 
 const MUTABLE: &str = "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,\
      `spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),\
@@ -15,6 +17,9 @@ const MUTABLE: &str = "pod updates may not change fields other than `spec.contai
 /// Keeps of `old` what this part may not change.
 pub(super) fn prepare(new: &mut Map, old: &Map, part: Part) {
     super::keep_parts(new, old, part);
+    if part == EPHEMERAL {
+        super::ephemeral::prepare(new, old);
+    }
     let changed = new.at("spec") != old.at("spec");
     if part == Part::Status {
         if let Some(meta) = make(new, "metadata") {
@@ -37,6 +42,9 @@ pub(super) fn validate(new: &Map, old: &Map, part: Part, errors: &mut Errors) {
     match part {
         Part::Main => {}
         Part::Status => return status(new, old, errors),
+        Part::Other(Subresource::EphemeralContainers) => {
+            return super::ephemeral::update(new, old, errors);
+        }
         Part::Other(_) => return,
     }
     let path = Path::new("spec");
