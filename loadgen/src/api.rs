@@ -23,7 +23,7 @@ use crate::report::json;
 use crate::schedule::runtime;
 use crate::{Verdict, progress};
 use found::Found;
-use rows::{Row, Sizes, Work};
+use rows::{Row, Sizes};
 use std::io::Write;
 use std::time::Duration;
 use subject::Subject;
@@ -99,11 +99,7 @@ impl<'a> Bench<'a> {
             outcome.found.note("left out: it has to start the server");
             return Ok(outcome);
         }
-        let found = match row.work {
-            Work::Create => work::create::many(self).await,
-            Work::CreateOne => work::create::one(self).await,
-        };
-        match found {
+        match work::run(self, row.work).await {
             Ok(found) => outcome.found = found,
             Err(error) if error.is_about_the_run() => return Err(error),
             Err(error) => outcome.broken = Some(crate::chain(&error)),

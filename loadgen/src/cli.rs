@@ -54,6 +54,9 @@ pub enum Command {
     /// The backends that `balance` loads, as a process of its own
     #[command(hide = true)]
     ServeBackends(balance::BackendsArgs),
+    /// The server of `api` that only has the bytes, as a process of its own
+    #[command(hide = true)]
+    ServeBytes(api::BytesArgs),
     /// What removes what `balance` made, also when that is killed
     #[command(hide = true)]
     Sweep(balance::SweepArgs),

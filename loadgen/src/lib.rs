@@ -70,6 +70,9 @@ pub fn run(cli: Cli, line: &str) -> Result<Verdict, Error> {
         cli::Command::ServeBackends(args) => {
             balance::backend::process::serve(args.address, &args.services).map(|()| Verdict::Passed)
         }
+        cli::Command::ServeBytes(args) => {
+            api::peer::bytes::run(&args.folder, out).map(|()| Verdict::Passed)
+        }
         cli::Command::Sweep(args) => {
             balance::place::broom::run(&args.namespaces);
             Ok(Verdict::Passed)

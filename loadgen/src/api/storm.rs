@@ -155,6 +155,10 @@ impl Tickets {
             Until::Count(count) => at >= count,
             Until::Time(time) => due.unwrap_or_else(Instant::now) >= self.began + time,
         };
+        if over && (self.course.rate.is_some() || matches!(self.course.until, Until::Count(_))) {
+            // Given back: all that follow are over, too, and the next storm goes on here.
+            self.numbers.fetch_sub(1, Ordering::Relaxed);
+        }
         (!over).then_some((number, due))
     }
 }

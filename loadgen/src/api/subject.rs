@@ -57,6 +57,28 @@ impl Subject {
         Ok(Self { door, namespace, own: Some((home, process)) })
     }
 
+    /// Stops it, or kills it, and starts it again on what it left.
+    pub async fn again(self, killed: bool) -> Result<Self, Error> {
+        let Some((home, process)) = self.own else {
+            return Err(Error::Api("a server that is not ours is not stopped".to_owned()));
+        };
+        if killed {
+            drop(process);
+        } else {
+            process.stop().await?;
+        }
+        let process = home.start().await?;
+        let admin = home.admin()?;
+        let door = Door::new(authority(&admin.url), &admin.ca, &home.identity())?;
+        Ok(Self { door, namespace: self.namespace, own: Some((home, process)) })
+    }
+
+    /// How long the last start took.
+    pub fn ready_us(&self) -> f64 {
+        let own = self.own.as_ref();
+        own.map_or(f64::NAN, |(_, process)| process.ready.as_secs_f64() * 1e6)
+    }
+
     /// Stops it, or removes what was made.
     pub async fn end(self) -> Result<(), Error> {
         if let Some((_home, process)) = self.own {

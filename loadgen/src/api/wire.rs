@@ -5,7 +5,7 @@ use crate::error::Error;
 use bytes::Bytes;
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http_body_util::{BodyExt, Collected, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -273,7 +273,7 @@ impl Wire {
     pub async fn send(&mut self, ask: &Ask) -> Result<Bytes, Error> {
         let answer = self.open(ask).await?;
         let whole = answer.into_body().collect().await;
-        whole.map(|body| body.to_bytes()).map_err(|source| Error::Http { what: told(ask), source })
+        whole.map(Collected::to_bytes).map_err(|source| Error::Http { what: told(ask), source })
     }
 
     /// Sends a request and counts the answer's bytes as they come.

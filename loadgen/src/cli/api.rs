@@ -93,6 +93,13 @@ pub struct ServerArgs {
     pub kubeconfig: Option<PathBuf>,
 }
 
+/// Flags of the process that only has the bytes.
+#[derive(Debug, Clone, clap::Args)]
+pub struct BytesArgs {
+    /// The folder with the answer, the certificate and its key
+    pub folder: PathBuf,
+}
+
 fn rounds(text: &str) -> Result<usize, String> {
     within(number(text)?, 1, 1_000)
 }

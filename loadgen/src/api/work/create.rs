@@ -5,7 +5,8 @@ use super::figures;
 use crate::api::Bench;
 use crate::api::found::{Found, OURS};
 use crate::api::objects;
-use crate::api::peer::{disk, etcd};
+use crate::api::peer::disk::{self, Space};
+use crate::api::peer::etcd;
 use crate::api::rows::SMALL;
 use crate::api::storm::{Clients, Course, Tally};
 use crate::api::subject::Subject;
@@ -14,7 +15,7 @@ use crate::error::Error;
 use std::time::Duration;
 
 /// A name of which many objects may come.
-fn name(number: u64) -> String {
+pub(super) fn name(number: u64) -> String {
     format!("object-{number:012}")
 }
 
@@ -82,10 +83,11 @@ pub async fn one(bench: &Bench<'_>) -> Result<Found, Error> {
                 let (tally, cpu) = storm(&subject, &mut clients, sizes.round).await?;
                 found.add(round, OURS, &figures(&tally, cpu));
             } else {
-                let latencies = disk::appends(&subject.disk(), &bytes, sizes.round)?;
-                let p = |share| latencies.us(share);
-                let values = [("p50_us", p(0.5), "us"), ("p99_us", p(0.99), "us")];
-                found.add(round, "disk", &values);
+                for (name, space) in [("append", Space::Grows), ("prepared", Space::Prepared)] {
+                    let p = disk::appends(&subject.disk(), space, &bytes, sizes.round)?;
+                    let p = [("p50_us", p.us(0.5), "us"), ("p99_us", p.us(0.99), "us")];
+                    found.add(round, name, &p);
+                }
             }
         }
     }
