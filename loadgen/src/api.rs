@@ -19,7 +19,7 @@ use crate::balance::backend::process::raise_descriptor_limit;
 use crate::cli::api::ApiArgs;
 use crate::error::Error;
 use crate::report::api::{self as report, Outcome};
-use crate::report::json;
+use crate::report::{html, json};
 use crate::schedule::runtime;
 use crate::{Verdict, progress};
 use found::Found;
@@ -58,6 +58,9 @@ pub fn run(args: &ApiArgs, command: &str, out: &mut dyn Write) -> Result<Verdict
     bar.finish_and_clear();
     if let Some(path) = &args.output.json {
         json::write(path, command, &report::figures(&outcomes))?;
+    }
+    if let Some(path) = &args.output.html {
+        html::write(path, &html::api_page(command, &outcomes))?;
     }
     Ok(Verdict::failed_if(outcomes.iter().any(|outcome| outcome.broken.is_some())))
 }

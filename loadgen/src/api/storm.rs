@@ -92,6 +92,13 @@ impl Tally {
         self.one.count() + self.many.count()
     }
 
+    /// With those of another storm behind this one.
+    pub fn join(&mut self, other: &Self) {
+        self.one.join(&other.one);
+        self.many.join(&other.many);
+        self.seconds += other.seconds;
+    }
+
     /// Requests a second.
     pub fn per_second(&self) -> f64 {
         count(self.requests()) / self.seconds

@@ -107,3 +107,51 @@ fn push(
         all.push(Figure { name: format!("{name}{suffix}"), metric, value, unit });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::found::OURS;
+    use crate::api::rows::by_name;
+
+    fn outcome() -> Outcome {
+        let mut found = Found::default();
+        for (round, rate) in [12_000.0, 9_000.0, 9_600.0].into_iter().enumerate() {
+            found.add(round, OURS, &[("per_second", rate, "1/s"), ("p50_us", 87.0, "us")]);
+            found.add(round, "etcd", &[("per_second", 3_000.0, "1/s")]);
+        }
+        Outcome { row: by_name("create-64").unwrap(), found, broken: None }
+    }
+
+    #[test]
+    fn a_figure_is_a_line_with_what_it_is_held_against() {
+        let text = head() + &text(&outcome());
+        let want = "\
+row                                           berth         least .. most                      beside         least .. most berth x
+create-64       per second                    9,600       9,000 .. 12,000                  etcd 3,000        3,000 .. 3,000   3.20x
+                p50                           87 us        87 us .. 87 us
+";
+        assert_eq!(text, want);
+    }
+
+    #[test]
+    fn what_broke_off_says_why() {
+        let broken = Some("GET /x was answered by 500".to_owned());
+        let outcome = Outcome { found: Found::default(), broken, ..outcome() };
+        assert_eq!(text(&outcome), "create-64       FAILED: GET /x was answered by 500\n");
+        assert_eq!(figures(&[outcome])[0].value, 1.0);
+    }
+
+    #[test]
+    fn figures_have_the_names_that_scripts_know() {
+        let figures = figures(&[outcome()]);
+        let value = |name: &str, metric: &str| {
+            figures.iter().find(|f| f.name == name && f.metric == metric).unwrap().value
+        };
+        assert_eq!(value("create-64", "per_second"), 9_600.0);
+        assert_eq!(value("create-64/most", "per_second"), 12_000.0);
+        assert_eq!(value("create-64/etcd", "per_second"), 3_000.0);
+        assert_eq!(value("create-64/etcd/ratio", "per_second"), 3.2);
+        assert_eq!(value("create-64", "failures"), 0.0);
+    }
+}

@@ -21,6 +21,16 @@ pub enum Space {
     Prepared,
 }
 
+impl Space {
+    /// Its name among those that ours is held against.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Grows => "append",
+            Self::Prepared => "prepared",
+        }
+    }
+}
+
 /// Space that is taken beforehand at a time.
 const STEP: u64 = 16 << 20;
 

@@ -8,7 +8,7 @@ use crate::api::objects;
 use crate::api::peer::disk::{self, Space};
 use crate::api::peer::etcd;
 use crate::api::rows::SMALL;
-use crate::api::storm::{Clients, Course, Tally};
+use crate::api::storm::{Clients, Course, Latencies, Tally};
 use crate::api::subject::Subject;
 use crate::api::wire::{Ask, Protocol};
 use crate::error::Error;
@@ -69,26 +69,32 @@ pub async fn many(bench: &Bench<'_>) -> Result<Found, Error> {
     Ok(found)
 }
 
-/// Row `create-1`.
+/// Row `create-1`. A shared disk is fast in one moment and slow in the next: a round goes back and forth between ours and the disk
+/// alone many times.
 pub async fn one(bench: &Bench<'_>) -> Result<Found, Error> {
+    const SLICES: u32 = 20;
     let mut found = Found::default();
     let subject = bench.begin(&mut found).await?;
-    let sizes = bench.sizes;
+    let slice = bench.sizes.round / SLICES;
     let mut clients = Clients::new(subject.door.open_all(Protocol::One, 1).await?);
     let bytes = objects::config_map(&name(0), SMALL);
-    storm(&subject, &mut clients, sizes.warm_up).await?;
+    storm(&subject, &mut clients, bench.sizes.warm_up).await?;
     for round in 0..bench.rounds {
-        for ours in bench.turns(round) {
-            if ours {
-                let (tally, cpu) = storm(&subject, &mut clients, sizes.round).await?;
-                found.add(round, OURS, &figures(&tally, cpu));
-            } else {
-                for (name, space) in [("append", Space::Grows), ("prepared", Space::Prepared)] {
-                    let p = disk::appends(&subject.disk(), space, &bytes, sizes.round)?;
-                    let p = [("p50_us", p.us(0.5), "us"), ("p99_us", p.us(0.99), "us")];
-                    found.add(round, name, &p);
-                }
+        let mut ours = Tally::default();
+        let mut cpu = 0.0;
+        let mut disks = [Space::Grows, Space::Prepared].map(|space| (space, Latencies::default()));
+        for _ in 0..SLICES {
+            let (tally, taken) = storm(&subject, &mut clients, slice).await?;
+            ours.join(&tally);
+            cpu += taken;
+            for (space, latencies) in &mut disks {
+                latencies.join(&disk::appends(&subject.disk(), *space, &bytes, slice)?);
             }
+        }
+        found.add(round, OURS, &figures(&ours, cpu));
+        for (space, p) in &disks {
+            let p = [("p50_us", p.us(0.5), "us"), ("p99_us", p.us(0.99), "us")];
+            found.add(round, space.name(), &p);
         }
     }
     drop(clients);
