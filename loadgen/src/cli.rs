@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line.
 
+pub mod api;
 pub mod balance;
 pub mod oracle;
 pub mod recovery;
@@ -15,6 +16,8 @@ Start here:
         starts a scheduling service, loads it with one row after the other, prints what it does a second
   berth-loadgen balance --against haproxy,nginx,nft,direct
         loads balancers side by side, prints what each does a second and what of the machine it takes for it
+  berth-loadgen api
+        starts an apiserver, storms it, prints what it does a second beside what that is held against
   berth-loadgen oracle scheduler/testdata/oracle/*.jsonl.gz
         asks the engine for kube-scheduler's own recorded verdicts
 
@@ -41,6 +44,8 @@ pub enum Command {
     Recovery(recovery::RecoveryArgs),
     /// Load balancers side by side, and check every answer
     Balance(Box<balance::BalanceArgs>),
+    /// Load an apiserver as a user without special rights, over TLS, and measure it
+    Api(Box<api::ApiArgs>),
     /// Ask the engine for recorded verdicts of kube-scheduler, and count the agreements
     Oracle(oracle::OracleArgs),
     /// The service that `schedule` loads, as a process of its own
@@ -49,6 +54,9 @@ pub enum Command {
     /// The backends that `balance` loads, as a process of its own
     #[command(hide = true)]
     ServeBackends(balance::BackendsArgs),
+    /// The server of `api` that only has the bytes, as a process of its own
+    #[command(hide = true)]
+    ServeBytes(api::BytesArgs),
     /// What removes what `balance` made, also when that is killed
     #[command(hide = true)]
     Sweep(balance::SweepArgs),
@@ -98,6 +106,10 @@ mod tests {
             "balance --idle 8000",
             "balance --idle 8000,1000",
             "balance --against nft --only nft",
+            "api --rounds 0",
+            "api --duration 0",
+            "api --connect https://127.0.0.1:6443",
+            "api --connect 127.0.0.1:6443 --kubeconfig x",
         ] {
             let arguments = ["berth-loadgen"].into_iter().chain(wrong.split_whitespace());
             assert!(Cli::try_parse_from(arguments).is_err(), "{wrong}");

@@ -191,6 +191,48 @@ pub enum Error {
     /// A balancer, or a row of `balance`, does not do what it should.
     #[error("{0}")]
     Balancer(String),
+    /// The apiserver is not there.
+    #[error(
+        "{} is not there, which is the server to measure: build it with `cargo build --release -p berth`, \
+         or say with --server where it is",
+        .path.display()
+    )]
+    NoApiserver {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// A kubeconfig says not what is needed.
+    #[error("{} cannot be used: {why}", .path.display())]
+    Kubeconfig {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+    /// TLS could not be set up.
+    #[error("TLS cannot be set up")]
+    Tls(#[source] tokio_rustls::rustls::Error),
+    /// No connection to an apiserver, or what answers like one.
+    #[error("cannot connect to {address}")]
+    Dial {
+        /// Where.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A request over HTTP came to nothing.
+    #[error("{what}")]
+    Http {
+        /// Which.
+        what: String,
+        /// Why.
+        #[source]
+        source: hyper::Error,
+    },
+    /// An apiserver, or a row of `api`, does not do what it should.
+    #[error("{0}")]
+    Api(String),
     /// The cluster could not be registered.
     #[error("the cluster could not be registered: {0}")]
     Setup(String),
@@ -216,6 +258,9 @@ impl Error {
                 | Self::Start { .. }
                 | Self::Command { .. }
                 | Self::Load(_)
+                | Self::Dial { .. }
+                | Self::Http { .. }
+                | Self::Api(_)
         );
         !row
     }

@@ -8,11 +8,13 @@
 //! - [`recovery`]: a large state, killed and brought back.
 //! - [`balance`]: load on balancers, ours and others.
 //! - [`trace`]: the same with what a production cluster was asked for.
+//! - [`api`]: load on an apiserver, beside what its figures are held against.
 //! - [`report`]: what a run found out, as a table and as JSON.
 //!
 //! Not here: anything that decides. What the checks know of Kubernetes' rules is written apart from the engine, on purpose.
 #![forbid(unsafe_code)]
 
+pub mod api;
 pub mod balance;
 pub mod books;
 pub mod cli;
@@ -64,8 +66,12 @@ pub fn run(cli: Cli, line: &str) -> Result<Verdict, Error> {
         }
         cli::Command::Recovery(args) => recovery::run(&args, line, out),
         cli::Command::Balance(args) => balance::run(&args, line, out),
+        cli::Command::Api(args) => api::run(&args, line, out),
         cli::Command::ServeBackends(args) => {
             balance::backend::process::serve(args.address, &args.services).map(|()| Verdict::Passed)
+        }
+        cli::Command::ServeBytes(args) => {
+            api::peer::bytes::run(&args.folder, out).map(|()| Verdict::Passed)
         }
         cli::Command::Sweep(args) => {
             balance::place::broom::run(&args.namespaces);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a run found out: figures by row, for people and for machines.
 
+pub mod api;
 pub mod balance;
 pub mod html;
 pub mod json;

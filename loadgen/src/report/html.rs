@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Reports as one page: no script, no font, no file beside it.
 
+mod api;
 mod balance;
 mod rows;
 mod trace;
 
+pub use api::page as api_page;
 pub use balance::page as balance_page;
 pub use rows::page as rows_page;
 pub use trace::page as trace_page;
@@ -132,5 +134,28 @@ mod tests {
         assert!(page.contains("schedule --row &quot;basic&quot;"));
         assert!(page.contains("kube-scheduler at 5,000 nodes: 898 pods a second"));
         assert!(page.contains("<strong>1 / 3</strong>"), "one row of three holds");
+    }
+
+    #[test]
+    fn a_page_of_an_apiserver_stands_alone() {
+        use crate::api::found::{Found, OURS};
+        use crate::report::api::Outcome;
+        let rows = crate::api::rows::ALL;
+        let mut found = Found::default();
+        for round in 0..3 {
+            found.add(round, OURS, &[("per_second", 9_000.0, "1/s"), ("p50_us", 70.0, "us")]);
+            found.add(round, "etcd", &[("per_second", 3_000.0, "1/s")]);
+        }
+        found.note("a <note>");
+        let whole = Outcome { row: rows[0], found, broken: None };
+        let why = Some("GET /x was answered by 500".to_owned());
+        let broken = Outcome { row: rows[1], found: Found::default(), broken: why };
+        let page = api_page("api", &[whole, broken]);
+        assert!(is_balanced(&page), "{page}");
+        for absent in ["<script", "http://", "https://", "NaN", "inf", "<link", "@import"] {
+            assert!(!page.contains(absent), "{absent}");
+        }
+        assert!(page.contains("3.00 (3.00 .. 3.00)") && page.contains("<strong>1 / 2</strong>"));
+        assert_eq!(page.matches("<svg").count(), 1);
     }
 }
