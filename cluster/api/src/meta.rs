@@ -41,13 +41,18 @@ pub fn prepare_update(new: &mut Map, old: &Map) {
     let mut keep = |field: &str| {
         if let Some(value) = old.get(field) {
             new.insert(field.to_owned(), value.clone());
+            return true;
         }
+        false
     };
     // When it was made, and of which generation it is, no client says.
     keep("creationTimestamp");
-    keep("generation");
+    let counted = keep("generation");
     // An end that is set cannot be taken back.
     keep("deletionTimestamp");
+    if !counted {
+        new.remove("generation");
+    }
     for field in ["uid", "namespace", "deletionGracePeriodSeconds"] {
         let empty = new.get(field).is_none_or(|value| value.is_null() || value == "");
         if let (true, Some(value)) = (empty, old.get(field)) {

@@ -4,6 +4,7 @@
 
 use crate::ask::Ask;
 use berth_cluster_api::Refusal;
+use berth_cluster_auth::user::MASTERS;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -60,7 +61,8 @@ impl Limits {
 
     /// Takes a place; 429 if there is none in time. `None` for a request that needs none.
     pub(crate) async fn enter(&self, ask: &Ask) -> Result<Option<Place>, Refusal> {
-        if &*ask.kind.group == "coordination.k8s.io" {
+        // Nor does what the server and its administrators do wait behind others.
+        if &*ask.kind.group == "coordination.k8s.io" || ask.user.is_in(MASTERS) {
             return Ok(None);
         }
         let kind = if ["get", "list"].contains(&ask.verb) { &self.reading } else { &self.writing };

@@ -82,7 +82,6 @@ async fn attack_1_nobody_gets_nothing() {
         "/api/v1/secrets",
         "/api/v1/namespaces/kube-system/secrets/top",
         "/api/v1/secrets?watch=1",
-        "/version",
         "/metrics",
         "/openapi/v3",
         "/apis",
@@ -345,7 +344,6 @@ async fn who_acts_as_another_has_no_more_rights_than_that_one() {
 }
 
 #[tokio::test]
-#[ignore = "defect: to act as system:anonymous gives the group system:authenticated"]
 async fn to_act_as_nobody_is_not_to_be_authenticated() {
     let cluster = cluster().await;
     let binding = json!({
@@ -378,7 +376,6 @@ async fn attack_10_nobody_gives_away_what_they_do_not_have() {
             "subjects": [{ "kind": "User", "name": "u", "apiGroup": "rbac.authorization.k8s.io" }],
         })
     };
-    cluster.make(&format!("{RBAC}/clusterroles"), role("cluster-admin", "*")).await;
     cluster.make(roles, role("weak", "")).await;
     cluster.make(roles, role("strong", "apps")).await;
     cluster.make(bindings, binding("of-weak", "Role", "weak")).await;
@@ -536,7 +533,6 @@ async fn attack_17_a_role_of_a_namespace_is_no_way_to_what_is_in_none() {
 }
 
 #[tokio::test]
-#[ignore = "defect: /api/v1/namespaces/A/namespaces/B is allowed by a Role of A, and is B"]
 async fn attack_17_a_role_of_a_namespace_is_no_way_to_other_namespaces() {
     let cluster = cluster().await;
     let other = json!({ "metadata": { "name": "other" } });
@@ -561,7 +557,6 @@ async fn attack_17_a_role_of_a_namespace_is_no_way_to_other_namespaces() {
 }
 
 #[tokio::test]
-#[ignore = "defect: the deprecated watch of one object watches the whole collection"]
 async fn the_old_watch_of_one_object_tells_of_no_other() {
     let cluster = cluster().await;
     let secret = json!({ "metadata": { "name": "not-yours" }, "data": { "a": MARK } });
@@ -577,7 +572,6 @@ async fn the_old_watch_of_one_object_tells_of_no_other() {
 }
 
 #[tokio::test]
-#[ignore = "defect: the deprecated watch of one namespace watches all of them"]
 async fn the_old_watch_of_one_namespace_tells_of_no_other() {
     let cluster = cluster().await;
     let mut watch = cluster.as_u("GET", "/api/v1/watch/namespaces/t1").watch().await;
@@ -694,7 +688,7 @@ async fn attack_18_no_random_path_does_either() {
     let cluster = cluster().await;
     let mut random = Random(18);
     let mut found = 0;
-    for _ in 0..5_000 {
+    for _ in 0..10_000 {
         let path = random_path(&mut random);
         let answer = cluster.as_u("GET", &path).answer().await;
         if answer.status() != 200 {
@@ -1203,7 +1197,6 @@ async fn the_largest_numbers_are_numbers() {
 }
 
 #[tokio::test]
-#[ignore = "defect: timeoutSeconds=i64::MAX on a watch panics"]
 async fn a_watch_may_last_for_ever() {
     let cluster = cluster().await;
     let path = format!("{CONFIGS}?watch=1&timeoutSeconds={}", i64::MAX);
@@ -1211,7 +1204,6 @@ async fn a_watch_may_last_for_ever() {
 }
 
 #[tokio::test]
-#[ignore = "defect: gracePeriodSeconds near i64::MAX panics, or wraps in a release"]
 async fn a_pod_may_have_all_the_time_in_the_world() {
     let cluster = cluster().await;
     let pods = "/api/v1/namespaces/t1/pods";
@@ -1225,7 +1217,6 @@ async fn a_pod_may_have_all_the_time_in_the_world() {
 }
 
 #[tokio::test]
-#[ignore = "defect: the generation i64::MAX that a client sent panics on deletion"]
 async fn a_generation_may_be_the_last_one() {
     let cluster = cluster().await;
     let mut object = config("a", "");

@@ -607,7 +607,6 @@ async fn an_address_that_many_ask_for_is_given_once() {
 }
 
 #[tokio::test]
-#[ignore = "defect: a PUT that lets go of a service and changes its ports leaves the old ports reserved for ever"]
 async fn a_service_that_is_let_go_and_changed_at_once_leaves_nothing_behind() {
     let cluster = Cluster::new().await;
     let mut object = service("s", "NodePort");

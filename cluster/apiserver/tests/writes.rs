@@ -444,7 +444,6 @@ async fn what_is_immutable_does_not_change() {
 }
 
 #[tokio::test]
-#[ignore = "defect: an update sets the generation of an object that has none"]
 async fn no_client_says_the_generation() {
     let cluster = Cluster::new().await;
     for (collection, name) in one_of_each(&cluster).await {

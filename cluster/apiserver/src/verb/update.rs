@@ -281,11 +281,15 @@ async fn store(
 ) -> Result<(Bytes, Vec<String>), Failed> {
     let kind = &ask.kind;
     let warnings = kind.rules.warnings(new);
-    let Reserved { mut compares, mut ops } = reserved;
-    compares.push(Compare { key: entry.key.to_string(), revision: entry.revision });
+    let own = Compare { key: entry.key.to_string(), revision: entry.revision };
     if gone(new) {
-        return finish(server, ask, new, compares, dry_run).await.map(|bytes| (bytes, warnings));
+        // What the change would have taken is not taken; what there was is given back.
+        let old = ask.parse(&entry.bytes)?;
+        let bytes = finish(server, ask, (new, &old), own, dry_run).await?;
+        return Ok((bytes, warnings));
     }
+    let Reserved { mut compares, mut ops } = reserved;
+    compares.push(own);
     let op = put(ask, entry.key.to_string(), new)?;
     let Op::Put { body, .. } = &op else { return Ok((entry.bytes.clone(), warnings)) };
     let hole = body.hole as usize;
@@ -323,17 +327,17 @@ fn gone(new: &Map) -> bool {
 async fn finish(
     server: &Arc<Inner>,
     ask: &Ask,
-    last: &Map,
-    compares: Vec<Compare>,
+    (last, old): (&Map, &Map),
+    own: Compare,
     dry_run: bool,
 ) -> Result<Bytes, Failed> {
     let text = Bytes::from(Value::Object(last.clone()).to_string());
     if dry_run {
         return Ok(text);
     }
-    let held = give_back(server, ask, last);
-    let mut ops = held.ops;
+    let Reserved { mut compares, mut ops } = give_back(server, ask, old);
+    compares.push(own);
     ops.push(Op::Delete { key: ask.key() });
-    commit(server, Txn { compares: [compares, held.compares].concat(), ops }).await?;
+    commit(server, Txn { compares, ops }).await?;
     Ok(text)
 }

@@ -50,7 +50,9 @@ impl Cluster {
         let tokens = "ta,admin,1,system:masters\ntu,ute,2\ntv,vera,3,\"system:masters,x\"";
         let builder = Server::builder(store.clone())
             .environment(Arc::<Fixed>::clone(&clock))
-            .tokens(StaticTokens::read(tokens).unwrap());
+            .tokens(StaticTokens::read(tokens).unwrap())
+            // Pods of these tests come without ServiceAccounts.
+            .without_admission(["ServiceAccount".to_owned()]);
         let server = change(builder).build();
         server.bootstrap().await.unwrap();
         let all = Self { server, store, clock };
