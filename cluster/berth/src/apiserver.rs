@@ -32,6 +32,24 @@ pub(crate) struct Start {
     pub(crate) controllers: Vec<String>,
 }
 
+impl Start {
+    /// One with the defaults of `berth apiserver`.
+    pub(crate) fn new(store: String, listen: SocketAddr, pki: PathBuf) -> Self {
+        Self {
+            store,
+            listen,
+            kubeconfig: pki.join("kubeconfig"),
+            pki,
+            hosts: Vec::new(),
+            tokens: None,
+            ranges: Ranges::default(),
+            advertised: None,
+            without: Vec::new(),
+            controllers: vec!["*".to_owned()],
+        }
+    }
+}
+
 /// An apiserver that runs.
 pub(crate) struct Running {
     listening: Listening,

@@ -4,7 +4,7 @@
 mod apiserver;
 mod balancer;
 
-pub(crate) use apiserver::ApiserverArgs;
+pub(crate) use apiserver::{ApiserverArgs, BackupArgs};
 pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -15,6 +15,8 @@ const AFTER_HELP: &str = "\
 Start here:
   berth up
         starts what there is so far, prints where, and a line to try
+  berth apiserver --store sled:/var/lib/berth/cluster
+        the Kubernetes API alone, durable
   berth scheduler --standalone --listen 0.0.0.0:7301 --data /var/lib/berth
         the scheduling service alone, durable
   berth balancer --config balancer.yaml
@@ -22,7 +24,8 @@ Start here:
 
 `berth help COMMAND` explains a command, with examples.";
 
-/// Gives every container its place and every connection its way: a scheduling engine that answers over gRPC, and a balancer.
+/// Gives every container its place and every connection its way: a scheduling engine that answers over gRPC, a balancer, and the
+/// Kubernetes API.
 #[derive(Debug, Parser)]
 #[command(name = "berth", version, after_help = AFTER_HELP, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -53,12 +56,16 @@ pub(crate) enum Log {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start everything there is so far: the scheduling service and the balancer
+    /// Start everything there is so far: the Kubernetes API, the scheduling service and the balancer
     Up(UpArgs),
     /// Run the scheduling service alone
     Scheduler(Box<SchedulerArgs>),
     /// Run the Kubernetes API alone, over a store
     Apiserver(Box<ApiserverArgs>),
+    /// Write all objects of a store into a file
+    Backup(BackupArgs),
+    /// Fill an empty store from a backup
+    Restore(BackupArgs),
     /// Run the balancer alone, check its configuration, or see how it fares
     Balancer(Box<BalancerArgs>),
 }
@@ -66,14 +73,15 @@ pub(crate) enum Command {
 const UP_HELP: &str = "\
 Examples:
   berth up
+        the Kubernetes API on 127.0.0.1:6443; the first lines say where its kubeconfig is;
         the scheduling service on 127.0.0.1:7301, its metrics on 127.0.0.1:7302, nothing kept;
         the balancer's control channel on 127.0.0.1:7303, its table and metrics on 127.0.0.1:7304
   berth up --balancer-config balancer.yaml
         and the services of a file
   berth up --data ./berth-data
-        placements survive a restart
-  berth up --listen 127.0.0.1:0
-        on a free port; the first lines say which
+        objects and placements survive a restart
+  berth up --listen 127.0.0.1:0 --api 127.0.0.1:0
+        on free ports; the first lines say which
 
 Ctrl-C stops it: what was taken up is answered, the journal is closed.";
 
@@ -89,9 +97,13 @@ pub(crate) struct UpArgs {
     #[arg(long, default_value = "127.0.0.1:7302", value_name = "ADDR")]
     pub(crate) metrics: SocketAddr,
 
-    /// Keep a journal in this directory, made if it is not there [default: nothing is kept]
+    /// Keep objects, keys and the scheduler's journal in this directory, made if it is not there [default: nothing is kept]
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
+
+    /// Where the Kubernetes API is served (HTTPS); port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR")]
+    pub(crate) api: SocketAddr,
 
     /// Where the balancer's control channel (gRPC) is served; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7303", value_name = "ADDR")]

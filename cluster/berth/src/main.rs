@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod apiserver;
+mod backup;
 mod balancer;
 mod cli;
 mod logs;
@@ -50,6 +51,8 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             cli::Command::Up(args) => Box::pin(up::run(args)).await?,
             cli::Command::Scheduler(args) => Box::pin(schedule::run(*args)).await?,
+            cli::Command::Backup(args) => backup::write(args).await?,
+            cli::Command::Restore(args) => backup::restore(args).await?,
             cli::Command::Apiserver(args) => Box::pin(apiserver::run(*args)).await?,
             cli::Command::Balancer(args) => Box::pin(balancer::run(*args)).await?,
         }

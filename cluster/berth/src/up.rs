@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `berth up`: everything there is so far, in one process.
 
+use crate::apiserver;
 use crate::balancer;
 use crate::cli::UpArgs;
 use crate::schedule::{print_addresses, start, until_stopped};
@@ -20,6 +21,15 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         port => format!("up-at-{port}"),
     };
     let control = balancer::control_path(None).with_file_name(format!("{own}.sock"));
+    let api = match apiserver::start(of_up(&args)).await {
+        Ok(api) => api,
+        Err(error) => {
+            server.stop().await;
+            return Err(
+                error.context("the Kubernetes API did not start; --api chooses another address")
+            );
+        }
+    };
     let mut balancer = balancer::builder(control.clone(), 0, &[])?
         .listen(args.balancer)
         .admin(args.balancer_admin);
@@ -30,11 +40,14 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let balancer = match balancer {
         Ok(balancer) => balancer,
         Err(error) => {
+            api.stop().await;
             server.stop().await;
             return Err(error.context("--balancer and --balancer-admin choose its addresses"));
         }
     };
-    println!("Berth is up: the scheduling service and the balancer.");
+    println!("Berth is up: the Kubernetes API, the scheduling service and the balancer.");
+    println!("API        {}", api.url);
+    println!("kubeconfig {}", api.kubeconfig.display());
     print_addresses(&server, false);
     balancer::print_addresses(&balancer, false);
     match &args.data {
@@ -43,6 +56,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     }
     println!();
     println!("Try it:");
+    println!("  kubectl --kubeconfig {} get namespaces", api.kubeconfig.display());
     let address = server.address();
     println!(
         "  cargo run --release -p berth-loadgen -- schedule --connect http://{address} --row basic"
@@ -60,5 +74,19 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     println!("Ctrl-C stops it.");
     let stopped = until_stopped(server).await;
     balancer.stop(true).await;
+    api.stop().await;
     stopped
+}
+
+/// The apiserver of `up`: beside everything else that is kept, or in memory, with its keys where only this user can read.
+fn of_up(args: &UpArgs) -> apiserver::Start {
+    let folder = match &args.data {
+        Some(data) => data.join("cluster"),
+        None => balancer::control_path(None).with_file_name(format!("up-at-{}", args.api.port())),
+    };
+    let store = match &args.data {
+        Some(_) => format!("sled:{}", folder.display()),
+        None => "memory".to_owned(),
+    };
+    apiserver::Start::new(store, args.api, folder.join("pki"))
 }

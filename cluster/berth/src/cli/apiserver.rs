@@ -77,6 +77,29 @@ pub(crate) struct ApiserverArgs {
     pub(crate) advertise_address: Option<Ipv4Addr>,
 }
 
+const BACKUP_HELP: &str = "\
+A store is opened by one process at a time: stop the server that has it first.
+
+Examples:
+  berth backup cluster.backup --store sled:/var/lib/berth/cluster
+        writes all objects, of one revision
+  berth restore cluster.backup --store sled:/var/lib/berth/new
+        fills an empty store from it; a server on it, under any address, has the objects. Revisions go on far above those of the
+        backup, so that no client takes an old one for a new one; keys and certificates are not in it: they are in the folder pki";
+
+/// Flags of `backup` and `restore`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = BACKUP_HELP)]
+pub(crate) struct BackupArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// The store: sled:DIR
+    #[arg(long, default_value = "sled:berth-data", value_name = "STORE")]
+    pub(crate) store: String,
+}
+
 /// `30000-32767`
 fn ports(text: &str) -> Result<RangeInclusive<u16>, String> {
     let wrong = || format!("{text:?} is no range of ports: 30000-32767 is one");
