@@ -69,6 +69,7 @@ pub fn told(line: &Line, spread: &Spread) -> (String, String) {
 fn tell(value: f64, unit: &str) -> String {
     match unit {
         _ if !value.is_finite() => "-".to_owned(),
+        "us" if value < 10.0 => format!("{value:.1} us"),
         "us" => duration(value),
         "MiB" => format!("{value:.0} MiB"),
         "%" => format!("{value:.2} %"),
