@@ -40,7 +40,7 @@ pub fn text(outcome: &Outcome) -> String {
             }
             let (value, range) = told(line, theirs);
             let beside = format!("{peer} {value}");
-            let _ = write!(text, "  {beside:>26}{range:>22}{:>7.2}x", ratio.median);
+            let _ = write!(text, "  {beside:>26}{range:>22}{:>8}", times(ratio.median));
         }
         text.push('\n');
     }
@@ -64,6 +64,11 @@ pub fn words(metric: &str) -> String {
 pub fn told(line: &Line, spread: &Spread) -> (String, String) {
     let tell = |value| tell(value, line.unit);
     (tell(spread.median), format!("{} .. {}", tell(spread.least), tell(spread.most)))
+}
+
+/// How many times as much.
+pub fn times(ratio: f64) -> String {
+    if ratio.is_finite() { format!("{ratio:.2}x") } else { "-".to_owned() }
 }
 
 fn tell(value: f64, unit: &str) -> String {
