@@ -21,7 +21,7 @@ Examples:
         all rows, small and short: whether it works, not how fast it is
   berth-loadgen api --server target/release/berth --data /mnt/disk
         another server, and its store on another disk
-  berth-loadgen api --connect https://127.0.0.1:6443 --kubeconfig berth-data/pki/kubeconfig --row get-64
+  berth-loadgen api --row get-64 --connect https://127.0.0.1:6443 --kubeconfig kubeconfig
         a server that runs; rows that have to start one are left out
   berth-loadgen api --html report.html --json report.json
         also a page with plots, and figures for machines

@@ -40,7 +40,7 @@ pub fn text(outcome: &Outcome) -> String {
             }
             let (value, range) = told(line, theirs);
             let beside = format!("{peer} {value}");
-            let _ = write!(text, "  {beside:>26}{range:>22}{:>7.2}x", ratio.median);
+            let _ = write!(text, "  {beside:>26}{range:>22}{:>8}", times(ratio.median));
         }
         text.push('\n');
     }
@@ -66,9 +66,15 @@ pub fn told(line: &Line, spread: &Spread) -> (String, String) {
     (tell(spread.median), format!("{} .. {}", tell(spread.least), tell(spread.most)))
 }
 
+/// How many times as much.
+pub fn times(ratio: f64) -> String {
+    if ratio.is_finite() { format!("{ratio:.2}x") } else { "-".to_owned() }
+}
+
 fn tell(value: f64, unit: &str) -> String {
     match unit {
         _ if !value.is_finite() => "-".to_owned(),
+        "us" if value < 10.0 => format!("{value:.1} us"),
         "us" => duration(value),
         "MiB" => format!("{value:.0} MiB"),
         "%" => format!("{value:.2} %"),

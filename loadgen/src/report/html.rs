@@ -145,6 +145,7 @@ mod tests {
         for round in 0..3 {
             found.add(round, OURS, &[("per_second", 9_000.0, "1/s"), ("p50_us", 70.0, "us")]);
             found.add(round, "etcd", &[("per_second", 3_000.0, "1/s")]);
+            found.add(round, "etcd", &[("p50_us", f64::NAN, "us")]);
         }
         found.note("a <note>");
         let whole = Outcome { row: rows[0], found, broken: None };
@@ -155,7 +156,7 @@ mod tests {
         for absent in ["<script", "http://", "https://", "NaN", "inf", "<link", "@import"] {
             assert!(!page.contains(absent), "{absent}");
         }
-        assert!(page.contains("3.00 (3.00 .. 3.00)") && page.contains("<strong>1 / 2</strong>"));
+        assert!(page.contains("3.00x (3.00x .. 3.00x)") && page.contains("<strong>1 / 2</strong>"));
         assert_eq!(page.matches("<svg").count(), 1);
     }
 }

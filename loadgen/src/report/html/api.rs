@@ -3,7 +3,7 @@
 
 use super::{card, frame};
 use crate::api::found::{Line, Spread};
-use crate::report::api::{Outcome, told, words};
+use crate::report::api::{Outcome, times, told, words};
 use crate::report::svg::{Axis, Bar, bars, escape};
 use std::fmt::Write;
 
@@ -81,7 +81,8 @@ fn table(out: &mut String, lines: &[Line]) {
         }
         for (name, theirs, ratio) in &line.others {
             let (value, range) = told(line, theirs);
-            let times = format!("{:.2} ({:.2} .. {:.2})", ratio.median, ratio.least, ratio.most);
+            let [median, least, most] = [ratio.median, ratio.least, ratio.most].map(times);
+            let times = format!("{median} ({least} .. {most})");
             let others = [*name, &value, &range, &times];
             cells(out, &what, own.iter().map(String::as_str).chain(others));
         }

@@ -9,6 +9,7 @@ use crate::api::rows::SMALL;
 use crate::api::storm::Latencies;
 use crate::api::subject::Subject;
 use crate::api::wire::{Ask, Protocol, Wire};
+use crate::balance::usage;
 use crate::error::Error;
 use crate::report::count;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -184,12 +185,13 @@ pub async fn run(bench: &Bench<'_>) -> Result<Found, Error> {
     writers.write(bench.sizes.warm_up, None).await?;
     writers.settle().await?;
     for round in 0..bench.rounds {
-        let (before, cpu, began) = (told.count(), subject.cpu_seconds(), Instant::now());
+        let (before, began) = (told.count(), Instant::now());
+        let (cpu, own) = (subject.cpu_seconds(), own_cpu_seconds());
         writers.write(round_time, None).await?;
         writers.settle().await?;
         let events = count(told.count() - before);
-        let (per_second, cpu) =
-            (events / began.elapsed().as_secs_f64(), subject.cpu_seconds() - cpu);
+        let per_second = events / began.elapsed().as_secs_f64();
+        let (cpu, own) = (subject.cpu_seconds() - cpu, own_cpu_seconds() - own);
         clock.keep(true);
         let half = per_second / 2.0 / count(writers.watchers);
         writers.write(round_time, Some(half)).await?;
@@ -200,6 +202,7 @@ pub async fn run(bench: &Bench<'_>) -> Result<Found, Error> {
             ("half_p50_us", latencies.us(0.5), "us"),
             ("half_p99_us", latencies.us(0.99), "us"),
             ("delivery_cpu_us", cpu * 1e6 / events, "us"),
+            ("client_cpu_us", own * 1e6 / events, "us"),
             ("resident_mib", subject.resident_mib(), "MiB"),
         ];
         found.add(round, OURS, &values);
@@ -209,6 +212,11 @@ pub async fn run(bench: &Bench<'_>) -> Result<Found, Error> {
     drop((watchers, writers));
     subject.end().await?;
     Ok(found)
+}
+
+/// What this program took itself, to see whether it is what is slow.
+fn own_cpu_seconds() -> f64 {
+    usage::cpu_seconds(std::process::id()).unwrap_or(f64::NAN)
 }
 
 async fn begin(bench: &Bench<'_>, subject: &Subject) -> Result<(Watchers, Writers), Error> {
