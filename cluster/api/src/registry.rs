@@ -166,12 +166,12 @@ pub trait Rules: fmt::Debug + Send + Sync {
     }
 
     /// The object in the form in which it is kept. Of one that has it already, the same.
-    fn to_stored(&self, object: &Map) -> Map {
+    fn as_stored(&self, object: &Map) -> Map {
         object.clone()
     }
 
     /// The object in this kind's form. Of one that has it already, the same.
-    fn from_stored(&self, object: Map) -> Map {
+    fn as_shown(&self, object: Map) -> Map {
         object
     }
 

@@ -51,7 +51,7 @@ impl Ask {
 
     /// An object out of the store, in this kind's form.
     pub(crate) fn parse(&self, bytes: &[u8]) -> Result<Map, Refusal> {
-        crate::shape::parse(bytes).map(|object| self.kind.rules.from_stored(object))
+        crate::shape::parse(bytes).map(|object| self.kind.rules.as_shown(object))
     }
 
     /// Whether objects go out as they lie in the store.

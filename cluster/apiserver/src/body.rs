@@ -7,6 +7,7 @@ use berth_cluster_api::read::{self, Read, ReadError};
 use berth_cluster_api::schema::{self, Schema};
 use berth_cluster_api::{Map, Refusal, meta, strict};
 use serde_json::Value;
+use std::fmt::Write as _;
 
 /// What the server does with fields that it does not know, or that are there twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,8 +140,11 @@ fn excerpt(body: &[u8]) -> String {
     match std::str::from_utf8(cut) {
         Ok(text) if text.starts_with('{') => format!("{text}{more}"),
         _ => {
-            let hex: String = cut.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("{hex}{more}")
+            let mut hex = String::new();
+            for byte in cut {
+                let _ = write!(hex, "{byte:02x}");
+            }
+            hex + more
         }
     }
 }

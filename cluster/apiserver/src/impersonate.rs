@@ -8,6 +8,7 @@ use berth_cluster_auth::user::{ANONYMOUS, SERVICE_ACCOUNT_PREFIX, UNAUTHENTICATE
 use http::request::Parts;
 use std::collections::BTreeMap;
 
+const AUTHN: &str = "authentication.k8s.io";
 const EXTRA: &str = "impersonate-extra-";
 
 /// Whom the request acts as.
@@ -36,7 +37,6 @@ pub(crate) fn user(server: &Inner, parts: &Parts, user: User) -> Result<User, Re
             ..Attributes::resource(&user, "impersonate", group, resource)
         })
     };
-    const AUTHN: &str = "authentication.k8s.io";
     match name.strip_prefix(SERVICE_ACCOUNT_PREFIX).and_then(|rest| rest.split_once(':')) {
         Some((namespace, account)) => may("", "serviceaccounts", "", namespace, account)?,
         None => may("", "users", "", "", &name)?,

@@ -67,7 +67,7 @@ const PATHS: [&str; 10] = [
 ];
 
 fn known(path: &str) -> bool {
-    PATHS.iter().any(|one| path == *one)
+    PATHS.contains(&path)
 }
 
 /// The page that is not there, of whatever kind it would be.

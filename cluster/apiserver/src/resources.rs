@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, OnceLock};
 
+/// A group and one of its versions.
+type Version = (Arc<str>, Arc<str>);
+
 /// A set of kinds.
 #[derive(Debug, Default)]
 pub struct Resources {
     /// By plural: few groups have the same.
     by_plural: BTreeMap<Arc<str>, Vec<Arc<Kind>>>,
     /// By group and version, in the order of upstream's groups; kinds by plural.
-    versions: BTreeMap<(Arc<str>, Arc<str>), Vec<Arc<Kind>>>,
+    versions: BTreeMap<Version, Vec<Arc<Kind>>>,
     documents: OnceLock<BTreeMap<String, Document>>,
 }
 

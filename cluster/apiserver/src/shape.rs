@@ -66,7 +66,7 @@ impl Shaper<'_> {
 
     /// An object out of the store, in the kind's form.
     fn parse(&self, bytes: &[u8]) -> Result<Map, Refusal> {
-        parse(bytes).map(|object| self.kind.rules.from_stored(object))
+        parse(bytes).map(|object| self.kind.rules.as_shown(object))
     }
 
     /// The answer with any value that has no other shape.

@@ -65,7 +65,7 @@ pub(crate) fn invalid(kind: &Kind, object: &Map, errors: &Errors) -> Result<(), 
 pub(crate) fn put(ask: &Ask, key: String, object: &Map) -> Result<Op, Refusal> {
     let (kind, rules) = (&ask.kind, &ask.kind.rules);
     let stored =
-        if rules.converts() { Cow::Owned(rules.to_stored(object)) } else { Cow::Borrowed(object) };
+        if rules.converts() { Cow::Owned(rules.as_stored(object)) } else { Cow::Borrowed(object) };
     let body = object::encode(kind, &stored).map_err(Refusal::internal)?;
     let mut meta = object::meta(kind, object);
     meta.expires = rules.lifetime().map(|seconds| ask.now.seconds.saturating_add(seconds));

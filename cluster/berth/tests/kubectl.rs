@@ -111,7 +111,7 @@ fn write_files(folder: &Path) {
         ("misspelt.yaml", deployment("replicaz: 1", one)),
         ("invalid.yaml", deployment("replicas: -1", one)),
     ] {
-        fs::write(folder.join(name), text).unwrap();
+        fs::write(folder.join(name), text).expect("a file");
     }
 }
 
@@ -235,7 +235,7 @@ fn every_kubectl_that_is_found_works_through_the_table() {
     // Of those between, one of each: the oldest, and all that send protobuf.
     for (minor, path) in clients.iter().filter(|(minor, _)| **minor <= 27 || **minor >= 31) {
         let folder = server.folder().join(format!("client-{minor}"));
-        fs::create_dir(&folder).unwrap();
+        fs::create_dir(&folder).expect("a folder");
         write_files(&folder);
         let client = Client { path, minor: *minor, server: &server, folder };
         client.rows(ROWS, true);

@@ -145,11 +145,11 @@ impl Rules for Event {
         self.strict
     }
 
-    fn to_stored(&self, object: &Map) -> Map {
+    fn as_stored(&self, object: &Map) -> Map {
         to_core(object)
     }
 
-    fn from_stored(&self, object: Map) -> Map {
+    fn as_shown(&self, object: Map) -> Map {
         if self.strict { to_events_group(&object) } else { object }
     }
 

@@ -190,7 +190,9 @@ impl Controller {
         let resources = self.server.resources();
         let failures = self.delete_all(name, &resources).await;
         let mut content = self.look(name, &resources);
-        failures.into_iter().for_each(|why| content.failed(why));
+        for why in failures {
+            content.failed(why);
+        }
         if !content.is_empty() {
             self.tell(name, &namespace, &content).await?;
             return Ok(false);

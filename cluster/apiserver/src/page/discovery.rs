@@ -33,7 +33,7 @@ pub(super) fn core(server: &Inner, parts: &Parts, accept: &str) -> Answer {
 /// What the client calls the server.
 fn host(parts: &Parts) -> &str {
     let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
-    header.or_else(|| parts.uri.authority().map(|one| one.as_str())).unwrap_or_default()
+    header.or_else(|| parts.uri.authority().map(http::uri::Authority::as_str)).unwrap_or_default()
 }
 
 /// `/apis`
@@ -218,7 +218,7 @@ fn modern(kind: &Kind) -> Value {
         let (of, verbs) = below(kind, *sub);
         json!({ "subresource": sub.name(), "responseKind": told(of), "verbs": verbs })
     };
-    let own = [&kind.group, &kind.version, &kind.kind].map(|text| text.to_string());
+    let own = [&kind.group, &kind.version, &kind.kind].map(ToString::to_string);
     let mut row = json!({
         "resource": &*kind.plural,
         "responseKind": told(own),

@@ -20,7 +20,7 @@ const GROUP: &str = "authentication.k8s.io";
 const SECONDS: (i64, i64, i64) = (3_600, 600, 1 << 32);
 
 /// POST of a `TokenRequest`.
-pub(crate) async fn issue(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
+pub(crate) fn issue(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
     let validation = body::validation(ask, "CreateOptions")?;
     let dry_run = ask.dry_run("CreateOptions")?;
     let schema = lookup(GROUP, "v1", "TokenRequest")

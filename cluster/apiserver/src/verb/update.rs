@@ -250,7 +250,7 @@ fn condition(ask: &Ask, new: &mut Map, old: &Map) -> Result<(), Refusal> {
         errors.invalid(&path, "", "must be specified for an update");
         // Upstream shows a number that is not there as Go does, and names the resource, not the kind.
         if let Some(error) = errors.0.last_mut() {
-            error.value = "0x0".to_owned();
+            "0x0".clone_into(&mut error.value);
         }
         return Err(Refusal::invalid(&ask.kind.group, &ask.kind.plural, name, &errors));
     }

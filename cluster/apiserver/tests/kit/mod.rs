@@ -9,6 +9,8 @@
     reason = "each test binary uses a part of it; a cluster that cannot be set up is a failure of the test"
 )]
 
+pub mod attacked;
+
 use berth_cluster_apiserver::{Answer, Body, Builder, Caller, Fixed, Server, read_meta};
 use berth_cluster_auth::token::StaticTokens;
 use berth_cluster_auth::user::{MASTERS, User};

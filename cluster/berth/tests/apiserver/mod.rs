@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What the tests of `berth apiserver` share: a server of their own, ended with the test.
 #![allow(dead_code, reason = "each test uses what it needs")]
+#![allow(clippy::panic, reason = "a test that cannot begin says why")]
 
 use std::fs;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+//! Events in both forms, and how they are judged.
+
 use super::*;
 use serde_json::json;
 
