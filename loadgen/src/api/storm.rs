@@ -2,6 +2,7 @@
 //! Many clients at once, each with a connection of its own: one request after the other, or each when it is due.
 
 use super::wire::{Ask, Wire};
+use crate::balance::usage;
 use crate::error::Error;
 use crate::report::count;
 use hdrhistogram::Histogram;
@@ -84,6 +85,8 @@ pub struct Tally {
     pub many: Latencies,
     /// How long it took.
     pub seconds: f64,
+    /// CPU that this program took meanwhile, in seconds: to see whether it is what is slow.
+    pub client_seconds: f64,
 }
 
 impl Tally {
@@ -97,6 +100,7 @@ impl Tally {
         self.one.join(&other.one);
         self.many.join(&other.many);
         self.seconds += other.seconds;
+        self.client_seconds += other.client_seconds;
     }
 
     /// Requests a second.
@@ -123,7 +127,7 @@ impl Clients {
     where
         F: Fn(u64) -> Ask + Clone + Send + 'static,
     {
-        let began = Instant::now();
+        let (began, own) = (Instant::now(), own_cpu_seconds());
         let first = self.numbers.load(Ordering::Relaxed);
         let mut working = JoinSet::new();
         for wire in self.wires.drain(..) {
@@ -140,8 +144,14 @@ impl Clients {
             tally.many.join(&many);
         }
         tally.seconds = began.elapsed().as_secs_f64();
+        tally.client_seconds = own_cpu_seconds() - own;
         Ok(tally)
     }
+}
+
+/// CPU that this program took so far, in seconds.
+pub fn own_cpu_seconds() -> f64 {
+    usage::cpu_seconds(std::process::id()).unwrap_or(f64::NAN)
 }
 
 /// Which request is next, and when it is due.

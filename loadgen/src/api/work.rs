@@ -32,14 +32,15 @@ pub async fn run(bench: &Bench<'_>, work: Work) -> Result<Found, Error> {
     }
 }
 
-/// Figures of a storm of one sort, with the CPU that the server took for a request.
-fn figures(tally: &Tally, cpu_seconds: f64) -> [(&'static str, f64, &'static str); 4] {
+/// Figures of a storm of one sort, with the CPU that the server took for a request, and the client.
+fn figures(tally: &Tally, cpu_seconds: f64) -> [(&'static str, f64, &'static str); 5] {
     let latencies = if tally.many.count() > 0 { &tally.many } else { &tally.one };
     [
         ("per_second", tally.per_second(), "1/s"),
         ("p50_us", latencies.us(0.5), "us"),
         ("p99_us", latencies.us(0.99), "us"),
         ("cpu_us", cpu_seconds * 1e6 / count(tally.requests()), "us"),
+        ("client_cpu_us", tally.client_seconds * 1e6 / count(tally.requests()), "us"),
     ]
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! etcd, one member, without TLS and without users, which is in its favour: puts over gRPC, as many at once as we have clients.
 
-use crate::api::storm::{Latencies, Tally};
+use crate::api::storm::{Latencies, Tally, own_cpu_seconds};
 use crate::error::Error;
 use prost::Message;
 use std::net::TcpListener;
@@ -85,7 +85,7 @@ impl Etcd {
     /// Puts values under keys of their own, so many at once, for so long.
     pub async fn puts(&self, clients: usize, value: usize, time: Duration) -> Result<Tally, Error> {
         let value = bytes::Bytes::from(vec![b'x'; value]);
-        let began = Instant::now();
+        let (began, own) = (Instant::now(), own_cpu_seconds());
         let mut working = JoinSet::new();
         for client in 0..clients {
             let channel = self.channels[client % self.channels.len()].clone();
@@ -107,6 +107,7 @@ impl Etcd {
             tally.one.join(&ended?);
         }
         tally.seconds = began.elapsed().as_secs_f64();
+        tally.client_seconds = own_cpu_seconds() - own;
         Ok(tally)
     }
 }

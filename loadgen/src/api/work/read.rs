@@ -107,9 +107,9 @@ pub async fn list(bench: &Bench<'_>) -> Result<Found, Error> {
             let ask = all.clone();
             let course = Course::time(sizes.round);
             let (tally, cpu) = measured(clients, course, move |_| ask.clone(), cpu).await?;
-            let [_, p50, p99, cpu] = figures(&tally, cpu);
+            let [_, p50, p99, cpu, own] = figures(&tally, cpu);
             let speed = ("mib_per_second", tally.per_second() * mib, "MiB/s");
-            found.add(round, name, &[p50, p99, speed, cpu]);
+            found.add(round, name, &[p50, p99, speed, cpu, own]);
         }
         let ask = some.clone();
         let tally = clients.storm(Course::time(sizes.round), move |_| ask.clone()).await?;

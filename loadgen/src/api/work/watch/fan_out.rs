@@ -6,10 +6,9 @@ use crate::api::Bench;
 use crate::api::found::{Found, OURS};
 use crate::api::objects;
 use crate::api::rows::SMALL;
-use crate::api::storm::Latencies;
+use crate::api::storm::{Latencies, own_cpu_seconds};
 use crate::api::subject::Subject;
 use crate::api::wire::{Ask, Protocol, Wire};
-use crate::balance::usage;
 use crate::error::Error;
 use crate::report::count;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -212,11 +211,6 @@ pub async fn run(bench: &Bench<'_>) -> Result<Found, Error> {
     drop((watchers, writers));
     subject.end().await?;
     Ok(found)
-}
-
-/// What this program took itself, to see whether it is what is slow.
-fn own_cpu_seconds() -> f64 {
-    usage::cpu_seconds(std::process::id()).unwrap_or(f64::NAN)
 }
 
 async fn begin(bench: &Bench<'_>, subject: &Subject) -> Result<(Watchers, Writers), Error> {
