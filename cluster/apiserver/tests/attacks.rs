@@ -362,22 +362,26 @@ async fn to_act_as_nobody_is_not_to_be_authenticated() {
 
 // ---- authorization ----
 
+/// A role over everything in a group.
+fn role(name: &str, group: &str) -> Value {
+    let rules = json!([{ "apiGroups": [group], "resources": ["*"], "verbs": ["*"] }]);
+    json!({ "metadata": { "name": name }, "rules": rules })
+}
+
+/// A binding that gives `u` a role.
+fn binding(name: &str, kind: &str, of: &str) -> Value {
+    json!({
+        "metadata": { "name": name },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": of },
+        "subjects": [{ "kind": "User", "name": "u", "apiGroup": "rbac.authorization.k8s.io" }],
+    })
+}
+
 #[tokio::test]
 async fn attack_10_nobody_gives_away_what_they_do_not_have() {
     let cluster = cluster().await;
     let roles = &format!("{RBAC}/namespaces/t1/roles");
     let bindings = &format!("{RBAC}/namespaces/t1/rolebindings");
-    let role = |name: &str, group: &str| {
-        let rules = json!([{ "apiGroups": [group], "resources": ["*"], "verbs": ["*"] }]);
-        json!({ "metadata": { "name": name }, "rules": rules })
-    };
-    let binding = |name: &str, kind: &str, of: &str| {
-        json!({
-            "metadata": { "name": name },
-            "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": of },
-            "subjects": [{ "kind": "User", "name": "u", "apiGroup": "rbac.authorization.k8s.io" }],
-        })
-    };
     cluster.make(&format!("{RBAC}/clusterroles"), role("cluster-admin", "*")).await;
     cluster.make(roles, role("weak", "")).await;
     cluster.make(roles, role("strong", "apps")).await;
@@ -385,7 +389,6 @@ async fn attack_10_nobody_gives_away_what_they_do_not_have() {
     let post = |path: &str, body: Value| cluster.as_u("POST", path).json(&body);
     let patch = |path: String, body: Value| cluster.as_u("PATCH", &path).merge(&body);
     let more = json!({ "rules": [{ "apiGroups": ["apps"], "resources": ["*"], "verbs": ["*"] }] });
-    let aggregate = json!({ "aggregationRule": { "clusterRoleSelectors": [{}] } });
     check(
         10,
         vec![
@@ -396,7 +399,7 @@ async fn attack_10_nobody_gives_away_what_they_do_not_have() {
                 post(&format!("{roles}?dryRun=All"), role("more", "apps")),
                 &[403],
             ),
-            ("more to a role", patch(format!("{roles}/weak"), more.clone()), &[403]),
+            ("more to a role", patch(format!("{roles}/weak"), more), &[403]),
             (
                 "more to a role by PUT",
                 cluster.as_u("PUT", &format!("{roles}/weak")).json(&role("weak", "apps")),
@@ -435,34 +438,35 @@ async fn attack_10_nobody_gives_away_what_they_do_not_have() {
                 &[403, 422],
             ),
             ("a ClusterRole", post(&format!("{RBAC}/clusterroles"), role("x", "")), &[403]),
-            (
-                "aggregation",
-                patch(format!("{RBAC}/clusterroles/cluster-admin"), aggregate.clone()),
-                &[403],
-            ),
         ],
     )
     .await;
-    // Who may write ClusterRoles may still not choose what a role is made of.
-    let writer = json!([{ "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"], "verbs": ["*"] }]);
-    let mut weak = writer.clone();
-    weak[0]["verbs"] = json!(["create", "update", "patch", "get"]);
-    cluster.grant("w", "", weak).await;
-    let call = |method: &str, path: &str| cluster.call(method, path).user("w", &[]);
-    let mut whole = role("agg", "");
+}
+
+#[tokio::test]
+async fn attack_10_nobody_chooses_what_a_role_is_made_of() {
+    let cluster = cluster().await;
+    let path = &format!("{RBAC}/clusterroles");
+    // Who may write ClusterRoles still gives no more than they have.
+    let writer = json!([{
+        "apiGroups": ["rbac.authorization.k8s.io"], "resources": ["clusterroles"],
+        "verbs": ["create", "update", "patch", "get"],
+    }]);
+    cluster.grant("w", "", writer).await;
+    let w = |method: &str, path: &str| cluster.call(method, path).user("w", &[]);
+    let aggregate = json!({ "aggregationRule": { "clusterRoleSelectors": [{}] } });
+    let mut whole = json!({ "metadata": { "name": "agg" }, "rules": [] });
     whole["aggregationRule"] = aggregate["aggregationRule"].clone();
-    whole["rules"] = json!([]);
-    let path = format!("{RBAC}/clusterroles");
-    cluster.make(&path, json!({ "metadata": { "name": "plain" }, "rules": [] })).await;
+    cluster.make(path, json!({ "metadata": { "name": "plain" }, "rules": [] })).await;
+    let plain = format!("{path}/plain");
     check(
         10,
         vec![
-            ("an aggregated role", call("POST", &path).json(&whole), &[403]),
-            (
-                "aggregation by a patch",
-                call("PATCH", &format!("{path}/plain")).merge(&aggregate),
-                &[403],
-            ),
+            ("an aggregated role", w("POST", path).json(&whole), &[403]),
+            ("aggregation by a patch", w("PATCH", &plain).merge(&aggregate), &[403]),
+            ("without any right", cluster.as_u("PATCH", &plain).merge(&aggregate), &[403]),
+            ("rules", w("PATCH", &plain).merge(&role("plain", "")), &[403]),
+            ("no rules", w("PATCH", &plain).merge(&json!({ "rules": [] })), &[200]),
         ],
     )
     .await;
@@ -673,9 +677,17 @@ fn random_path(random: &mut Random) -> String {
         "scale",
         "a%20b",
     ];
-    let mut path =
-        random.pick(&["/api/v1", "/apis/rbac.authorization.k8s.io/v1", "//api/v1"]).to_owned();
-    for _ in 0..=random.below(6) {
+    const HEADS: [&str; 7] = [
+        "/api/v1",
+        "//api/v1",
+        "/apis/rbac.authorization.k8s.io/v1",
+        "/api/v1/namespaces/t1",
+        "/api/v1/namespaces/t1/secrets",
+        "/api/v1/namespaces/kube-system/secrets",
+        "/api/v1/watch/namespaces/t1",
+    ];
+    let mut path = random.pick(&HEADS).to_owned();
+    for _ in 0..random.below(5) {
         path.push('/');
         path.push_str(random.pick(&PARTS));
     }
