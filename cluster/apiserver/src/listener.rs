@@ -14,6 +14,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
@@ -113,6 +114,10 @@ async fn accept(
         tokio::spawn(async move {
             let _place = place;
             let _ = stream.set_nodelay(true);
+            let Ok(stream) = tokio::time::timeout(HEAD, secure(stream)).await.unwrap_or(Err(()))
+            else {
+                return;
+            };
             let handshake = tokio::time::timeout(HEAD, tls.accept(stream)).await;
             match handshake {
                 Ok(Ok(stream)) => connection(stream, server, watcher).await,
@@ -131,6 +136,22 @@ async fn accept(
 /// Waits until it is said; a sender that is gone says it, too.
 pub(crate) async fn told(stopping: &mut watch::Receiver<bool>) {
     drop(stopping.wait_for(|stop| *stop).await);
+}
+
+/// The stream, if its client begins a handshake. One that speaks plain HTTP is told so.
+async fn secure(mut stream: TcpStream) -> Result<TcpStream, ()> {
+    const HANDSHAKE: u8 = 0x16;
+    const ANSWER: &[u8] = b"HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\n\r\nClient sent an HTTP request to an HTTPS server.\n";
+    let mut first = [0];
+    match stream.peek(&mut first).await {
+        Ok(1) if first == [HANDSHAKE] => Ok(stream),
+        Ok(1) => {
+            let _ = stream.write_all(ANSWER).await;
+            let _ = stream.shutdown().await;
+            Err(())
+        }
+        _ => Err(()),
+    }
 }
 
 async fn connection(

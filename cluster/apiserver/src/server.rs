@@ -225,10 +225,17 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let too_large = || {
+        let text = format!("Request entity too large: limit is {most}");
+        Refusal::new(413, "RequestEntityTooLarge", text)
+    };
+    // One that says that it is too large is not waited for.
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
     let whole = Limited::new(body, most).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            let text = format!("Request entity too large: limit is {most}");
-            Refusal::new(413, "RequestEntityTooLarge", text)
+            too_large()
         } else {
             Refusal::bad_request(format!("the body of the request cannot be read: {error}"))
         }

@@ -14,17 +14,14 @@ mod kit;
 
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use berth_cluster_api::registry::{Kind, Rules};
-use berth_cluster_api::schema::Schema;
 use berth_cluster_apiserver::listing::Token;
 use berth_cluster_auth::token::{Bound, Issuer, Object, Request as TokenRequest, SigningKey};
 use berth_cluster_store::Store;
-use kit::attacked::{CONFIGS, MARK, RBAC, check, cluster};
+use kit::attacked::{CONFIGS, MARK, RBAC, check, cluster, dynamic, random_path};
 use kit::{Cluster, NOW, Random, pod, rule};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 // ---- authentication ----
 
@@ -418,30 +415,6 @@ async fn attack_10_nobody_gives_away_what_they_do_not_have() {
     .await;
 }
 
-/// A kind without rules that is served beside the built-in ones.
-fn dynamic(group: &str, plural: &str, kind: &str, namespaced: bool) -> Kind {
-    #[derive(Debug)]
-    struct Nothing;
-    impl Rules for Nothing {}
-    Kind {
-        group: group.into(),
-        version: "v1".into(),
-        kind: kind.into(),
-        plural: plural.into(),
-        singular: kind.to_lowercase().into(),
-        short_names: Vec::new(),
-        categories: Vec::new(),
-        namespaced,
-        stored_as: format!("{group}/{plural}").into(),
-        schema: Schema::any(),
-        subresources: Vec::new(),
-        delete_returns_object: false,
-        create_on_update: false,
-        columns: Vec::new(),
-        rules: Arc::new(Nothing),
-    }
-}
-
 #[tokio::test]
 async fn attack_17_a_role_of_a_namespace_is_no_way_to_what_is_in_none() {
     let cluster = cluster().await;
@@ -594,46 +567,6 @@ async fn attack_18_no_path_leads_to_another_namespace() {
         assert!([400, 403, 404].contains(&reply.status), "{path}: {}", reply.text());
         assert!(!reply.text().contains(MARK), "{path}");
     }
-}
-
-/// A path out of parts that mean something somewhere.
-fn random_path(random: &mut Random) -> String {
-    const PARTS: [&str; 20] = [
-        "namespaces",
-        "t1",
-        "kube-system",
-        "secrets",
-        "top",
-        "own",
-        "watch",
-        "..",
-        "%2e%2e",
-        ".",
-        "",
-        "t1%2f..%2fkube-system",
-        "%2f",
-        "%00",
-        "status",
-        "finalize",
-        "pods",
-        "configmaps",
-        "scale",
-        "a%20b",
-    ];
-    let mut path =
-        random.pick(&["/api/v1", "/apis/rbac.authorization.k8s.io/v1", "//api/v1"]).to_owned();
-    for _ in 0..=random.below(6) {
-        path.push('/');
-        path.push_str(random.pick(&PARTS));
-    }
-    path.push_str(random.pick(&[
-        "",
-        "",
-        "?watch=1",
-        "?limit=1",
-        "?fieldSelector=metadata.name%3Dtop",
-    ]));
-    path
 }
 
 #[tokio::test]

@@ -4,25 +4,16 @@
 
 mod kit;
 
-use base64::Engine;
-use base64::prelude::BASE64_URL_SAFE_NO_PAD;
-use berth_cluster_api::registry::{Kind, Rules};
-use berth_cluster_api::schema::Schema;
-use berth_cluster_apiserver::listing::Token;
 use berth_cluster_apiserver::{Faults, Options};
-use berth_cluster_auth::token::{Bound, Issuer, Object, Request as TokenRequest, SigningKey};
 use berth_cluster_store::Store;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use kit::attacked::{CONFIGS, MARK, RBAC, check, cluster, prepare};
-use kit::{Call, Cluster, NOW, Random, config, pod, rule};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
+use kit::attacked::{CONFIGS, RBAC, check, cluster, dynamic, prepare, random_path};
+use kit::{Call, Cluster, Random, config, pod};
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::sync::Arc;
 use std::time::Duration;
 
 // ---- limits ----

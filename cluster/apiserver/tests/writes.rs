@@ -350,6 +350,56 @@ fn includes(object: &Value, wanted: &Value) -> Result<(), String> {
     Ok(())
 }
 
+/// Patches that change what may not change: of which object, and the answers that are right.
+fn immutable() -> Vec<(&'static str, Value, &'static [u16])> {
+    let c = "/api/v1/namespaces/t1/configmaps/c";
+    let frozen = "/api/v1/namespaces/t1/configmaps/frozen";
+    let p = "/api/v1/namespaces/t1/pods/p";
+    let d = "/apis/apps/v1/namespaces/t1/deployments/d";
+    let s = "/api/v1/namespaces/t1/services/s";
+    let (changed, elsewhere): (&'static [u16], &'static [u16]) = (&[422], &[400, 422]);
+    let secret = "/api/v1/namespaces/t1/secrets/s";
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/t1/endpointslices/s";
+    let binding = "/apis/rbac.authorization.k8s.io/v1/namespaces/t1/rolebindings/b";
+    let namespace = "/api/v1/namespaces/t2";
+    vec![
+        (c, json!({ "metadata": { "name": "x" } }), elsewhere),
+        (c, json!({ "metadata": { "namespace": "default" } }), elsewhere),
+        (c, json!({ "metadata": { "uid": "x" } }), &[409, 422][..]),
+        (c, json!({ "kind": "Secret" }), elsewhere),
+        (c, json!({ "apiVersion": "v2" }), elsewhere),
+        (c, json!({ "metadata": { "deletionTimestamp": "2027-01-01T00:00:00Z" } }), changed),
+        (c, json!({ "metadata": { "deletionGracePeriodSeconds": 5 } }), changed),
+        (c, json!({ "metadata": null }), elsewhere),
+        (frozen, json!({ "data": { "a": "c" } }), changed),
+        (frozen, json!({ "data": { "b": "c" } }), changed),
+        (frozen, json!({ "immutable": false }), changed),
+        (frozen, json!({ "immutable": null }), changed),
+        (secret, json!({ "type": "x/y" }), changed),
+        (p, json!({ "spec": { "nodeName": "n2" } }), changed),
+        (p, json!({ "spec": { "nodeName": null } }), changed),
+        (p, json!({ "spec": { "containers": [] } }), changed),
+        (p, json!({ "spec": { "containers": [{ "name": "d", "image": "i" }] } }), changed),
+        (p, json!({ "spec": { "hostNetwork": true } }), changed),
+        (p, json!({ "spec": { "serviceAccountName": "a" } }), changed),
+        (
+            p,
+            json!({ "spec": { "containers": [{ "name": "c", "image": "i", "securityContext": { "privileged": true } }] } }),
+            changed,
+        ),
+        (
+            d,
+            json!({ "spec": { "selector": { "matchLabels": { "app": "x" } }, "template": { "metadata": { "labels": { "app": "x" } } } } }),
+            changed,
+        ),
+        (s, json!({ "spec": { "clusterIP": "10.0.0.77", "clusterIPs": ["10.0.0.77"] } }), changed),
+        (s, json!({ "spec": { "clusterIP": "None", "clusterIPs": ["None"] } }), changed),
+        (slice, json!({ "addressType": "FQDN" }), changed),
+        (binding, json!({ "roleRef": { "name": "x" } }), changed),
+        (namespace, json!({ "metadata": { "name": "x" } }), elsewhere),
+    ]
+}
+
 #[tokio::test]
 async fn what_is_immutable_does_not_change() {
     let cluster = Cluster::new().await;
@@ -359,58 +409,7 @@ async fn what_is_immutable_does_not_change() {
     cluster.make(CONFIGS, frozen).await;
     let bound = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n1" } });
     cluster.admin("POST", &format!("{PODS}/p/binding")).json(&bound).done(201).await;
-    let (c, frozen, p, d, s) = (
-        format!("{CONFIGS}/c"),
-        format!("{CONFIGS}/frozen"),
-        format!("{PODS}/p"),
-        format!("{DEPLOYMENTS}/d"),
-        format!("{SERVICES}/s"),
-    );
-    let roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/t1";
-    let (changed, elsewhere): (&[u16], &[u16]) = (&[422], &[400, 422]);
-    let (secret, slice, binding, namespace) = (
-        "/api/v1/namespaces/t1/secrets/s".to_owned(),
-        "/apis/discovery.k8s.io/v1/namespaces/t1/endpointslices/s".to_owned(),
-        format!("{roles}/rolebindings/b"),
-        "/api/v1/namespaces/t2".to_owned(),
-    );
-    let rows = [
-        (&c, json!({ "metadata": { "name": "x" } }), elsewhere),
-        (&c, json!({ "metadata": { "namespace": "default" } }), elsewhere),
-        (&c, json!({ "metadata": { "uid": "x" } }), &[409, 422][..]),
-        (&c, json!({ "kind": "Secret" }), elsewhere),
-        (&c, json!({ "apiVersion": "v2" }), elsewhere),
-        (&c, json!({ "metadata": { "deletionTimestamp": "2027-01-01T00:00:00Z" } }), changed),
-        (&c, json!({ "metadata": { "deletionGracePeriodSeconds": 5 } }), changed),
-        (&c, json!({ "metadata": null }), elsewhere),
-        (&frozen, json!({ "data": { "a": "c" } }), changed),
-        (&frozen, json!({ "data": { "b": "c" } }), changed),
-        (&frozen, json!({ "immutable": false }), changed),
-        (&frozen, json!({ "immutable": null }), changed),
-        (&secret, json!({ "type": "x/y" }), changed),
-        (&p, json!({ "spec": { "nodeName": "n2" } }), changed),
-        (&p, json!({ "spec": { "nodeName": null } }), changed),
-        (&p, json!({ "spec": { "containers": [] } }), changed),
-        (&p, json!({ "spec": { "containers": [{ "name": "d", "image": "i" }] } }), changed),
-        (&p, json!({ "spec": { "hostNetwork": true } }), changed),
-        (&p, json!({ "spec": { "serviceAccountName": "a" } }), changed),
-        (
-            &p,
-            json!({ "spec": { "containers": [{ "name": "c", "image": "i", "securityContext": { "privileged": true } }] } }),
-            changed,
-        ),
-        (
-            &d,
-            json!({ "spec": { "selector": { "matchLabels": { "app": "x" } }, "template": { "metadata": { "labels": { "app": "x" } } } } }),
-            changed,
-        ),
-        (&s, json!({ "spec": { "clusterIP": "10.0.0.77", "clusterIPs": ["10.0.0.77"] } }), changed),
-        (&s, json!({ "spec": { "clusterIP": "None", "clusterIPs": ["None"] } }), changed),
-        (&slice, json!({ "addressType": "FQDN" }), changed),
-        (&binding, json!({ "roleRef": { "name": "x" } }), changed),
-        (&namespace, json!({ "metadata": { "name": "x" } }), elsewhere),
-    ];
-    for (path, patch, wanted) in rows {
+    for (path, patch, wanted) in immutable() {
         let (old, before) = (cluster.get(path).await, cluster.store.revision());
         let reply = cluster.admin("PATCH", path).merge(&patch).reply().await;
         assert!(
@@ -425,7 +424,12 @@ async fn what_is_immutable_does_not_change() {
             "{path} {patch}"
         );
     }
-    // What a client need not say is as it was, whatever it says.
+}
+
+#[tokio::test]
+async fn what_a_client_need_not_say_is_as_it_was() {
+    let cluster = Cluster::new().await;
+    one_of_each(&cluster).await;
     for patch in [
         json!({ "metadata": { "creationTimestamp": "2000-01-01T00:00:00Z" } }),
         json!({ "metadata": { "creationTimestamp": null } }),
@@ -545,26 +549,18 @@ async fn generated_names_differ() {
 
 // ---- dry run ----
 
-#[tokio::test]
-async fn what_is_only_tried_is_not_done() {
-    let cluster = Cluster::new().await;
-    one_of_each(&cluster).await;
-    let mut held = config("held", "");
-    held["metadata"]["finalizers"] = json!(["a.b/c"]);
-    cluster.make(CONFIGS, held).await;
-    cluster.admin("DELETE", &format!("{CONFIGS}/held")).done(200).await;
-    let all = cluster.store.list("", None, None, 0, &|_| true).unwrap();
+/// Writes that are only tried, and their answers.
+fn tried_writes(cluster: &Cluster) -> Vec<(&'static str, Call, u16)> {
     let node = json!({ "metadata": { "name": "p" }, "target": { "kind": "Node", "name": "n" } });
     let eviction =
         json!({ "apiVersion": "policy/v1", "kind": "Eviction", "metadata": { "name": "p" } });
     let scale = json!({ "metadata": { "name": "d" }, "spec": { "replicas": 9 } });
     let endpoints = "/api/v1/namespaces/t1/endpoints";
     let status = json!({ "status": { "phase": "Failed" } });
-    let empty = json!({ "metadata": { "finalizers": [] } });
     let label = json!({ "metadata": { "labels": { "x": "y" } } });
     let ask = |method: &str, path: &str| cluster.admin(method, &format!("{path}?dryRun=All"));
     let d = format!("{DEPLOYMENTS}/d");
-    for (what, call, wanted) in [
+    vec![
         ("create", ask("POST", CONFIGS).json(&config("new", "")), 201),
         ("create again", ask("POST", CONFIGS).json(&config("c", "")), 409),
         (
@@ -601,6 +597,14 @@ async fn what_is_only_tried_is_not_done() {
         ("scale by a patch", ask("PATCH", &format!("{d}/scale")).merge(&scale), 200),
         ("bind", ask("POST", &format!("{PODS}/p/binding")).json(&node), 201),
         ("evict", ask("POST", &format!("{PODS}/p/eviction")).json(&eviction), 201),
+    ]
+}
+
+/// Deletions that are only tried, and their answers.
+fn tried_deletions(cluster: &Cluster) -> Vec<(&'static str, Call, u16)> {
+    let empty = json!({ "metadata": { "finalizers": [] } });
+    let ask = |method: &str, path: &str| cluster.admin(method, &format!("{path}?dryRun=All"));
+    vec![
         ("delete", ask("DELETE", &format!("{CONFIGS}/c")), 200),
         ("delete a pod", ask("DELETE", &format!("{PODS}/p")), 200),
         ("delete a service", ask("DELETE", &format!("{SERVICES}/s")), 200),
@@ -633,7 +637,20 @@ async fn what_is_only_tried_is_not_done() {
             cluster.admin("DELETE", &format!("{CONFIGS}/c")).json(&json!({ "dryRun": ["Some"] })),
             422,
         ),
-    ] {
+    ]
+}
+
+#[tokio::test]
+async fn what_is_only_tried_is_not_done() {
+    let cluster = Cluster::new().await;
+    one_of_each(&cluster).await;
+    let mut held = config("held", "");
+    held["metadata"]["finalizers"] = json!(["a.b/c"]);
+    cluster.make(CONFIGS, held).await;
+    cluster.admin("DELETE", &format!("{CONFIGS}/held")).done(200).await;
+    let all = cluster.store.list("", None, None, 0, &|_| true).unwrap();
+    let rows = tried_writes(&cluster).into_iter().chain(tried_deletions(&cluster));
+    for (what, call, wanted) in rows {
         let reply = call.reply().await;
         let accepted = wanted == 200 && reply.status == 202;
         assert!(reply.status == wanted || accepted, "{what}: {} {}", reply.status, reply.text());
@@ -642,6 +659,8 @@ async fn what_is_only_tried_is_not_done() {
         assert_eq!(now.entries.len(), all.entries.len(), "{what}");
     }
     // What would be done is told.
+    let ask = |method: &str, path: &str| cluster.admin(method, &format!("{path}?dryRun=All"));
+    let d = format!("{DEPLOYMENTS}/d");
     let tried = ask("PATCH", &d).merge(&json!({ "spec": { "replicas": 5 } })).done(200).await;
     assert_eq!(
         (&tried["spec"]["replicas"], &tried["metadata"]["generation"]),
