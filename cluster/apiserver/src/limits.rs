@@ -3,8 +3,9 @@
 //! would be taken for dead.
 
 use crate::ask::Ask;
+use crate::server::Options;
 use berth_cluster_api::Refusal;
-use berth_cluster_auth::user::MASTERS;
+use berth_cluster_auth::user::{MASTERS, User};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(crate) struct Limits {
     reading: Kind,
     writing: Kind,
+    watchers: Arc<Mutex<BTreeMap<String, usize>>>,
+    watches: usize,
 }
 
 #[derive(Debug)]
@@ -35,9 +38,9 @@ pub(crate) struct Place {
     _counted: Counted,
 }
 
-/// A user's request that runs or waits.
+/// A user's request that runs or waits, or a watch.
 #[derive(Debug)]
-struct Counted {
+pub(crate) struct Counted {
     user: String,
     users: Arc<Mutex<BTreeMap<String, usize>>>,
 }
@@ -55,8 +58,24 @@ impl Drop for Counted {
 }
 
 impl Limits {
-    pub(crate) fn new(reading: usize, writing: usize) -> Self {
-        Self { reading: Kind::new(reading), writing: Kind::new(writing) }
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            reading: Kind::new(options.reading),
+            writing: Kind::new(options.writing),
+            watchers: Arc::default(),
+            watches: options.watches,
+        }
+    }
+
+    /// Counts a watch; 429 if its user has too many.
+    pub(crate) fn watch(&self, user: &User) -> Result<Counted, Refusal> {
+        let mut users = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        let have = users.get(&user.name).copied().unwrap_or(0);
+        if have >= self.watches && !user.is_in(MASTERS) {
+            return Err(busy());
+        }
+        users.insert(user.name.clone(), have + 1);
+        Ok(Counted { user: user.name.clone(), users: Arc::clone(&self.watchers) })
     }
 
     /// Takes a place; 429 if there is none in time. `None` for a request that needs none.

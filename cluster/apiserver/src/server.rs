@@ -42,6 +42,8 @@ pub struct Options {
     pub request_time: Duration,
     /// Seconds that a watch lasts at least if its client does not say; at most twice that.
     pub watch_seconds: u64,
+    /// Watches of one user.
+    pub watches: usize,
     /// Requests that only read, at a time.
     pub reading: usize,
     /// Requests that write, at a time.
@@ -55,6 +57,7 @@ impl Default for Options {
             watch_bytes: 8 << 20,
             request_time: Duration::from_mins(1),
             watch_seconds: 1_800,
+            watches: 8_000,
             reading: 400,
             writing: 200,
         }
@@ -76,7 +79,7 @@ pub(crate) struct Inner {
     resources: RwLock<Arc<Resources>>,
     admission: Vec<Box<dyn Admission>>,
     faults: Faults,
-    limits: Limits,
+    pub(crate) limits: Limits,
     stopping: watch::Sender<bool>,
 }
 
@@ -159,7 +162,7 @@ impl Builder {
             access: Access::new(self.store.clone()),
             store: self.store,
             environment: self.environment,
-            limits: Limits::new(self.options.reading, self.options.writing),
+            limits: Limits::new(&self.options),
             options: self.options,
             identity: self.identity,
             ranges: self.ranges,

@@ -6,7 +6,6 @@
 //! | 4, 8, 9 | `listener.rs` |
 //! | 7 | not built: bootstrap tokens, CertificateSigningRequests |
 //! | 11 to 16 | not built: Node authorizer, NodeRestriction, `nodes/proxy`, the agent's API |
-//! | 29 | not built: no cap on watches; `watch.rs` tries that stalled ones are closed |
 //! | 31, 32 | of hyper, and in seconds of real time: not in this suite; a body without an end is attack 22 here |
 #![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 

@@ -454,3 +454,27 @@ async fn a_generation_may_be_the_last_one() {
     let path = format!("{CONFIGS}/a");
     assert_eq!(survives(cluster.as_u("DELETE", &path)).await, Some(200));
 }
+
+#[tokio::test]
+async fn attack_29_who_watches_too_much_is_sent_away_and_the_others_are_served() {
+    let options = Options { watches: 20, ..Options::default() };
+    let cluster =
+        Cluster::with(Store::memory(berth_cluster_store::Options::default()), |builder| {
+            builder.options(options)
+        })
+        .await;
+    prepare(&cluster).await;
+    let path = format!("{CONFIGS}?watch=1");
+    let mut running = Vec::new();
+    for _ in 0..20 {
+        let answer = cluster.as_u("GET", &path).answer().await;
+        assert_eq!(answer.status(), 200);
+        running.push(answer);
+    }
+    let reply = cluster.as_u("GET", &path).reply().await;
+    assert_eq!(reply.status, 429, "{}", reply.text());
+    // Others watch, and who lets go of a watch has a place again.
+    assert_eq!(cluster.admin("GET", &path).answer().await.status(), 200);
+    running.pop();
+    assert_eq!(cluster.as_u("GET", &path).answer().await.status(), 200);
+}

@@ -3,6 +3,7 @@
 
 use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
+use crate::limits::Counted;
 use crate::listener::told;
 use crate::listing::{AsOf, ListOptions};
 use crate::render::{self, Seen};
@@ -45,6 +46,7 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     let lasting = seconds
         .map_or_else(|| server.watch_time(), |seconds| Duration::from_secs(seconds.unsigned_abs()));
     shaper(ask)?;
+    let counted = server.limits.watch(&ask.user)?;
     let start = start(server, ask, &options, &selection).await?;
     let watch = server
         .store
@@ -64,6 +66,7 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
         end: Box::pin(sleep_until(Instant::now() + lasting)),
         stopping: server.stopping(),
         over: false,
+        _counted: counted,
     };
     let lines = unfold(state, Watching::next);
     Ok(json(StatusCode::OK, Body::Stream(lines.boxed())))
@@ -141,6 +144,7 @@ struct Watching {
     end: std::pin::Pin<Box<Sleep>>,
     stopping: tokio::sync::watch::Receiver<bool>,
     over: bool,
+    _counted: Counted,
 }
 
 enum Next {
