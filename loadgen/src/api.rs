@@ -16,6 +16,7 @@ pub mod wire;
 pub mod work;
 
 use crate::balance::backend::process::raise_descriptor_limit;
+use crate::balance::usage;
 use crate::cli::api::ApiArgs;
 use crate::error::Error;
 use crate::report::api::{self as report, Outcome};
@@ -102,8 +103,18 @@ impl<'a> Bench<'a> {
             outcome.found.note("left out: it has to start the server");
             return Ok(outcome);
         }
+        let began = Others::now();
         match work::run(self, row.work).await {
-            Ok(found) => outcome.found = found,
+            Ok(found) => {
+                outcome.found = found;
+                if self.args.server.connect.is_none()
+                    && let Some(percent) = began.percent()
+                    && percent > Others::TOLERATED
+                {
+                    let note = "other programs took {} % of the machine meanwhile: what is told is not to be trusted";
+                    outcome.found.note(note.replace("{}", &format!("{percent:.0}")));
+                }
+            }
             Err(error) if error.is_about_the_run() => return Err(error),
             Err(error) => outcome.broken = Some(crate::chain(&error)),
         }
@@ -138,5 +149,31 @@ impl<'a> Bench<'a> {
         }
         found.note(format!("{name} is left out: it is not installed (Debian: {package})"));
         Ok(())
+    }
+}
+
+/// How busy the machine is with what is not ours.
+struct Others {
+    at: std::time::Instant,
+    busy: Option<f64>,
+    ours: Option<f64>,
+}
+
+impl Others {
+    /// Percent of the machine that others may take, interrupts that are nobody's included.
+    const TOLERATED: f64 = 15.0;
+
+    fn now() -> Self {
+        let (busy, ours) = (usage::busy_seconds(), usage::own_and_ended_seconds());
+        Self { at: std::time::Instant::now(), busy, ours }
+    }
+
+    /// Since then; our children have to be gone.
+    fn percent(&self) -> Option<f64> {
+        let now = Self::now();
+        let theirs = (now.busy? - self.busy?) - (now.ours? - self.ours?);
+        let processors = std::thread::available_parallelism().ok()?.get() as u64;
+        let whole = self.at.elapsed().as_secs_f64() * crate::report::count(processors);
+        Some(100.0 * theirs / whole)
     }
 }

@@ -33,6 +33,13 @@ pub fn cpu_seconds(pid: u32) -> Option<f64> {
     Some(seconds(ticks(11)? + ticks(12)?))
 }
 
+/// Seconds of CPU that this process took, with those of its children that have ended and were waited for.
+pub fn own_and_ended_seconds() -> Option<f64> {
+    let fields = stat(std::process::id())?;
+    let ticks: Vec<u64> = fields.get(11..15)?.iter().map_while(|n| n.parse().ok()).collect();
+    Some(seconds(ticks.iter().sum()))
+}
+
 /// When a process was started, in the kernel's ticks: with its number, this names it for ever.
 pub fn started(pid: u32) -> Option<u64> {
     let fields = stat(pid)?;
