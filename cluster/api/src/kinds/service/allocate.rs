@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Addresses of the cluster and ports of nodes that services get.
 //!
-//! Who writes a service asks for a [plan](plan), after its defaults and admission and before it is validated, and keeps one key for
+//! Who writes a service asks for a [`plan`], after its defaults and admission and before it is validated, and keeps one key for
 //! each address and each port that is taken. These keys are compared in the transaction that writes the service: where another
 //! writer was faster the transaction fails, and a new plan is made. Node ports are kept by their number alone: ports of one service
 //! may share a number if their protocols differ, ports of two services may not.
