@@ -32,6 +32,11 @@ pub(crate) trait Admission: fmt::Debug + Send + Sync {
     /// The name by which it can be turned off; upstream's.
     fn name(&self) -> &'static str;
 
+    /// The key of something that the object needs and that somebody is about to make: the write waits for it a little.
+    fn awaits(&self, _request: &Request<'_>, _object: &Map) -> Option<String> {
+        None
+    }
+
     /// Looks at a write, and may change the object.
     fn admit(&self, server: &Inner, request: &Request<'_>, object: &mut Map)
     -> Result<(), Refusal>;

@@ -282,6 +282,21 @@ impl Inner {
         Duration::from_secs(least + self.environment.random() % least.max(1))
     }
 
+    /// Waits for what the chain of admission needs, a second at most.
+    pub(crate) async fn await_needed(&self, request: &Request<'_>, object: &Map) {
+        const TRIES: usize = 50;
+        const PAUSE: Duration = Duration::from_millis(20);
+        let namespace = format!("namespaces/{}", request.ask.namespace());
+        for key in self.admission.iter().filter_map(|link| link.awaits(request, object)) {
+            for _ in 0..TRIES {
+                if self.store.latest(&key).is_some() || self.store.latest(&namespace).is_none() {
+                    break;
+                }
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
     /// Asks the chain of admission.
     pub(crate) fn admit(&self, request: &Request<'_>, object: &mut Map) -> Result<(), Refusal> {
         self.admission.iter().try_for_each(|link| link.admit(self, request, object))

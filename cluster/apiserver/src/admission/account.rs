@@ -21,6 +21,16 @@ impl Admission for ServiceAccount {
         "ServiceAccount"
     }
 
+    fn awaits(&self, request: &Request<'_>, object: &Map) -> Option<String> {
+        let ask = request.ask;
+        let pods = &*ask.kind.stored_as == "pods" && ask.sub.is_none();
+        let said = object.get("spec").and_then(|spec| spec["serviceAccountName"].as_str());
+        // A namespace that was made just now gets this one, and no other, by itself.
+        let default = ["", "default"].contains(&said.unwrap_or_default());
+        (pods && default && request.operation == Operation::Create)
+            .then(|| format!("serviceaccounts/{}/default", ask.namespace()))
+    }
+
     fn admit(
         &self,
         server: &Inner,

@@ -53,6 +53,7 @@ pub(crate) async fn create(
     incoming: &Map,
     dry_run: bool,
 ) -> Result<Written, Refusal> {
+    server.await_needed(&Request { ask, operation: Operation::Create, old: None }, incoming).await;
     let generated = meta_text(incoming, "name").is_empty();
     let (mut names, mut tries) = (0, 0);
     loop {

@@ -6,6 +6,12 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+/// How often, and how far apart, a lock is tried that another holds.
+const LOCK_TRIES: usize = 25;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// A folder.
 #[derive(Debug)]
@@ -30,18 +36,24 @@ impl Folder {
         &self.path
     }
 
-    /// Locks the folder against other processes; `None` if another holds it. The lock ends with the value.
+    /// Locks the folder against other processes; `None` if another holds it and goes on holding it. The lock ends with the value.
+    ///
+    /// A process that is about to start another program shares its locks with it for a moment, also one that it has let go of
+    /// meanwhile; and one that was killed needs time to end. Both are waited for.
     pub fn lock(&self) -> io::Result<Option<File>> {
         let file = File::options()
             .create(true)
             .truncate(false)
             .write(true)
             .open(self.path.join("lock"))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(fs::TryLockError::WouldBlock) => Ok(None),
-            Err(fs::TryLockError::Error(error)) => Err(error),
+        for _ in 0..LOCK_TRIES {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(fs::TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(fs::TryLockError::Error(error)) => return Err(error),
+            }
         }
+        Ok(None)
     }
 }
 
