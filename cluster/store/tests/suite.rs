@@ -156,6 +156,20 @@ async fn log() {
     assert!(matches!(Store::open("sled:", read(), small()), Err(OpenError::Spec(_))));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd() {
+    let Some(etcd) = stores::etcd::Etcd::start() else { return };
+    suite(Store::connect(&etcd.spec(), read(), small()).await.unwrap()).await;
+    let store = Store::connect(&etcd.spec(), read(), small()).await.unwrap();
+    assert_eq!(store.oldest(), store.revision());
+    let all = store.list("", None, None, 0, &|_| true).unwrap().entries;
+    let gone = all.iter().map(|entry| delete(&entry.key)).collect();
+    let last = store.commit(txn(gone)).await.unwrap().revision;
+    store.close().await;
+    let store = Store::connect(&etcd.spec(), read(), small()).await.unwrap();
+    assert_eq!((store.revision(), store.stats().objects), (last, 0), "also with nothing left");
+}
+
 /// States by revision.
 type Model = Vec<BTreeMap<String, (u64, String)>>;
 
