@@ -11,7 +11,8 @@
 //! servers before 3.4.31 and 3.5.13 may say it too early, and Debian's is one of them.
 //!
 //! **Limits of etcd's** that the other back ends do not have: 1.5 MiB and 128 operations in a transaction (of which one is the head),
-//! unless it is started with `--max-request-bytes` and `--max-txn-ops`. Beyond them a commit fails; nothing is written.
+//! unless it is started with `--max-request-bytes` and `--max-txn-ops`. Beyond them a commit fails; nothing is written. An etcd that
+//! has reached its quota takes no transaction at all, deletions included, until its operator has made room and lifted the alarm.
 
 mod address;
 mod compact;
@@ -133,14 +134,29 @@ impl Etcd {
         let etcd = Arc::clone(self);
         // On its own thread it comes to its end also when the caller stops waiting.
         let task = self.thread.spawn(async move { etcd.run(txn).await });
-        task.await.unwrap_or_else(|_| Err(closed()))
+        match task.await {
+            Ok(done) => done,
+            // Closing waits for what is under way.
+            Err(_) if self.room.is_closed() => Err(closed()),
+            Err(_) => Err(CommitError::Unknown("the thread that talks to etcd ended".into())),
+        }
     }
 
     async fn run(&self, txn: Txn) -> Result<Committed, CommitError> {
         let Ok(_room) = self.room.acquire().await else { return Err(closed()) };
         once_each(&txn.ops)?;
         let outgoing = Outgoing::new(&txn, &self.codec)?;
-        let answer = self.link.txn(outgoing.request.clone()).await.map_err(failed)?;
+        if let Some(why) = self.trouble.refusal() {
+            return Err(CommitError::Failed(why));
+        }
+        let known = self.shared.state().revision;
+        let answer = self.link.txn(outgoing.request.clone()).await.map_err(failed);
+        self.trouble.set_full(match &answer {
+            Err(full @ CommitError::Full(_)) => Some(full.to_string()),
+            _ => None,
+        });
+        let answer = answer?;
+        self.trouble.look(known, answer.header).map_err(CommitError::Unknown)?;
         if !answer.succeeded {
             let (head, refusal) = outgoing.refusal(&answer.responses, &self.codec);
             // Who tries again builds on the state in memory: it should know by then why this did not go.
@@ -211,6 +227,9 @@ impl Etcd {
     pub(crate) async fn current(self: &Arc<Self>) -> Result<(), Error> {
         let etcd = Arc::clone(self);
         let task = self.thread.spawn(async move {
+            if let Some(why) = etcd.trouble.refusal() {
+                return Err(Error(why));
+            }
             let head = etcd.head().await.map_err(Error)?;
             let turn = etcd.link.turn();
             if timeout(SEEN, etcd.seen(head)).await.is_ok() {
@@ -231,11 +250,17 @@ impl Etcd {
             return last.1.clone();
         }
         let this = self.heads.begun.fetch_add(1, Ordering::SeqCst) + 1;
-        let answer = self.link.range(wire::get(HEAD.into()), link::READ).await;
-        let answer = answer.map_err(|failure| failure.text);
-        let head = answer.map(|range| range.kvs.first().map_or(0, |kv| number(kv.mod_revision)));
+        let head = self.read_head().await;
         *last = (this, head.clone());
         head
+    }
+
+    async fn read_head(&self) -> Result<u64, String> {
+        let known = self.shared.state().revision;
+        let answer = self.link.range(wire::get(HEAD.into()), link::READ).await;
+        let answer = answer.map_err(|failure| failure.text)?;
+        self.trouble.look(known, answer.header)?;
+        Ok(answer.kvs.first().map_or(0, |kv| number(kv.mod_revision)))
     }
 
     /// Writes objects into an empty etcd, one part after the other; what is read before the last is refused. Blocks.
@@ -244,7 +269,7 @@ impl Etcd {
         let (mut part, mut bytes) = (Vec::new(), 0);
         for entry in entries {
             let value = self.codec.encode(&entry.key, &entry.meta, entry.hole, entry.parts());
-            if part.len() == RESTORE_OPS || bytes + value.len() > RESTORE_BYTES {
+            if part.len() == RESTORE_OPS || (bytes > 0 && bytes + value.len() > RESTORE_BYTES) {
                 parts.push((Vec::new(), std::mem::take(&mut part)));
                 bytes = 0;
             }

@@ -27,7 +27,7 @@ pub type ReadMeta = Arc<dyn Fn(&str, &[u8]) -> Meta + Send + Sync>;
 pub struct Options {
     /// Bytes of events that are kept to be read and watched again.
     pub history_bytes: usize,
-    /// For how long they are kept at most.
+    /// For how long they are kept at most. An etcd's own past is forgotten after once to twice this time.
     pub history_age: Duration,
     /// So many events are kept however large and old they are.
     pub history_events: usize,

@@ -59,6 +59,11 @@ fn files(query: &str) -> Result<Files, String> {
 
 /// An address without a scheme is that of a plain server, or with files for TLS of one that has it.
 fn with_scheme(url: &str, files: &Files) -> Result<String, String> {
+    if url.contains('@') {
+        return Err(
+            "names and passwords of etcd's users are not supported: use certificates".into()
+        );
+    }
     match url.split_once("://") {
         Some(("http" | "https", host)) if !host.is_empty() => Ok(url.to_owned()),
         None if !url.is_empty() => {
@@ -114,7 +119,9 @@ mod tests {
     fn urls_are_a_list_and_may_lack_the_scheme() {
         let both = urls("http://a:2379, b:2379").unwrap();
         assert_eq!(both, ["http://a:2379/", "http://b:2379/"]);
-        for wrong in ["", "http://a:1,", "unix://x", "http://", "http://a:1?who=me"] {
+        for wrong in
+            ["", "http://a:1,", "unix://x", "http://", "http://a:1?who=me", "http://me:pw@a:1"]
+        {
             assert!(urls(wrong).is_err(), "{wrong}");
         }
     }

@@ -16,10 +16,12 @@ use crate::shared::Shared;
 use berth_proto::etcd::event::EventType;
 use berth_proto::etcd::watch_request::RequestUnion;
 use berth_proto::etcd::{
-    Event as Change, KeyValue, RangeRequest, WatchCreateRequest, WatchRequest, WatchResponse,
+    Event as Change, KeyValue, RangeRequest, ResponseHeader, WatchCreateRequest, WatchRequest,
+    WatchResponse,
 };
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::SyncSender;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep, timeout};
@@ -32,24 +34,78 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long opening tries.
 const OPEN: Duration = Duration::from_secs(10);
 /// How long a page may take, and a watch to begin.
-const PAGE: Duration = Duration::from_secs(15);
+const PAGE: Duration = OPEN;
 const BEGIN: Duration = Duration::from_secs(5);
 /// The first page. The next ones are as many objects as make about this many bytes.
 const FIRST_PAGE: i64 = 256;
 const PAGE_BYTES: usize = 2 << 20;
 
-/// What is wrong with following; nothing, if it goes well.
+/// What is wrong; nothing, if it goes well.
 #[derive(Debug, Default)]
-pub(crate) struct Trouble(Mutex<Option<String>>);
+pub(crate) struct Trouble {
+    /// With following.
+    following: Mutex<Option<String>>,
+    /// With the last transaction, when etcd had no space for it.
+    full: Mutex<Option<String>>,
+    /// What is in etcd cannot be read, or is not what is in memory: no transaction can be sent for now.
+    blind: AtomicBool,
+    /// The same for good.
+    lost: AtomicBool,
+    /// The number of the etcd that was read; 0 before.
+    cluster: AtomicU64,
+}
 
 impl Trouble {
+    /// For the operator.
     pub(crate) fn get(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        locked(&self.following).clone().or_else(|| locked(&self.full).clone())
     }
 
     fn set(&self, trouble: Option<String>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
+        let mut following = locked(&self.following);
+        // Tries are many, and the log is for what changes.
+        match (&*following, &trouble) {
+            (was, Some(trouble)) if was.as_ref() != Some(trouble) => {
+                tracing::warn!(trouble, "etcd cannot be followed");
+            }
+            (Some(_), None) => tracing::info!("etcd is followed again"),
+            _ => {}
+        }
+        *following = trouble;
     }
+
+    pub(crate) fn set_full(&self, trouble: Option<String>) {
+        *locked(&self.full) = trouble;
+    }
+
+    /// Why nothing can be sent, if so.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let refuses = self.lost.load(Ordering::SeqCst) || self.blind.load(Ordering::SeqCst);
+        refuses.then(|| self.get().unwrap_or_else(|| "etcd cannot be followed".into()))
+    }
+
+    /// Looks whether it is the same etcd, and still has the revisions that were read from it. One that was made anew from a backup may
+    /// have lower ones: a watch would then wait silently for what is long past, and new revisions would be taken for old ones.
+    pub(crate) fn look(&self, known: u64, header: Option<ResponseHeader>) -> Result<(), String> {
+        let header = header.unwrap_or_default();
+        let (now, cluster) = (number(header.revision), header.cluster_id);
+        let first = self.cluster.compare_exchange(0, cluster, Ordering::SeqCst, Ordering::SeqCst);
+        let why = match first {
+            Err(known) if known != cluster => {
+                "one URL leads to another etcd than the others".into()
+            }
+            _ if now < known => {
+                format!("etcd is at revision {now}, but {known} was read: it has lost its past")
+            }
+            _ => return Ok(()),
+        };
+        self.lost.store(true, Ordering::SeqCst);
+        Err(format!("{why}; when that is how it shall be, restart this process"))
+    }
+}
+
+fn locked(text: &Mutex<Option<String>>) -> MutexGuard<'_, Option<String>> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The task that keeps the state in memory like etcd's.
@@ -81,9 +137,9 @@ impl Follower {
                 ended = self.follow() => ended,
             };
             if let Err(trouble) = ended {
-                tracing::warn!(%trouble, "etcd cannot be followed");
                 self.trouble.set(Some(trouble.clone()));
-                if begun.elapsed() > OPEN
+                // What cannot be read now cannot be read in a second either.
+                if (self.trouble.refusal().is_some() || begun.elapsed() >= OPEN)
                     && let Some(opened) = self.opened.take()
                 {
                     // Who waits for it may be gone.
@@ -106,7 +162,10 @@ impl Follower {
     async fn follow(&mut self) -> Result<(), String> {
         let mut turns = self.link.turns();
         match self.place {
-            Some(place) => self.still_there(place).await?,
+            Some(place) => {
+                let head = self.link.range(wire::get(HEAD.into()), BEGIN).await;
+                self.trouble.look(place, head.map_err(|failure| failure.text)?.header)?;
+            }
             None => self.list().await?,
         }
         let turn = self.link.turn();
@@ -132,28 +191,18 @@ impl Follower {
         ended
     }
 
-    /// Whether etcd still has the revisions that were read from it. One that was made anew from a backup may have lower ones: a watch
-    /// would then wait silently for what is long past, and new revisions would be taken for old ones.
-    async fn still_there(&self, place: u64) -> Result<(), String> {
-        let head = self.link.range(wire::get(HEAD.into()), BEGIN).await;
-        let header = head.map_err(|failure| failure.text)?.header.unwrap_or_default();
-        if number(header.revision) >= place {
-            return Ok(());
-        }
-        Err(format!(
-            "etcd is at revision {}, but {place} was read from it: it has lost its past; \
-             when that is how it shall be, restart this process",
-            header.revision
-        ))
-    }
-
     async fn list(&mut self) -> Result<(), String> {
         let mut pages = Pages::default();
         while let Some(request) = pages.next() {
             let page = self.link.range(request, PAGE).await.map_err(|failure| failure.text)?;
-            pages.at = pages.at.max(page.header.unwrap_or_default().revision);
-            for kv in &page.kvs {
-                pages.take(kv, &self.codec)?;
+            if pages.at == 0 {
+                self.trouble.look(self.shared.state().revision, page.header)?;
+                pages.at = page.header.unwrap_or_default().revision;
+            }
+            let taken = page.kvs.iter().try_for_each(|kv| pages.take(kv, &self.codec));
+            if let Err(damage) = taken {
+                self.trouble.blind.store(true, Ordering::SeqCst);
+                return Err(damage);
             }
             pages.turn(&page.kvs, page.more);
         }
@@ -161,6 +210,7 @@ impl Follower {
         // whoever else writes to it.
         self.shared.replace(pages.head, pages.entries);
         self.place = Some(number(pages.at));
+        self.trouble.blind.store(false, Ordering::SeqCst);
         Ok(())
     }
 
@@ -207,6 +257,7 @@ impl Follower {
         for group in changes.chunk_by(|one, other| revision(one) == revision(other)) {
             if let Err(damage) = self.publish(group) {
                 // A list is what finds out when it is repaired: this change stays as it is.
+                self.trouble.blind.store(true, Ordering::SeqCst);
                 self.place = None;
                 return Err(damage);
             }

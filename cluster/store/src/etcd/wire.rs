@@ -228,3 +228,33 @@ pub(crate) fn first(response: &ResponseOp) -> Option<&KeyValue> {
         Response::ResponsePut(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_that_is_damaged_or_elsewhere_is_not_served() {
+        let codec = Codec { read: Arc::new(|_, _| Meta::default()), version: 1 };
+        let meta = Meta { uid: "u".into(), expires: Some(7), ..Meta::default() };
+        let value = codec.encode("pods/a", &meta, 4, (b"head", b"tail"));
+        let kv = |value: &[u8]| KeyValue {
+            create_revision: 5,
+            mod_revision: 12,
+            value: value.to_vec().into(),
+            ..KeyValue::default()
+        };
+        let entry = codec.decode("pods/a".into(), &kv(&value)).unwrap();
+        assert_eq!((entry.created, entry.revision, &entry.bytes[..]), (5, 12, &b"head12tail"[..]));
+        assert_eq!(*entry.meta, meta);
+        assert!(codec.decode("pods/b".into(), &kv(&value)).is_err());
+        for at in 0..value.len() {
+            assert!(codec.decode("pods/a".into(), &kv(&value[..at])).is_err(), "cut at {at}");
+            for bit in 0..8 {
+                let mut bad = value.clone();
+                bad[at] ^= 1 << bit;
+                assert!(codec.decode("pods/a".into(), &kv(&bad)).is_err(), "{at}, bit {bit}");
+            }
+        }
+    }
+}

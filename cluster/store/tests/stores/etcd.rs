@@ -15,7 +15,7 @@ use tempfile::TempDir;
 pub struct Etcd {
     folder: TempDir,
     ports: [u16; 2],
-    tls: Vec<String>,
+    flags: Vec<String>,
     child: Child,
 }
 
@@ -42,19 +42,35 @@ impl Etcd {
 
     /// The same with further flags.
     pub fn start_with(flags: &[String]) -> Option<Self> {
+        Self::members(1, flags)?.pop()
+    }
+
+    /// Several that are one.
+    pub fn cluster(members: usize) -> Option<Vec<Self>> {
+        Self::members(members, &[])
+    }
+
+    fn members(count: usize, flags: &[String]) -> Option<Vec<Self>> {
         if missing() {
             return None;
         }
-        let folder = tempfile::tempdir().unwrap();
         // A port that was free may be taken meanwhile: such a server ends at once.
         for _ in 0..5 {
-            let ports = [free_port(), free_port()];
-            let child = spawn(&folder, ports, flags);
-            let mut etcd =
-                Self { folder: tempfile::tempdir().unwrap(), ports, tls: flags.to_vec(), child };
-            if etcd.serves() {
-                etcd.folder = folder;
-                return Some(etcd);
+            let ports: Vec<_> = (0..count).map(|_| [free_port(), free_port()]).collect();
+            let peers =
+                ports.iter().map(|[_, peer]| format!("{}={}", name(*peer), at("http", *peer)));
+            let peers = format!("--initial-cluster={}", peers.collect::<Vec<_>>().join(","));
+            let flags: Vec<_> = flags.iter().cloned().chain([peers]).collect();
+            let mut members: Vec<_> = ports
+                .iter()
+                .map(|ports| {
+                    let folder = tempfile::tempdir().unwrap();
+                    let child = spawn(&folder, *ports, &flags);
+                    Self { folder, ports: *ports, flags: flags.clone(), child }
+                })
+                .collect();
+            if members.iter_mut().all(Self::serves) {
+                return Some(members);
             }
         }
         panic!("etcd does not start");
@@ -102,7 +118,7 @@ impl Etcd {
 
     /// Starts it again, with what it has in its folder.
     pub fn restart(&mut self) {
-        self.child = spawn(&self.folder, self.ports, &self.tls);
+        self.child = spawn(&self.folder, self.ports, &self.flags);
         assert!(self.serves(), "etcd does not start again");
     }
 
@@ -123,20 +139,28 @@ fn data(folder: &TempDir) -> PathBuf {
     folder.path().join("data")
 }
 
+fn at(scheme: &str, port: u16) -> String {
+    format!("{scheme}://127.0.0.1:{port}")
+}
+
+fn name(peer: u16) -> String {
+    format!("m{peer}")
+}
+
 fn spawn(folder: &TempDir, [client, peer]: [u16; 2], flags: &[String]) -> Child {
-    let scheme = if flags.is_empty() { "http" } else { "https" };
-    let (client, peer) =
-        (format!("{scheme}://127.0.0.1:{client}"), format!("http://127.0.0.1:{peer}"));
+    let secure = flags.iter().any(|flag| flag.starts_with("--cert-file"));
+    let client = at(if secure { "https" } else { "http" }, client);
+    let (name, peer) = (name(peer), at("http", peer));
     let log = std::fs::File::options().append(true).create(true).open(folder.path().join("log"));
     let log = log.unwrap();
     Command::new("etcd")
-        .args(["--name=test", "--logger=zap", "--log-level=warn"])
+        .args(["--logger=zap", "--log-level=warn"])
+        .arg(format!("--name={name}"))
         .arg(format!("--data-dir={}", data(folder).display()))
         .arg(format!("--listen-client-urls={client}"))
         .arg(format!("--advertise-client-urls={client}"))
         .arg(format!("--listen-peer-urls={peer}"))
         .arg(format!("--initial-advertise-peer-urls={peer}"))
-        .arg(format!("--initial-cluster=test={peer}"))
         .args(flags)
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
