@@ -3,6 +3,7 @@
 //! start with `berth/scheduler/v1/scheduler.proto` and `berth/balancer/v1/balancer.proto`.
 //!
 //! - [`balancer`]: all of the balancer's.
+//! - [`etcd`]: what the cluster's store says to etcd, a client alone.
 //! - [`v1`]: all messages, and a client over them.
 //! - [`hot`]: the server, and a client, in which the messages of the two scheduling calls are the encoded bytes of [`raw`].
 //!
@@ -39,5 +40,14 @@ pub mod balancer {
     include!("generated/berth.balancer.v1.rs");
 }
 
-/// The descriptors of all `.proto` files, as reflection serves them (an encoded `google.protobuf.FileDescriptorSet`).
+/// Package `etcdserverpb`, the part of it that the cluster's store speaks: messages, `kv_client` and `watch_client`.
+#[expect(missing_docs, reason = "generated; not every field has a comment in the .proto")]
+#[allow(missing_debug_implementations, reason = "generated")]
+#[allow(clippy::all, clippy::pedantic, clippy::disallowed_types, reason = "generated")]
+#[allow(unreachable_pub, unused_qualifications, rustdoc::all, reason = "generated")]
+pub mod etcd {
+    include!("generated/etcdserverpb.rs");
+}
+
+/// The descriptors of all of Berth's `.proto` files, as reflection serves them (an encoded `google.protobuf.FileDescriptorSet`).
 pub const DESCRIPTORS: &[u8] = include_bytes!("generated/descriptors.bin");

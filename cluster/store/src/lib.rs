@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The memory of the cluster: revisions, transactions, ordered watch; in memory and on disk.
+//! The memory of the cluster: revisions, transactions, ordered watch; in memory, on disk and in etcd.
 //!
 //! Every back end keeps the whole state in memory and reads from there; they differ in what makes a transaction durable and
 //! gives it its place in the order. Start reading at [`Store`].
@@ -7,6 +7,7 @@
 
 mod backup;
 mod entry;
+mod etcd;
 mod log;
 mod record;
 mod shared;

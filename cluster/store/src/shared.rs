@@ -4,6 +4,7 @@
 use crate::entry::{Entry, Event};
 use crate::state::State;
 use crate::txn::{CommitError, Op, Txn};
+use crate::watch::Ended;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio::sync::watch;
@@ -30,6 +31,16 @@ impl Shared {
     pub(crate) fn begin(&self, state: State) {
         self.published.send_replace(state.revision);
         *self.state_mut() = state;
+    }
+
+    /// Puts another state in the place of this one. Who watches cannot be told what lies between, and begins anew.
+    pub(crate) fn replace(&self, revision: u64, entries: Vec<Entry>) {
+        let mut state = self.state_mut();
+        state.index.end_all(Ended::Closed);
+        state.reset(revision, entries);
+        let revision = state.revision;
+        drop(state);
+        self.published.send_replace(revision);
     }
 
     pub(crate) fn state(&self) -> RwLockReadGuard<'_, State> {

@@ -144,6 +144,13 @@ impl State {
         self.history.range(from..).map(|(_, event)| event)
     }
 
+    /// What was written or deleted at a revision, as far as the past is known.
+    pub(crate) fn written_at(&self, revision: u64) -> Vec<Arc<Entry>> {
+        let events = self.after(revision.saturating_sub(1));
+        let same = events.take_while(|event| event.revision == revision);
+        same.map(|event| Arc::clone(&event.entry)).collect()
+    }
+
     /// Events of the past, and their bytes.
     pub(crate) fn past(&self) -> (usize, usize) {
         (self.history.len(), self.history_bytes)

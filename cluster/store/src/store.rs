@@ -4,6 +4,7 @@
 use crate::backup;
 use crate::committed;
 use crate::entry::{Entry, Meta};
+use crate::etcd::Etcd;
 use crate::log::{Log, Place};
 use crate::shared::Shared;
 use crate::state::{Compacted, Listing, State, Window};
@@ -26,7 +27,7 @@ pub type ReadMeta = Arc<dyn Fn(&str, &[u8]) -> Meta + Send + Sync>;
 pub struct Options {
     /// Bytes of events that are kept to be read and watched again.
     pub history_bytes: usize,
-    /// For how long they are kept at most.
+    /// For how long they are kept at most. An etcd's own past is forgotten after once to twice this time.
     pub history_age: Duration,
     /// So many events are kept however large and old they are.
     pub history_events: usize,
@@ -59,8 +60,19 @@ impl Options {
 #[non_exhaustive]
 pub enum OpenError {
     /// It is not said where.
-    #[error("{0:?} is no store: memory or sled:FOLDER")]
+    #[error(
+        "{0:?} is no store: memory, sled:FOLDER or etcd:URL[,URL...][?ca=FILE&cert=FILE&key=FILE]"
+    )]
     Spec(String),
+    /// The address of the etcd, or a file for TLS, is of no use.
+    #[error("the etcd cannot be addressed: {0}")]
+    Address(String),
+    /// The etcd does not answer, or what it holds cannot be read.
+    #[error("the etcd cannot be used: {0}")]
+    Etcd(String),
+    /// There is no thread to wait on.
+    #[error("the runtime is shutting down")]
+    Runtime,
     /// The folder cannot be used.
     #[error(transparent)]
     Log(#[from] berth_scheduler_journal::OpenError),
@@ -120,6 +132,7 @@ enum Back {
     /// Holds the sequencer's place; the revision is the state's.
     Memory(Mutex<bool>),
     Log(Arc<Log>),
+    Etcd(Arc<Etcd>),
 }
 
 impl fmt::Debug for Inner {
@@ -130,8 +143,10 @@ impl fmt::Debug for Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Back::Log(log) = &self.back {
-            log.close();
+        match &self.back {
+            Back::Memory(_) => {}
+            Back::Log(log) => log.close(),
+            Back::Etcd(etcd) => etcd.stop(),
         }
     }
 }
@@ -147,10 +162,23 @@ impl Store {
         Self(Arc::new(Inner { shared, back, meta_version: options.meta_version }))
     }
 
-    /// Opens a store: `memory`, or `sled:FOLDER`, which is made if it is not there.
+    /// Opens a store of any kind from an async function.
+    pub async fn connect(spec: &str, read: ReadMeta, options: Options) -> Result<Self, OpenError> {
+        let spec = spec.to_owned();
+        let opening = tokio::task::spawn_blocking(move || Self::open(&spec, read, options));
+        opening.await.map_err(|_| OpenError::Runtime)?
+    }
+
+    /// Opens a store: `memory`; `sled:FOLDER`, which is made if it is not there; or `etcd:URL[,URL...]`, where `?ca=FILE` and
+    /// `&cert=FILE&key=FILE` say whom to trust and who one is. Waits for the disk or the network, for an etcd that does not answer
+    /// half a minute at most: not for a thread of an async runtime, which [`Store::connect`] is for.
     pub fn open(spec: &str, read: ReadMeta, options: Options) -> Result<Self, OpenError> {
         if spec == "memory" {
             return Ok(Self::memory(options));
+        }
+        if let Some(address) = spec.strip_prefix("etcd:") {
+            let (etcd, shared) = Etcd::open(address, &read, &options)?;
+            return Ok(Self::new(shared, Back::Etcd(etcd), &options));
         }
         match spec.strip_prefix("sled:") {
             Some(folder) if !folder.is_empty() => {
@@ -217,8 +245,10 @@ impl Store {
     }
 
     /// Waits until reads see everything that was acknowledged, by whichever process.
-    #[expect(clippy::unused_async, reason = "a store that others write to has to ask")]
     pub async fn current(&self) -> Result<u64, Error> {
+        if let Back::Etcd(etcd) = &self.0.back {
+            etcd.current().await?;
+        }
         Ok(self.revision())
     }
 
@@ -246,6 +276,7 @@ impl Store {
     pub async fn commit(&self, txn: Txn) -> Result<Committed, CommitError> {
         match &self.0.back {
             Back::Log(log) => log.commit(txn).await,
+            Back::Etcd(etcd) => etcd.commit(txn).await,
             Back::Memory(open) => {
                 let open = open.lock().unwrap_or_else(PoisonError::into_inner);
                 if !*open {
@@ -302,10 +333,12 @@ impl Store {
 
     /// Counts.
     pub fn stats(&self) -> Stats {
-        let log = match &self.0.back {
-            Back::Log(log) => log.stats(),
+        let (log, trouble) = match &self.0.back {
+            Back::Log(log) => log.stats().map(|(stats, trouble)| (Some(stats), trouble)),
+            Back::Etcd(etcd) => Some((None, etcd.trouble())),
             Back::Memory(_) => None,
-        };
+        }
+        .unwrap_or_default();
         let state = self.0.shared.state();
         let (events, event_bytes) = state.past();
         Stats {
@@ -316,8 +349,8 @@ impl Store {
             watchers: state.index.len(),
             events,
             event_bytes,
-            trouble: log.as_ref().and_then(|(_, trouble)| trouble.clone()),
-            log: log.map(|(stats, _)| stats),
+            log,
+            trouble,
         }
     }
 
@@ -329,6 +362,7 @@ impl Store {
                 // It waits for the disk. A task that was cancelled leaves it to the drop.
                 drop(tokio::task::spawn_blocking(move || log.close()).await);
             }
+            Back::Etcd(etcd) => etcd.close().await,
             Back::Memory(open) => *open.lock().unwrap_or_else(PoisonError::into_inner) = false,
         }
         self.0.shared.state().index.end_all(Ended::Closed);
@@ -346,6 +380,10 @@ impl Store {
 
     /// Opens an empty store, and fills it from a backup. Revisions go on far above the backup's: none that was given out after it
     /// was taken is given out again. Waits for the disk: not for a thread of an async runtime.
+    ///
+    /// An etcd gives its own revisions: they go on from where it is, and every object gets the one at which it is restored. In the
+    /// etcd that the backup was taken of none comes again. In a new one they begin with 1, so whoever still holds revisions has to be
+    /// restarted: a watch from one of them waits for a future that is none.
     pub fn restore(
         from: &mut dyn Read,
         spec: &str,
@@ -358,8 +396,13 @@ impl Store {
             return Err(OpenError::NotEmpty);
         }
         let revision = revision + backup::STEP;
-        if let Back::Log(log) = &store.0.back {
-            log.restore(&entries, revision)?;
+        match &store.0.back {
+            Back::Memory(_) => {}
+            Back::Log(log) => log.restore(&entries, revision)?,
+            Back::Etcd(etcd) => {
+                etcd.restore(&entries)?;
+                return Ok(store);
+            }
         }
         let mut state = State::new(options.window());
         state.reset(revision, entries);

@@ -76,7 +76,8 @@ pub enum CommitError {
     /// Nothing was written.
     #[error("the store cannot write: {0}")]
     Failed(String),
-    /// It may have been written or not.
+    /// It may have been written or not. An etcd may even write it later, after what others write meanwhile: a condition on what
+    /// was there keeps it from undoing that.
     #[error("it is not known whether the write took place: {0}")]
     Unknown(String),
 }

@@ -138,6 +138,7 @@ async fn expires(store: &Store) {
 #[tokio::test]
 async fn memory() {
     suite(Store::memory(Options::default())).await;
+    suite(Store::connect("memory", read(), Options::default()).await.unwrap()).await;
 }
 
 #[tokio::test]
@@ -154,6 +155,20 @@ async fn log() {
     let store = Store::open(&spec, read(), small()).unwrap();
     assert_eq!(store.revision(), last, "also with nothing left");
     assert!(matches!(Store::open("sled:", read(), small()), Err(OpenError::Spec(_))));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn etcd() {
+    let Some(etcd) = stores::etcd::Etcd::start() else { return };
+    suite(Store::connect(&etcd.spec(), read(), small()).await.unwrap()).await;
+    let store = Store::connect(&etcd.spec(), read(), small()).await.unwrap();
+    assert_eq!(store.oldest(), store.revision());
+    let all = store.list("", None, None, 0, &|_| true).unwrap().entries;
+    let gone = all.iter().map(|entry| delete(&entry.key)).collect();
+    let last = store.commit(txn(gone)).await.unwrap().revision;
+    store.close().await;
+    let store = Store::connect(&etcd.spec(), read(), small()).await.unwrap();
+    assert_eq!((store.revision(), store.stats().objects), (last, 0), "also with nothing left");
 }
 
 /// States by revision.
@@ -258,11 +273,10 @@ async fn a_random_run_is_the_models() {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_event_comes_once_and_in_order() {
-    let folder = tempfile::tempdir().unwrap();
-    let spec = format!("sled:{}", folder.path().display());
-    let store = Store::open(&spec, read(), small()).unwrap();
+/// Each transaction changes one key, so the revisions have no gaps.
+async fn events_in_order(store: Store) {
+    let first = store.commit(txn(vec![put("pods/0/0", "n")])).await.unwrap().revision;
+    let last = first + 800;
     let writers: Vec<_> = (0..8)
         .map(|writer| {
             let store = store.clone();
@@ -284,8 +298,7 @@ async fn every_event_comes_once_and_in_order() {
                 tokio::task::yield_now().await;
                 let from = store.revision();
                 let Ok(mut watch) = store.watch(Interest::default(), from, 8 << 20) else { return };
-                // Each transaction changes one key, so the revisions have no gaps.
-                for revision in from + 1..=800 {
+                for revision in from + 1..=last {
                     assert_eq!(watch.next().await.unwrap().revision, revision);
                 }
                 assert!(watch.try_next().is_none());
@@ -295,7 +308,17 @@ async fn every_event_comes_once_and_in_order() {
     for task in writers.into_iter().chain(readers) {
         task.await.unwrap();
     }
-    assert_eq!(store.revision(), 800);
+    assert_eq!(store.revision(), last);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_event_comes_once_and_in_order() {
+    let folder = tempfile::tempdir().unwrap();
+    let spec = format!("sled:{}", folder.path().display());
+    events_in_order(Store::open(&spec, read(), small()).unwrap()).await;
+    events_in_order(Store::memory(small())).await;
+    let Some(etcd) = stores::etcd::Etcd::start() else { return };
+    events_in_order(Store::connect(&etcd.spec(), read(), small()).await.unwrap()).await;
 }
 
 #[test]

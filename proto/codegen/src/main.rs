@@ -12,9 +12,11 @@ use std::{env, fs, process};
 /// The .proto files that import all others.
 const SCHEDULER: &str = "berth/scheduler/v1/scheduler.proto";
 const BALANCER: &str = "berth/balancer/v1/balancer.proto";
+const ETCD: &str = "etcd/v3/rpc.proto";
 /// What prost calls the files of their packages.
 const WRITTEN: &str = "berth.scheduler.v1.rs";
 const BALANCER_WRITTEN: &str = "berth.balancer.v1.rs";
+const ETCD_WRITTEN: &str = "etcdserverpb.rs";
 /// Messages of the hot calls: in their encoded form (module `raw` of berth-proto), to be read and written in place.
 const RAW: [&str; 4] = ["ScheduleRequest", "ScheduleResponse", "StreamRequest", "StreamResponse"];
 
@@ -81,6 +83,16 @@ fn generate(proto: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>
         .compile_fds(balancer.clone())?;
     let balancer_code = formatted(&scratch.0.join(BALANCER_WRITTEN))?;
 
+    // Somebody else's service: a client alone, and nothing of it in what reflection serves. Values are kept as they came.
+    let etcd = protox::compile([proto.join(ETCD)], [proto.to_owned()])?;
+    tonic_prost_build::configure()
+        .build_server(false)
+        .build_transport(false)
+        .bytes(".")
+        .out_dir(&scratch.0)
+        .compile_fds(etcd)?;
+    let etcd_code = formatted(&scratch.0.join(ETCD_WRITTEN))?;
+
     let mut all = descriptors;
     for file in balancer.file {
         if !all.file.iter().any(|known| known.name == file.name) {
@@ -89,6 +101,7 @@ fn generate(proto: &Path) -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>
     }
     Ok(vec![
         (BALANCER_WRITTEN, balancer_code),
+        (ETCD_WRITTEN, etcd_code),
         ("berth.scheduler.v1.rs", client),
         ("berth.scheduler.v1.raw.rs", raw),
         ("descriptors.bin", without_comments(all).encode_to_vec()),

@@ -2,6 +2,8 @@
 //! What the tests of the store share.
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
+pub mod etcd;
+
 use berth_cluster_store::{Body, Compare, Meta, Op, Options, ReadMeta, Txn};
 use std::sync::Arc;
 
