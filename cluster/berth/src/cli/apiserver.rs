@@ -25,7 +25,8 @@ Ctrl-C stops it: watches end, running requests are answered, the store is closed
 #[derive(Debug, clap::Args)]
 #[command(after_help = APISERVER_HELP)]
 pub(crate) struct ApiserverArgs {
-    /// Where objects are kept: memory, or sled:DIR (a folder, made if it is not there)
+    /// Where objects are kept: memory, sled:DIR (a folder, made if it is not there), or
+    /// etcd:URL,URL,...[?ca=FILE&cert=FILE&key=FILE], on which several servers may run at once
     #[arg(long, default_value = "sled:berth-data", value_name = "STORE")]
     pub(crate) store: String,
 
