@@ -88,6 +88,12 @@ pub(crate) fn text(status: StatusCode, body: impl Into<Bytes>) -> Answer {
     typed(status, "text/plain; charset=utf-8", Body::Whole(body.into()))
 }
 
+/// The `Status` of something that was done and has no object to show.
+pub(crate) fn done() -> Answer {
+    let body = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\",\"code\":201}\n";
+    json(StatusCode::CREATED, Body::Whole(body.into()))
+}
+
 /// What a client is told that does not get what it asked for.
 pub(crate) fn refused(refusal: &Refusal) -> Answer {
     let status = StatusCode::from_u16(refusal.code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);

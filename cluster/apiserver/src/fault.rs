@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Faults on purpose: how clients and components take errors, delays and lost answers can be tried with a server that makes them.
+//! Faults on purpose: how clients and components take errors and delays can be tried with a server that makes them.
 
 use crate::ask::Ask;
 use crate::environment::Environment;

@@ -45,6 +45,23 @@ pub(crate) fn metadata_mut(object: &mut Map) -> &mut Map {
     }
 }
 
+/// Whether a value is a list with something in it.
+pub(crate) fn has_items(value: &Value) -> bool {
+    value.as_array().is_some_and(|all| !all.is_empty())
+}
+
+/// Whether nothing holds an object any more that is to be deleted: no finalizer, no time that it was given.
+pub(crate) fn gone(object: &Map) -> bool {
+    let Some(metadata) = metadata(object) else { return false };
+    let of_namespace = object.get("spec").is_some_and(|spec| has_items(&spec["finalizers"]));
+    let namespace = object.get("kind").is_some_and(|kind| kind == "Namespace");
+    let grace = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
+    metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null())
+        && !metadata.get("finalizers").is_some_and(has_items)
+        && grace == 0
+        && !(namespace && of_namespace)
+}
+
 /// Everything that is wrong with the object by itself.
 pub(crate) fn validate(kind: &Kind, object: &Map, errors: &mut Errors) {
     let none = Map::new();
@@ -87,7 +104,7 @@ impl From<Refusal> for Failed {
     }
 }
 
-/// Commits. Whoever holds a fence is checked in the same transaction.
+/// Commits, and says what its failure means to a client.
 pub(crate) async fn commit(server: &Inner, txn: Txn) -> Result<Committed, Failed> {
     server.store.commit(txn).await.map_err(|error| match error {
         CommitError::Conflict { key, current } => Failed::Conflict(key, current),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Giving a pod its node.
 
-use crate::answer::{Answer, Body, json};
+use crate::answer::{Answer, done};
 use crate::ask::Ask;
 use crate::body::{self, Expected};
 use crate::server::Inner;
@@ -11,7 +11,6 @@ use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::kinds::pod::{Binding, bind as bind_pod};
 use berth_cluster_api::schema::lookup;
 use berth_cluster_api::{Map, Refusal, time};
-use http::StatusCode;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -50,8 +49,7 @@ pub(crate) async fn bind(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refus
         Ok(Change { object, warnings: Vec::new(), again: true })
     })
     .await?;
-    let body = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\",\"code\":201}\n";
-    Ok(json(StatusCode::CREATED, Body::Whole(body.into())))
+    Ok(done())
 }
 
 fn judge(binding: &Map, target: &Value, node: &str) -> Result<(), Refusal> {

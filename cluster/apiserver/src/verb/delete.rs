@@ -10,7 +10,7 @@ use crate::server::Inner;
 use crate::verb::get::shaper;
 use crate::verb::options::{DeleteOptions, Propagation};
 use crate::verb::update::MODIFIED;
-use crate::write::{Failed, commit, meta_text, metadata, metadata_mut, put};
+use crate::write::{self, Failed, commit, has_items, meta_text, metadata, metadata_mut, put};
 use berth_cluster_api::{Map, Refusal, time};
 use berth_cluster_store::{Compare, Entry, Op, Txn};
 use bytes::Bytes;
@@ -149,10 +149,6 @@ fn mark(server: &Inner, ask: &Ask, old: &Map, options: &DeleteOptions) -> Option
     Some(new)
 }
 
-fn has_items(value: &Value) -> bool {
-    value.as_array().is_some_and(|all| !all.is_empty())
-}
-
 /// When a deletion that is under way was asked for.
 fn began(metadata: &Map, grace: Option<i64>) -> i64 {
     let end = metadata.get("deletionTimestamp").and_then(Value::as_str).and_then(time::parse);
@@ -229,7 +225,7 @@ async fn store(
         let revision = commit(server, txn).await?.revision;
         return Ok(Deleted { object: at(old.clone(), revision), gone: true });
     };
-    let gone = graceful(ask) && unheld(&new);
+    let gone = graceful(ask) && write::gone(&new);
     if options.dry_run || (new == *old && !gone) {
         return Ok(Deleted { object: new, gone });
     }
@@ -243,13 +239,6 @@ async fn store(
         commit(server, Txn { compares, ops: vec![Op::Delete { key }] }).await?;
     }
     Ok(Deleted { object: at(new, revision), gone })
-}
-
-/// Whether a pod that is marked has no time left, and nothing that holds it.
-fn unheld(new: &Map) -> bool {
-    let Some(metadata) = metadata(new) else { return true };
-    let grace = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
-    grace == 0 && !metadata.get("finalizers").is_some_and(has_items)
 }
 
 fn at(mut object: Map, revision: u64) -> Map {

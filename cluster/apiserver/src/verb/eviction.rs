@@ -3,7 +3,7 @@
 //!
 //! Source: upstream's EvictionREST. A budget is charged first, with the pod's name, so that its controller knows which pod goes.
 
-use crate::answer::{Answer, Body, json};
+use crate::answer::{Answer, done};
 use crate::ask::Ask;
 use crate::body::{self, Expected};
 use crate::server::Inner;
@@ -16,7 +16,6 @@ use berth_cluster_api::schema::lookup;
 use berth_cluster_api::select::Labels;
 use berth_cluster_api::{Map, Refusal, time};
 use berth_cluster_store::{Compare, Entry, Op, Txn};
-use http::StatusCode;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -50,8 +49,7 @@ pub(crate) async fn evict(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
         charge(server, ask, &entry, &pod, options.dry_run).await?;
     }
     delete::delete(server, ask, &ask.target.name, &options).await?;
-    let body = "{\"kind\":\"Status\",\"apiVersion\":\"v1\",\"metadata\":{},\"status\":\"Success\",\"code\":201}\n";
-    Ok(json(StatusCode::CREATED, Body::Whole(body.into())))
+    Ok(done())
 }
 
 /// Whether no budget counts the pod: it does not run yet, or no longer, or is on its way.

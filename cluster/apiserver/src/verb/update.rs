@@ -11,7 +11,7 @@ use crate::shape::parse;
 use crate::verb::create::{create, expected};
 use crate::verb::get::shaper;
 use crate::write::{
-    Failed, Written, commit, invalid, meta_text, metadata, metadata_mut, put, validate,
+    Failed, Written, commit, gone, invalid, meta_text, metadata, metadata_mut, put, validate,
 };
 use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::kinds::workload::scale as scales;
@@ -307,20 +307,6 @@ async fn store(
     let committed = commit(server, Txn { compares, ops }).await?;
     let bytes = committed.entries.first().map(|entry| entry.bytes.clone()).unwrap_or_default();
     Ok((bytes, warnings))
-}
-
-/// Whether a change lets go of an object that was to be deleted.
-fn gone(new: &Map) -> bool {
-    let Some(metadata) = metadata(new) else { return false };
-    let held = |of: &Value| of.as_array().is_some_and(|all| !all.is_empty());
-    let finalizers = metadata.get("finalizers").is_some_and(held);
-    let of_namespace = new.get("spec").is_some_and(|spec| held(&spec["finalizers"]));
-    let namespace = new.get("kind").is_some_and(|kind| kind == "Namespace");
-    let grace = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
-    metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null())
-        && !finalizers
-        && grace == 0
-        && !(namespace && of_namespace)
 }
 
 /// Deletes an object that nothing holds any more; the answer is its last state.
