@@ -384,10 +384,14 @@ fn a_flood_of_datagrams_from_many_sources_takes_bounded_room() {
         .unwrap();
     let talks = UdpSocket::bind("127.0.0.1:0").unwrap();
     talks.connect(at).unwrap();
-    talks.set_read_timeout(Some(HANG)).unwrap();
+    talks.set_read_timeout(Some(HANG / 50)).unwrap();
+    // A kernel's queue that the flood has filled may lose one datagram, as any network may: it is said again.
     let ask = |socket: &UdpSocket| {
-        socket.send(b"hello").unwrap();
-        socket.recv(&mut [0; 16]).unwrap()
+        let said = (0..50).find_map(|_| {
+            socket.send(b"hello").unwrap();
+            socket.recv(&mut [0; 16]).ok()
+        });
+        said.expect("an answer to one of many")
     };
     assert_eq!(ask(&talks), 5);
     let before = process.memory();
