@@ -14,7 +14,9 @@ mod body;
 mod bootstrap;
 mod control;
 mod environment;
+mod epoch;
 mod fault;
+mod fence;
 #[cfg(test)]
 mod fixtures;
 mod grant;
