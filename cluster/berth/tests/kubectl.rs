@@ -10,6 +10,9 @@ use apiserver::Apiserver;
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -22,6 +25,7 @@ const ROWS: &[Row] = &[
     ("version", 0, "1.33"),
     ("api-versions", 0, "rbac.authorization.k8s.io/v1"),
     ("api-resources", 0, "deployments"),
+    ("cluster-info", 20, "control plane"),
     ("get namespaces", 0, "kube-system"),
     ("create namespace t", 0, "namespace/t created"),
     ("-n t create -f objects.yaml", 0, "configmap/c created"),
@@ -73,6 +77,7 @@ const ROWS: &[Row] = &[
     ("-n t create token generated", 24, "ey"),
     ("explain deployment.spec.template", 25, "PodTemplateSpec"),
     ("-n t apply --dry-run=server -f applied.yaml", 25, "server dry run"),
+    ("-n default apply -f applied.yaml", 0, "deployment.apps/d created"),
     ("-n t wait --for=jsonpath={.data.a}=1 configmap/c", 23, "condition met"),
     ("-n t delete pod p", 0, "deleted"),
     ("-n t delete -f objects.yaml", 0, "deleted"),
@@ -90,7 +95,11 @@ const REFUSED: &[(&str, u32, &str)] = &[
     ("-n nowhere create configmap c", 0, "namespaces \"nowhere\" not found"),
     ("delete namespace kube-system", 0, "this namespace may not be deleted"),
     ("-n default create -f invalid.yaml", 0, "spec.replicas"),
+    // What differs is no success.
+    ("-n default diff -f changed.yaml", 25, "+  replicas: 2"),
 ];
+
+const LAST: &[Row] = &[("-n default delete deployment d", 0, "deleted")];
 
 const OBJECTS: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\ndata: {a: \"1\"}\n";
 
@@ -178,6 +187,28 @@ impl Client<'_> {
         }
     }
 
+    /// A proxy of its own passes on what is asked, without a certificate: on a port, and on a socket of the file system.
+    fn proxy(&self) {
+        let socket = self.folder.join("proxy");
+        let on_socket = format!("--unix-socket={}", socket.display());
+        for how in ["--port=0", &on_socket] {
+            let mut command = self.command(&format!("proxy {how}"));
+            let mut child = command.stdout(Stdio::piped()).spawn().expect("kubectl runs");
+            let mut line = String::new();
+            let output = child.stdout.take().expect("its output");
+            BufReader::new(output).read_line(&mut line).expect("a line");
+            let place = line.trim().strip_prefix("Starting to serve on ").map(str::to_owned);
+            let answer = place.as_deref().map(|place| match place.parse::<SocketAddr>() {
+                Ok(address) => ask(TcpStream::connect(address).expect("it listens")),
+                Err(_) => ask(UnixStream::connect(place).expect("it listens")),
+            });
+            drop(child.kill());
+            drop(child.wait());
+            let answer = answer.unwrap_or_default();
+            assert!(answer.contains("APIVersions"), "1.{} {how}: {line} {answer}", self.minor);
+        }
+    }
+
     /// A watch tells what comes, and what goes.
     fn watch(&self) {
         let mut watching = self
@@ -187,7 +218,6 @@ impl Client<'_> {
             .expect("kubectl runs");
         let output = watching.stdout.take().expect("its output");
         let reader = thread::spawn(move || {
-            use std::io::{BufRead, BufReader};
             let lines = BufReader::new(output).lines().map_while(Result::ok);
             lines.into_iter().take_while(|line| !line.ends_with("/last")).collect::<Vec<_>>()
         });
@@ -216,6 +246,15 @@ impl Client<'_> {
     }
 }
 
+/// The answer to a request for `/api/`.
+fn ask(mut stream: impl Read + Write) -> String {
+    let mut answer = String::new();
+    let request = b"GET /api/ HTTP/1.0\r\nHost: localhost\r\n\r\n";
+    stream.write_all(request).expect("it takes a request");
+    stream.read_to_string(&mut answer).expect("it answers");
+    answer
+}
+
 #[test]
 fn every_kubectl_that_is_found_works_through_the_table() {
     let clients = clients();
@@ -240,7 +279,9 @@ fn every_kubectl_that_is_found_works_through_the_table() {
         let client = Client { path, minor: *minor, server: &server, folder };
         client.rows(ROWS, true);
         client.rows(REFUSED, false);
+        client.rows(LAST, true);
+        client.proxy();
         client.watch();
-        eprintln!("kubectl 1.{minor}: {} commands", ROWS.len() + REFUSED.len());
+        eprintln!("kubectl 1.{minor}: {} commands", ROWS.len() + REFUSED.len() + LAST.len());
     }
 }
