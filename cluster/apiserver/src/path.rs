@@ -46,11 +46,11 @@ pub fn parse(path: &str) -> Result<Target, Refusal> {
         _ => return page(),
     };
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let segments: Vec<String> = rest.split('/').map(segment).collect::<Result<_, _>>()?;
-    let mut segments = segments.into_iter();
-    let group = if core { String::new() } else { segments.next().unwrap_or_default() };
-    let version = segments.next().unwrap_or_default();
-    let parts: Vec<String> = segments.collect();
+    let mut segments = rest.split('/').map(segment);
+    let mut next = || segments.next().unwrap_or_else(|| Ok(String::new()));
+    let group = if core { String::new() } else { next()? };
+    let version = next()?;
+    let parts: Vec<String> = segments.collect::<Result<_, _>>()?;
     if parts.is_empty() {
         return page();
     }
@@ -86,10 +86,14 @@ fn resource(group: String, version: String, mut parts: Vec<String>) -> Resource 
 
 /// A segment without percent-encoding.
 fn segment(text: &str) -> Result<String, Refusal> {
-    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| not_canonical())?;
+    let decoded = if text.bytes().any(|byte| byte == b'%') {
+        let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+        decoded.map_err(|_| not_canonical())?
+    } else {
+        text.into()
+    };
     let odd = decoded.is_empty() || decoded == "." || decoded == "..";
-    if odd || decoded.contains(['/', '\0']) {
+    if odd || decoded.bytes().any(|byte| byte == b'/' || byte == 0) {
         return Err(not_canonical());
     }
     Ok(decoded.into_owned())

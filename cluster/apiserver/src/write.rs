@@ -83,7 +83,7 @@ pub(crate) fn put(ask: &Ask, key: String, object: &Map) -> Result<Op, Refusal> {
     let (kind, rules) = (&ask.kind, &ask.kind.rules);
     let stored =
         if rules.converts() { Cow::Owned(rules.as_stored(object)) } else { Cow::Borrowed(object) };
-    let body = object::encode(kind, &stored).map_err(Refusal::internal)?;
+    let body = object::encode(kind, &stored);
     let mut meta = object::meta(kind, object);
     meta.expires = rules.lifetime().map(|seconds| ask.now.seconds.saturating_add(seconds));
     Ok(Op::Put { key, body, meta })
