@@ -262,7 +262,9 @@ fn wrong(value: &Value, wanted: &str, place: Place<'_>) -> WrongType {
         (fields, Some(owner)) => format!("struct field {owner}.{}", fields.join(".")),
         (_, None) => "value".to_owned(),
     };
-    WrongType { message: format!("json: cannot unmarshal {given} into Go {place} of type {wanted}") }
+    WrongType {
+        message: format!("json: cannot unmarshal {given} into Go {place} of type {wanted}"),
+    }
 }
 
 const QUANTITY: &str = "quantities must match the regular expression \

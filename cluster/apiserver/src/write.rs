@@ -79,14 +79,14 @@ pub(crate) fn invalid(kind: &Kind, object: &Map, errors: &Errors) -> Result<(), 
 }
 
 /// The operation that writes an object.
-pub(crate) fn put(ask: &Ask, key: String, object: &Map) -> Result<Op, Refusal> {
+pub(crate) fn put(ask: &Ask, key: String, object: &Map) -> Op {
     let (kind, rules) = (&ask.kind, &ask.kind.rules);
     let stored =
         if rules.converts() { Cow::Owned(rules.as_stored(object)) } else { Cow::Borrowed(object) };
     let body = object::encode(kind, &stored);
     let mut meta = object::meta(kind, object);
     meta.expires = rules.lifetime().map(|seconds| ask.now.seconds.saturating_add(seconds));
-    Ok(Op::Put { key, body, meta })
+    Op::Put { key, body, meta }
 }
 
 /// Why a transaction did not happen.

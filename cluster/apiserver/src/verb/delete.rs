@@ -231,7 +231,7 @@ async fn store(
     }
     let mut revision = entry.revision;
     if new != *old {
-        let op = put(ask, key.clone(), &new)?;
+        let op = put(ask, key.clone(), &new);
         revision = commit(server, Txn { compares, ops: vec![op] }).await?.revision;
     }
     if gone {

@@ -290,7 +290,7 @@ async fn store(
     }
     let Reserved { mut compares, mut ops } = reserved;
     compares.push(own);
-    let op = put(ask, entry.key.to_string(), new)?;
+    let op = put(ask, entry.key.to_string(), new);
     let Op::Put { body, .. } = &op else { return Ok((entry.bytes.clone(), warnings)) };
     let hole = body.hole as usize;
     let same = entry.parts() == (&body.bytes[..hole], &body.bytes[hole..]);
