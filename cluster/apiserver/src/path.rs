@@ -45,7 +45,11 @@ pub fn parse(path: &str) -> Result<Target, Refusal> {
         Some(("apis", rest)) => (false, rest),
         _ => return page(),
     };
+    // Client libraries ask for `/apis/` and `/api/v1/`.
     let rest = rest.strip_suffix('/').unwrap_or(rest);
+    if rest.is_empty() && !path.ends_with("//") {
+        return page();
+    }
     let mut segments = rest.split('/').map(segment);
     let mut next = || segments.next().unwrap_or_else(|| Ok(String::new()));
     let group = if core { String::new() } else { next()? };
@@ -133,7 +137,11 @@ mod tests {
         assert!(of("/api/v1/watch/namespaces/a/pods").watch);
         assert_eq!(of("/api/v1/namespaces/a/pods/b%20c").name, "b c");
         assert!(matches!(parse("/version"), Ok(Target::Page(_))));
-        assert!(matches!(parse("/apis/apps/v1"), Ok(Target::Page(_))));
+        for page in
+            ["/apis/apps/v1", "/apis/apps/v1/", "/apis/apps/", "/apis/", "/api/", "/api/v1/"]
+        {
+            assert!(matches!(parse(page), Ok(Target::Page(_))), "{page}");
+        }
     }
 
     #[test]
@@ -143,6 +151,7 @@ mod tests {
             "/api/v1/namespaces/a%2f..%2fkube-system/secrets",
             "/api/v1/namespaces/a/../kube-system/secrets",
             "/api/v1//secrets",
+            "/apis//",
             "/api/v1/namespaces/%ff/pods",
             "/api/v1/namespaces/a%00/pods",
         ] {
