@@ -180,6 +180,11 @@ pub trait Rules: fmt::Debug + Send + Sync {
         None
     }
 
+    /// What everybody who uses the kind should know: a header `Warning` of every answer.
+    fn deprecated(&self) -> Option<&'static str> {
+        None
+    }
+
     /// What the writer of an object should know though it is taken: headers `Warning`.
     fn warnings(&self, _object: &Map) -> Vec<String> {
         Vec::new()

@@ -4,7 +4,7 @@
 use crate::accept::{Form, negotiate};
 use crate::access::Access;
 use crate::admission::{self, Admission, Request};
-use crate::answer::{Answer, refused};
+use crate::answer::{Answer, refused, warn};
 use crate::ask::{Ask, verb};
 use crate::count::Requests;
 use crate::environment::{Environment, Machine};
@@ -349,7 +349,10 @@ impl Inner {
             Target::Resource(target) => {
                 *counted = verb(&parts.method, &target, &query).unwrap_or(*counted);
                 let ask = self.understand(&parts, user, target, query)?;
-                self.carry_out(ask, body).await
+                let deprecated = ask.kind.rules.deprecated();
+                let mut answer = self.carry_out(ask, body).await?;
+                warn(&mut answer, deprecated.as_slice());
+                Ok(answer)
             }
         }
     }
@@ -409,7 +412,8 @@ impl Inner {
             if !["get", "list"].contains(&ask.verb) {
                 ask.body = body.await?;
             }
-            verbs::serve(self, ask).await
+            let answer = verbs::serve(self, ask).await?;
+            self.faults.after(&*self.environment).map(|()| answer)
         };
         let in_time = tokio::time::timeout(self.options.request_time, work).await;
         in_time.unwrap_or_else(|_| Err(timeout()))

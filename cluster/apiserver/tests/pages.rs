@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Pages that are no resource: metrics count what was asked, a backup of a running server can be restored.
+//! What is of no kind: metrics count what was asked, a backup of a running server can be restored, warnings and faults are those of every
+//! request.
 #![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 mod kit;
 
-use berth_cluster_apiserver::read_meta;
+use berth_cluster_apiserver::{Faults, Server, read_meta};
 use berth_cluster_store::{OpenError, Options, Store};
 use kit::{Cluster, config};
 
@@ -59,4 +60,33 @@ async fn a_backup_of_a_running_server_is_one_revision_and_can_be_restored() {
 
     let cut = restore(&told.body[..told.body.len() - 5]);
     assert!(matches!(&cut, Err(OpenError::Damaged(why)) if why.contains("cut off")), "{cut:?}");
+}
+
+#[tokio::test]
+async fn who_uses_a_deprecated_kind_is_told_by_every_answer() {
+    let cluster = Cluster::new().await;
+    let path = "/api/v1/namespaces/t1/endpoints";
+    let object = serde_json::json!({ "metadata": { "name": "a" } });
+    for call in [
+        cluster.admin("POST", path).json(&object),
+        cluster.admin("GET", path),
+        cluster.admin("GET", &format!("{path}/a")),
+        cluster.admin("GET", &format!("{path}?watch=1&timeoutSeconds=1")),
+    ] {
+        let told = call.reply().await.warnings();
+        assert!(told.len() == 1 && told[0].contains("EndpointSlice"), "{told:?}");
+    }
+    assert!(cluster.admin("GET", CONFIGS).reply().await.warnings().is_empty());
+}
+
+#[tokio::test]
+async fn a_lost_answer_is_of_something_that_was_done() {
+    let cluster = Cluster::new().await;
+    let faults = Faults { lost: 1_000, ..Faults::default() };
+    let server = Server::builder(cluster.store.clone()).faults(faults).build();
+    let losing = Cluster { server, ..cluster.clone() };
+    losing.admin("POST", CONFIGS).json(&config("a", "b")).done(504).await;
+    cluster.get(&format!("{CONFIGS}/a")).await;
+    losing.admin("DELETE", &format!("{CONFIGS}/a")).done(504).await;
+    cluster.admin("GET", &format!("{CONFIGS}/a")).done(404).await;
 }
