@@ -3,6 +3,7 @@
 
 use crate::accept::Form;
 use crate::environment::Moment;
+use crate::fence::Fence;
 use crate::path::Resource;
 use crate::query::Query;
 use crate::resources::Resources;
@@ -28,6 +29,8 @@ pub(crate) struct Ask {
     pub(crate) now: Moment,
     pub(crate) media: String,
     pub(crate) body: Bytes,
+    /// What a write is bound to.
+    pub(crate) fence: Option<Fence>,
 }
 
 impl Ask {
@@ -78,6 +81,7 @@ impl Ask {
             user: self.user.clone(),
             media: String::new(),
             body: Bytes::new(),
+            fence: None,
             ..*self
         }
     }

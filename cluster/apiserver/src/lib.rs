@@ -15,7 +15,9 @@ mod bootstrap;
 mod control;
 mod count;
 mod environment;
+mod epoch;
 mod fault;
+mod fence;
 #[cfg(test)]
 mod fixtures;
 mod grant;

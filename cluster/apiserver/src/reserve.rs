@@ -3,6 +3,7 @@
 //! services cannot have the same, whichever server they were written by.
 
 use crate::ask::Ask;
+use crate::epoch;
 use crate::server::Inner;
 use crate::write::meta_text;
 use berth_cluster_api::kinds::service::allocate::{Allocation, Taken, plan, release};
@@ -38,13 +39,16 @@ fn of_services(ask: &Ask) -> bool {
     &*ask.kind.stored_as == "services" && ask.part() == Part::Main
 }
 
-/// Gives a service what it needs.
+/// Gives a service what it needs, and a lease its epoch.
 pub(crate) fn reserve(
     server: &Inner,
     ask: &Ask,
     old: Option<&Map>,
     new: &mut Map,
 ) -> Result<Reserved, Refusal> {
+    if epoch::of_leases(ask) {
+        return Ok(epoch::moved(server, ask, meta_text(new, "name"), Some(new)));
+    }
     if !of_services(ask) {
         return Ok(Reserved::default());
     }
@@ -58,8 +62,11 @@ pub(crate) fn reserve(
     Ok(written(server, &plan, &owner))
 }
 
-/// Gives back what a service that goes away holds.
+/// Gives back what a service or lease that goes away holds.
 pub(crate) fn give_back(server: &Inner, ask: &Ask, old: &Map) -> Reserved {
+    if epoch::of_leases(ask) {
+        return epoch::moved(server, ask, meta_text(old, "name"), None);
+    }
     if &*ask.kind.stored_as != "services" {
         return Reserved::default();
     }

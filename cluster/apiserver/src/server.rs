@@ -9,6 +9,7 @@ use crate::ask::{Ask, verb};
 use crate::count::Requests;
 use crate::environment::{Environment, Machine};
 use crate::fault::Faults;
+use crate::fence;
 use crate::identity::Identity;
 use crate::limits::Limits;
 use crate::path::{Resource, Target, parse};
@@ -383,6 +384,7 @@ impl Inner {
         let media = text(CONTENT_TYPE).and_then(|media| media.split(';').next());
         let media = media.unwrap_or_default().trim().to_owned();
         let form = text(ACCEPT).map_or(Ok(Form::PLAIN), negotiate)?;
+        let fence = fence::demanded(&parts.headers, verb)?;
         let now = self.environment.now();
         Ok(Ask {
             resources,
@@ -396,6 +398,7 @@ impl Inner {
             now,
             media,
             body: Bytes::new(),
+            fence,
         })
     }
 

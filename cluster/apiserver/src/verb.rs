@@ -15,6 +15,7 @@ pub(crate) mod watch;
 
 use crate::answer::Answer;
 use crate::ask::Ask;
+use crate::fence;
 use crate::server::Inner;
 use berth_cluster_api::Refusal;
 use berth_cluster_api::registry::Subresource;
@@ -22,28 +23,34 @@ use std::sync::Arc;
 
 /// Answers a request that is allowed.
 pub(crate) async fn serve(server: &Arc<Inner>, ask: Ask) -> Result<Answer, Refusal> {
+    fence::early(server, &ask)?;
+    let answer = carry_out(server, &ask).await;
+    fence::late(server, &ask, answer).await
+}
+
+async fn carry_out(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
     let all = ask.target.name.is_empty();
     if ask.kind.namespaced && ask.target.namespace.is_empty() && !all {
         return Err(Refusal::no_such_path());
     }
     match (ask.verb, ask.sub) {
-        ("create", Some(Subresource::Binding)) => binding::bind(server, &ask).await,
+        ("create", Some(Subresource::Binding)) => binding::bind(server, ask).await,
         ("get", None | Some(Subresource::Status | Subresource::EphemeralContainers)) => {
-            get::one(server, &ask).await
+            get::one(server, ask).await
         }
-        ("get", Some(Subresource::Scale)) => get::scale(server, &ask).await,
-        ("list", None) => get::list(server, &ask).await,
-        ("watch", None) => watch::serve(server, &ask).await,
-        ("create", None) if all && placed(&ask) => create::serve(server, &ask).await,
-        ("create", Some(Subresource::Token)) => token::issue(server, &ask),
-        ("create", Some(Subresource::Eviction)) => eviction::evict(server, &ask).await,
-        ("update", sub) if !all && writable(sub) => update::serve(server, &ask).await,
+        ("get", Some(Subresource::Scale)) => get::scale(server, ask).await,
+        ("list", None) => get::list(server, ask).await,
+        ("watch", None) => watch::serve(server, ask).await,
+        ("create", None) if all && placed(ask) => create::serve(server, ask).await,
+        ("create", Some(Subresource::Token)) => token::issue(server, ask),
+        ("create", Some(Subresource::Eviction)) => eviction::evict(server, ask).await,
+        ("update", sub) if !all && writable(sub) => update::serve(server, ask).await,
         ("patch", sub) if !all && writable(sub) && sub != Some(Subresource::Finalize) => {
-            patch::serve(server, &ask).await
+            patch::serve(server, ask).await
         }
-        ("delete", None) => delete::serve(server, &ask).await,
-        ("deletecollection", None) if placed(&ask) && &*ask.kind.stored_as != "namespaces" => {
-            collection::delete(server, &ask).await
+        ("delete", None) => delete::serve(server, ask).await,
+        ("deletecollection", None) if placed(ask) && &*ask.kind.stored_as != "namespaces" => {
+            collection::delete(server, ask).await
         }
         _ => Err(Refusal::method_not_allowed()),
     }

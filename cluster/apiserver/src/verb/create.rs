@@ -6,11 +6,13 @@ use crate::answer::{Answer, warn};
 use crate::ask::Ask;
 use crate::body::{self, Expected};
 use crate::environment::{suffix, uid};
+use crate::epoch;
+use crate::fence::commit;
 use crate::reserve::{Reserved, reserve};
 use crate::server::Inner;
 use crate::verb::get::shaper;
 use crate::write::{
-    Failed, Written, commit, in_namespace, invalid, meta_text, metadata_mut, put, validate,
+    Failed, Written, in_namespace, invalid, meta_text, metadata_mut, put, validate,
 };
 use berth_cluster_api::field::Errors;
 use berth_cluster_api::refusal::Cause;
@@ -42,6 +44,7 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     let mut written = create(server, ask, &incoming.object, dry_run).await?;
     written.warnings.splice(0..0, incoming.warnings);
     let mut answer = shaper.object(StatusCode::CREATED, &written.bytes)?;
+    epoch::tell(server, ask, &written.bytes, &mut answer);
     warn(&mut answer, &written.warnings);
     Ok(answer)
 }
@@ -162,7 +165,7 @@ async fn store(
     let Reserved { mut compares, mut ops } = reserved;
     compares.push(Compare { key, revision: 0 });
     ops.insert(0, op);
-    let committed = commit(server, Txn { compares, ops }).await?;
+    let committed = commit(server, ask, Txn { compares, ops }).await?;
     let bytes = committed.entries.first().map(|entry| entry.bytes.clone()).unwrap_or_default();
     Ok(Written { bytes, created: true, warnings })
 }

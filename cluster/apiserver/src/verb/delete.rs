@@ -4,13 +4,14 @@
 use crate::admission::{Operation, Request};
 use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
+use crate::fence::commit;
 use crate::reserve::{give_back, is_reservation};
 use crate::server::Inner;
 
 use crate::verb::get::shaper;
 use crate::verb::options::{DeleteOptions, Propagation};
 use crate::verb::update::MODIFIED;
-use crate::write::{self, Failed, commit, has_items, meta_text, metadata, metadata_mut, put};
+use crate::write::{self, Failed, has_items, meta_text, metadata, metadata_mut, put};
 use berth_cluster_api::{Map, Refusal, time};
 use berth_cluster_store::{Compare, Entry, Op, Txn};
 use bytes::Bytes;
@@ -222,7 +223,7 @@ async fn store(
         let mut ops = held.ops;
         ops.push(Op::Delete { key });
         let txn = Txn { compares: [compares, held.compares].concat(), ops };
-        let revision = commit(server, txn).await?.revision;
+        let revision = commit(server, ask, txn).await?.revision;
         return Ok(Deleted { object: at(old.clone(), revision), gone: true });
     };
     let gone = graceful(ask) && write::gone(&new);
@@ -232,11 +233,17 @@ async fn store(
     let mut revision = entry.revision;
     if new != *old {
         let op = put(ask, key.clone(), &new);
-        revision = commit(server, Txn { compares, ops: vec![op] }).await?.revision;
+        revision = commit(server, ask, Txn { compares, ops: vec![op] }).await?.revision;
     }
     if gone {
         let compares = vec![Compare { key: key.clone(), revision }];
-        commit(server, Txn { compares, ops: vec![Op::Delete { key }] }).await?;
+        let txn = Txn { compares, ops: vec![Op::Delete { key }] };
+        // The mark was the decision, and nobody else would come back to end it: it is ended though the fence falls meanwhile.
+        if new == *old {
+            commit(server, ask, txn).await?;
+        } else {
+            write::commit(server, txn).await?;
+        }
     }
     Ok(Deleted { object: at(new, revision), gone })
 }

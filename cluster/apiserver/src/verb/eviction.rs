@@ -6,11 +6,12 @@
 use crate::answer::{Answer, done};
 use crate::ask::Ask;
 use crate::body::{self, Expected};
+use crate::fence::commit;
 use crate::server::Inner;
 use crate::shape::parse;
 use crate::verb::delete;
 use crate::verb::options::DeleteOptions;
-use crate::write::{Failed, commit, meta_text, metadata};
+use crate::write::{Failed, meta_text, metadata};
 use berth_cluster_api::refusal::Cause;
 use berth_cluster_api::schema::lookup;
 use berth_cluster_api::select::Labels;
@@ -79,7 +80,7 @@ async fn charge(
         let body = crate::object::encode(kind, &budget);
         let op = Op::Put { key: key.clone(), body, meta: crate::object::meta(kind, &budget) };
         let compares = vec![Compare { key, revision: entry.revision }];
-        match commit(server, Txn { compares, ops: vec![op] }).await {
+        match commit(server, ask, Txn { compares, ops: vec![op] }).await {
             Ok(_) => return Ok(()),
             Err(Failed::Refused(refusal)) => return Err(refusal),
             Err(Failed::Conflict(..)) => {}

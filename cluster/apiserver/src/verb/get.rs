@@ -3,6 +3,7 @@
 
 use crate::answer::{Answer, Body, json};
 use crate::ask::Ask;
+use crate::epoch;
 use crate::listing::{AsOf, ListOptions, Token, revision};
 use crate::render::{List, More};
 use crate::server::Inner;
@@ -28,7 +29,10 @@ pub(crate) fn shaper(ask: &Ask) -> Result<Shaper<'_>, Refusal> {
 /// GET of an object.
 pub(crate) async fn one(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
     let shaper = shaper(ask)?;
-    shaper.object(StatusCode::OK, &find(server, ask).await?.bytes)
+    let entry = find(server, ask).await?;
+    let mut answer = shaper.object(StatusCode::OK, &entry.bytes)?;
+    epoch::tell(server, ask, &entry.bytes, &mut answer);
+    Ok(answer)
 }
 
 /// GET of an object's scale.

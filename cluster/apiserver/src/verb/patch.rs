@@ -4,6 +4,7 @@
 use crate::answer::{Answer, warn};
 use crate::ask::Ask;
 use crate::body::{self, Expected, Incoming, Validation};
+use crate::epoch;
 use crate::server::Inner;
 use crate::verb::create::expected;
 use crate::verb::get::shaper;
@@ -55,6 +56,7 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     };
     let written = update(server, ask, dry_run, change).await?;
     let mut answer = shaper.object(StatusCode::OK, &written.bytes)?;
+    epoch::tell(server, ask, &written.bytes, &mut answer);
     warn(&mut answer, &written.warnings);
     Ok(answer)
 }

@@ -5,13 +5,15 @@ use crate::admission::{Operation, Request};
 use crate::answer::{Answer, warn};
 use crate::ask::Ask;
 use crate::body::{self, Expected};
+use crate::epoch;
+use crate::fence::commit;
 use crate::reserve::{Reserved, give_back, is_reservation, reserve};
 use crate::server::Inner;
 use crate::shape::parse;
 use crate::verb::create::{create, expected};
 use crate::verb::get::shaper;
 use crate::write::{
-    Failed, Written, commit, gone, invalid, meta_text, metadata, metadata_mut, put, validate,
+    Failed, Written, gone, invalid, meta_text, metadata, metadata_mut, put, validate,
 };
 use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::kinds::workload::scale as scales;
@@ -68,6 +70,7 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     written.warnings.splice(0..0, incoming.warnings);
     let status = if written.created { StatusCode::CREATED } else { StatusCode::OK };
     let mut answer = shaper.object(status, &written.bytes)?;
+    epoch::tell(server, ask, &written.bytes, &mut answer);
     warn(&mut answer, &written.warnings);
     Ok(answer)
 }
@@ -304,7 +307,7 @@ async fn store(
         return Ok((bytes, warnings));
     }
     ops.insert(0, op);
-    let committed = commit(server, Txn { compares, ops }).await?;
+    let committed = commit(server, ask, Txn { compares, ops }).await?;
     let bytes = committed.entries.first().map(|entry| entry.bytes.clone()).unwrap_or_default();
     Ok((bytes, warnings))
 }
@@ -324,6 +327,6 @@ async fn finish(
     let Reserved { mut compares, mut ops } = give_back(server, ask, old);
     compares.push(own);
     ops.push(Op::Delete { key: ask.key() });
-    commit(server, Txn { compares, ops }).await?;
+    commit(server, ask, Txn { compares, ops }).await?;
     Ok(text)
 }
