@@ -47,15 +47,6 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
         .map_or_else(|| server.watch_time(), |seconds| Duration::from_secs(seconds.unsigned_abs()));
     shaper(ask)?;
     let counted = server.limits.watch(&ask.user)?;
-    // A server in memory that was started anew, a store that was restored: its client has to list again, which only this makes all do.
-    // (Upstream lets it wait for ever.)
-    if let (AsOf::NotOlderThan(revision) | AsOf::Exactly(revision), None) =
-        (options.as_of, ask.query.get("sendInitialEvents"))
-        && reach(&server.store, revision).await.is_err_and(|refusal| refusal.code == 504)
-    {
-        let current = server.store.revision();
-        return Ok(gone(format!("too large resource version: {revision}, current: {current}")));
-    }
     let start = start(server, ask, &options, &selection).await?;
     let watch =
         server.store.watch(interest(ask, &selection), start.revision, server.options.watch_bytes);
