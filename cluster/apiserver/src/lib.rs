@@ -21,6 +21,7 @@ mod fence;
 #[cfg(test)]
 mod fixtures;
 mod grant;
+mod guard;
 mod identity;
 mod impersonate;
 mod limits;
@@ -45,7 +46,7 @@ pub use control::{CONTROLLERS, Control, Controllers};
 pub use environment::{Environment, Fixed, Machine, Moment};
 pub use fault::Faults;
 pub use identity::Caller;
-pub use listener::{Listener, Listening};
+pub use listener::{Listener, Listening, Times};
 pub use local::CallError;
 pub use resources::Resources;
 pub use server::{Builder, Options, Server};

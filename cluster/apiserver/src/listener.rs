@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Connections: TLS, HTTP/2 and HTTP/1.1, and who the client's certificate names.
 
+use crate::guard::{Guarded, Patience};
 use crate::identity::Peer;
 use crate::server::Server;
 use berth_cluster_auth::certificate;
@@ -21,10 +22,6 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::server::TlsStream;
 
-/// How long a handshake may take, and how long a client may take for the head of a request; upstream's number.
-const HEAD: Duration = Duration::from_secs(32);
-/// How long an idle HTTP/2 connection lives without an answer to a ping.
-const PING: Duration = Duration::from_secs(30);
 /// Requests of one connection at a time; upstream's number.
 const STREAMS: u32 = 100;
 /// Connections at a time.
@@ -32,11 +29,31 @@ const CONNECTIONS: usize = 10_000;
 /// How long a stop waits for requests that run.
 const DRAIN: Duration = Duration::from_secs(10);
 
+/// How long clients may take.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// For the handshake, and for the head of a request; an HTTP/1 connection may be idle as long.
+    pub head: Duration,
+    /// For a frame of a body, and for taking 128 KiB of an answer.
+    pub body: Duration,
+    /// How often an HTTP/2 connection is asked for a sign of life, and how long it may take for that.
+    pub ping: Duration,
+}
+
+impl Default for Times {
+    /// The first is upstream's number.
+    fn default() -> Self {
+        let head = Duration::from_secs(32);
+        Self { head, body: Duration::from_mins(1), ping: Duration::from_secs(30) }
+    }
+}
+
 /// A place where connections are taken.
 #[derive(Debug)]
 pub struct Listener {
     socket: TcpListener,
     address: SocketAddr,
+    times: Times,
 }
 
 /// A listener that runs.
@@ -52,7 +69,7 @@ impl Listener {
     pub async fn bind(address: SocketAddr) -> io::Result<Self> {
         let socket = TcpListener::bind(address).await?;
         let address = socket.local_addr()?;
-        Ok(Self { socket, address })
+        Ok(Self { socket, address, times: Times::default() })
     }
 
     /// The address.
@@ -60,12 +77,19 @@ impl Listener {
         self.address
     }
 
+    /// With other times.
+    #[must_use]
+    pub fn times(mut self, times: Times) -> Self {
+        self.times = times;
+        self
+    }
+
     /// Serves until it is stopped.
     pub fn serve(self, server: Server, tls: ServerConfig) -> Listening {
         let (stop, stopping) = watch::channel(false);
         let address = self.address;
-        let task =
-            tokio::spawn(accept(self.socket, server, TlsAcceptor::from(Arc::new(tls)), stopping));
+        let tls = TlsAcceptor::from(Arc::new(tls));
+        let task = tokio::spawn(accept(self.socket, server, (tls, self.times), stopping));
         Listening { address, stop, task }
     }
 }
@@ -88,7 +112,7 @@ impl Listening {
 async fn accept(
     socket: TcpListener,
     server: Server,
-    tls: TlsAcceptor,
+    (tls, times): (TlsAcceptor, Times),
     mut stopping: watch::Receiver<bool>,
 ) {
     let graceful = GracefulShutdown::new();
@@ -114,14 +138,17 @@ async fn accept(
         tokio::spawn(async move {
             let _place = place;
             let _ = stream.set_nodelay(true);
-            let Ok(stream) = tokio::time::timeout(HEAD, secure(stream)).await.unwrap_or(Err(()))
-            else {
-                return;
+            // One time for both: who is slow with the first byte is not given more for the others.
+            let handshake = async {
+                match secure(stream).await {
+                    Ok(stream) => Some(tls.accept(stream).await),
+                    Err(()) => None,
+                }
             };
-            let handshake = tokio::time::timeout(HEAD, tls.accept(stream)).await;
-            match handshake {
-                Ok(Ok(stream)) => connection(stream, server, watcher).await,
-                Ok(Err(error)) => tracing::debug!(%error, "no TLS"),
+            match tokio::time::timeout(times.head, handshake).await {
+                Ok(None) => {}
+                Ok(Some(Ok(stream))) => connection(stream, server, times, watcher).await,
+                Ok(Some(Err(error))) => tracing::debug!(%error, "no TLS"),
                 Err(_) => tracing::debug!("a handshake took too long"),
             }
         });
@@ -157,6 +184,7 @@ async fn secure(mut stream: TcpStream) -> Result<TcpStream, ()> {
 async fn connection(
     stream: TlsStream<TcpStream>,
     server: Server,
+    times: Times,
     watcher: hyper_util::server::graceful::Watcher,
 ) {
     let peer = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
@@ -168,15 +196,20 @@ async fn connection(
         let server = server.clone();
         async move { Ok::<_, Infallible>(server.answer(request).await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(1 << 20);
+    // The version is what was agreed upon, not what the first bytes look like: for those nobody would wait with a clock.
+    let new = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let mut builder = if new { builder.http2_only() } else { builder.http1_only() };
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(times.head).max_buf_size(1 << 20);
     builder
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS)
-        .keep_alive_interval(PING)
-        .keep_alive_timeout(PING);
-    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        .keep_alive_interval(times.ping)
+        .keep_alive_timeout(times.ping);
+    let patience = Patience { head: times.head, body: times.body };
+    let stream = TokioIo::new(Guarded::new(stream, patience, new));
+    let connection = builder.serve_connection(stream, service);
     if let Err(error) = watcher.watch(connection.into_owned()).await {
         tracing::debug!(%error, "a connection ended");
     }

@@ -8,171 +8,25 @@
 )]
 
 mod kit;
+#[path = "kit/place.rs"]
+mod place;
 
-use berth_cluster_apiserver::{Listener, Listening};
 use berth_cluster_auth::pki::{Options, Pair, Pki};
 use bytes::Bytes;
-use http::Request;
-use http_body_util::{BodyExt, Full};
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use kit::{Cluster, config, rule};
+use http_body_util::BodyExt;
+use kit::{config, rule};
+use place::{Client, NEW, OLD, Place, bounded, now};
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tokio_rustls::rustls::pki_types::pem::PemObject;
-use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 const CONFIGS: &str = "/api/v1/namespaces/t1/configmaps";
 const DAY: i64 = 24 * 60 * 60;
-/// Far more than anything here takes: without it a test that hangs would hang for ever.
-const HANG: Duration = Duration::from_mins(1);
-/// Protocols that a client offers.
-const OLD: &[&[u8]] = &[b"http/1.1"];
-const NEW: &[&[u8]] = &[b"h2"];
 
 /// Suites of TLS 1.2 that are good today: ECDHE with AES-GCM or ChaCha20.
 const GOOD: &[u16] = &[0xc02b, 0xc02f, 0xc02c, 0xc030, 0xcca9];
-
-type Failure = Box<dyn std::error::Error + Send + Sync>;
-
-/// The real time: certificates are held against it.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    i64::try_from(since.as_secs()).unwrap()
-}
-
-/// A cluster behind a listener, and its CA.
-struct Place {
-    cluster: Cluster,
-    pki: Pki,
-    folder: tempfile::TempDir,
-    listening: Listening,
-    address: SocketAddr,
-}
-
-impl Place {
-    async fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let pki = Pki::open(folder.path(), &Options::default(), now()).unwrap();
-        let cluster = Cluster::new().await;
-        let listener = Listener::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
-        let address = listener.address();
-        let listening = listener.serve(cluster.server.clone(), pki.server_config().unwrap());
-        Self { cluster, pki, folder, listening, address }
-    }
-
-    fn admin(&self) -> Pair {
-        self.pki.admin(now()).unwrap()
-    }
-
-    /// TLS of a client that trusts this CA, with a certificate or without.
-    fn client(&self, pair: Option<&Pair>, protocols: &[&[u8]]) -> ClientConfig {
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.pki.ca_pem().as_bytes()).unwrap()).unwrap();
-        let provider = tokio_rustls::rustls::crypto::ring::default_provider();
-        let builder = ClientConfig::builder_with_provider(Arc::new(provider))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_root_certificates(roots);
-        let mut config = match pair {
-            None => builder.with_no_client_auth(),
-            Some(pair) => {
-                let certificate = CertificateDer::from_pem_slice(pair.certificate.as_bytes());
-                let key = PrivateKeyDer::from_pem_slice(pair.key.as_bytes()).unwrap();
-                builder.with_client_auth_cert(vec![certificate.unwrap()], key).unwrap()
-            }
-        };
-        config.alpn_protocols = protocols.iter().map(|one| one.to_vec()).collect();
-        config
-    }
-
-    async fn connect(&self, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(self.address).await?;
-        TlsConnector::from(Arc::new(config)).connect("localhost".try_into().unwrap(), stream).await
-    }
-
-    /// One request over a connection of its own: the status, and the answer.
-    async fn ask(&self, config: ClientConfig, path: &str) -> Result<(u16, Value), Failure> {
-        let stream = self.connect(config).await?;
-        let mut client = Client::new(stream).await?;
-        client.get(path).await
-    }
-
-    /// The same, by somebody with this certificate.
-    async fn status(&self, pair: &Pair, path: &str) -> Result<(u16, Value), Failure> {
-        self.ask(self.client(Some(pair), NEW), path).await
-    }
-}
-
-/// A connection, in the version of HTTP that was agreed upon.
-enum Client {
-    Old(http1::SendRequest<Full<Bytes>>),
-    New(http2::SendRequest<Full<Bytes>>),
-}
-
-impl Client {
-    async fn new(stream: TlsStream<TcpStream>) -> Result<Self, Failure> {
-        let new = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let stream = TokioIo::new(stream);
-        Ok(if new {
-            let (sender, connection) =
-                http2::Builder::new(TokioExecutor::new()).handshake(stream).await?;
-            tokio::spawn(connection);
-            Self::New(sender)
-        } else {
-            let (sender, connection) = http1::handshake(stream).await?;
-            tokio::spawn(connection);
-            Self::Old(sender)
-        })
-    }
-
-    async fn send(
-        &mut self,
-        method: &str,
-        path: &str,
-        body: &str,
-    ) -> Result<http::Response<hyper::body::Incoming>, Failure> {
-        let uri = match self {
-            Self::Old(_) => path.to_owned(),
-            Self::New(_) => format!("https://localhost{path}"),
-        };
-        let request = Request::builder()
-            .method(method)
-            .uri(uri)
-            .header("host", "localhost")
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body.to_owned())))?;
-        Ok(match self {
-            Self::Old(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await?
-            }
-            Self::New(sender) => {
-                sender.ready().await?;
-                sender.send_request(request).await?
-            }
-        })
-    }
-
-    async fn get(&mut self, path: &str) -> Result<(u16, Value), Failure> {
-        let answer = self.send("GET", path, "").await?;
-        let status = answer.status().as_u16();
-        let body = answer.into_body().collect().await?.to_bytes();
-        Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
-    }
-}
-
-/// A test with a bound: it may fail, it may not hang.
-async fn bounded(test: impl Future<Output = ()>) {
-    tokio::time::timeout(HANG, test).await.expect("it hangs");
-}
 
 // ---- versions of HTTP ----
 
