@@ -111,11 +111,11 @@ impl<'a> Wanted<'a> {
     }
 }
 
-/// The best of the forms in `accept` that there is.
+/// The best of the forms in `accept` that there is; `rows`: whether what is answered can be made a table.
 ///
 /// # Errors
 /// 406 where there is none.
-pub fn negotiate(accept: &str) -> Result<Form, Refusal> {
+pub fn negotiate(accept: &str, rows: bool) -> Result<Form, Refusal> {
     if accept == "application/json" || accept.is_empty() {
         return Ok(Form::PLAIN);
     }
@@ -123,8 +123,10 @@ pub fn negotiate(accept: &str) -> Result<Form, Refusal> {
         accept.split(',').map(|one| Wanted::new(one.trim())).collect();
     // Among equals the first one wins.
     wanted.sort_by(|a, b| b.quality.total_cmp(&a.quality));
-    let found =
-        wanted.iter().find_map(|one| Some(Form { encoding: one.encoding()?, shape: one.shape()? }));
+    let found = wanted.iter().find_map(|one| {
+        let shape = one.shape().filter(|shape| rows || !matches!(shape, Shape::Table(_)))?;
+        Some(Form { encoding: one.encoding()?, shape })
+    });
     // Of what the path could be written as, protobuf too is known to upstream, which says so by another sentence.
     let known = |one: &Wanted<'_>| {
         one.encoding().is_some() || one.media == "application/vnd.kubernetes.protobuf"
@@ -165,13 +167,17 @@ mod tests {
     #[test]
     fn the_first_form_that_there_is_wins() {
         let kubectl = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json";
-        assert_eq!(negotiate(kubectl).unwrap().shape, Shape::Table(MetaVersion::V1));
+        assert_eq!(negotiate(kubectl, true).unwrap().shape, Shape::Table(MetaVersion::V1));
         let typed = "application/vnd.kubernetes.protobuf,application/json";
-        assert_eq!(negotiate(typed), Ok(Form::PLAIN));
+        assert_eq!(negotiate(kubectl, false), Ok(Form::PLAIN));
+        assert_eq!(negotiate(typed, true), Ok(Form::PLAIN));
         let odd = "application/xml;q=0.9, application/json;q=0.1";
-        assert_eq!(negotiate(odd), Ok(Form::PLAIN));
-        assert_eq!(negotiate("application/foo, */*"), Ok(Form::PLAIN));
-        assert_eq!(negotiate("text/html").unwrap_err().code, 406);
-        assert_eq!(negotiate("application/json;as=Rows;v=v1;g=meta.k8s.io").unwrap_err().code, 406);
+        assert_eq!(negotiate(odd, true), Ok(Form::PLAIN));
+        assert_eq!(negotiate("application/foo, */*", true), Ok(Form::PLAIN));
+        assert_eq!(negotiate("text/html", true).unwrap_err().code, 406);
+        assert_eq!(
+            negotiate("application/json;as=Rows;v=v1;g=meta.k8s.io", true).unwrap_err().code,
+            406
+        );
     }
 }

@@ -17,6 +17,7 @@ use crate::query::Query;
 use crate::resources::Resources;
 use crate::{grant, impersonate, page, verb as verbs};
 use berth_cluster_api::kinds::service::allocate::Ranges;
+use berth_cluster_api::registry::Subresource;
 use berth_cluster_api::{Map, Refusal};
 use berth_cluster_auth::rbac::{Attributes, forbidden};
 use berth_cluster_auth::token::{Issuer, StaticTokens};
@@ -383,7 +384,10 @@ impl Inner {
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let media = text(CONTENT_TYPE).and_then(|media| media.split(';').next());
         let media = media.unwrap_or_default().trim().to_owned();
-        let form = text(ACCEPT).map_or(Ok(Form::PLAIN), negotiate)?;
+        // What is kept nowhere has no rows.
+        let rows =
+            !matches!(sub, Some(Subresource::Binding | Subresource::Eviction | Subresource::Token));
+        let form = text(ACCEPT).map_or(Ok(Form::PLAIN), |accept| negotiate(accept, rows))?;
         let fence = fence::demanded(&parts.headers, verb)?;
         let now = self.environment.now();
         Ok(Ask {
