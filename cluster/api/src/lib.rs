@@ -7,6 +7,7 @@
 
 pub mod cells;
 pub mod field;
+pub mod json;
 pub mod kinds;
 pub mod meta;
 pub mod names;

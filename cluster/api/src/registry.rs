@@ -123,6 +123,18 @@ pub enum Part {
     Other(Subresource),
 }
 
+/// How an object goes that is deleted and has no finalizers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is gone.
+    AtOnce,
+    /// It is marked, has so many seconds, and goes when whoever runs it says so; with none it goes now, and its last state says that it
+    /// was deleted.
+    Graceful(i64),
+    /// It is marked, and goes when nothing is in it any more.
+    Emptied,
+}
+
 /// What of a kind cannot be said as data. Objects are whole (with `apiVersion`, `kind`, `metadata`); what upstream calls a
 /// strategy. All functions are pure: time and chance come from the caller.
 ///
@@ -177,6 +189,29 @@ pub trait Rules: fmt::Debug + Send + Sync {
 
     /// Seconds after its last write for which an object is kept; none for ever.
     fn lifetime(&self) -> Option<i64> {
+        None
+    }
+
+    /// How an object goes; `asked`: the seconds that the client would give it.
+    fn deletion(&self, _object: &Map, _asked: Option<i64>) -> Deletion {
+        Deletion::AtOnce
+    }
+
+    /// Changes an object whose deletion begins, besides its metadata.
+    fn begin_deletion(&self, _object: &mut Map) {}
+
+    /// Whether something besides finalizers of its metadata and the time that it was given still holds an object.
+    fn holds(&self, _object: &Map) -> bool {
+        false
+    }
+
+    /// Whether a whole collection can be deleted by one request.
+    fn deleted_together(&self) -> bool {
+        true
+    }
+
+    /// What everybody who uses the kind should know: a header `Warning` of every answer.
+    fn deprecated(&self) -> Option<&'static str> {
         None
     }
 

@@ -171,45 +171,40 @@ impl Schema {
             && self.structure().is_some_and(|one| one.kind.is_some())
     }
 
+    /// The same without a share of the table, for walks: a count that all threads change is slow.
+    pub fn view(&self) -> View<'_> {
+        View { table: &self.table, form: self.form }
+    }
+
     /// The type.
     pub fn form(&self) -> Form {
-        self.table.forms.get(self.form.0 as usize).copied().unwrap_or(Form::Any)
+        self.view().form()
     }
 
     /// Its structure, if it has fields.
     pub fn structure(&self) -> Option<&Structure> {
-        match self.form() {
-            Form::Structure(index) => self.table.structures.get(index as usize),
-            _ => None,
-        }
+        self.view().structure()
     }
 
     /// A field and its schema.
     pub fn field(&self, name: &str) -> Option<(&Field, Self)> {
-        let field = self.structure()?.fields.get(name)?;
-        Some((field, self.of(field.form)))
+        let (field, inner) = self.view().field(name)?;
+        Some((field, self.of(inner)))
     }
 
     /// All fields in order of their names, each with its schema.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &Field, Self)> {
-        let fields = self.structure().into_iter().flat_map(|one| one.fields.iter());
-        fields.map(|(name, field)| (name.as_str(), field, self.of(field.form)))
+        self.view().fields().map(|(name, field, inner)| (name, field, self.of(inner)))
     }
 
     /// The schema of a list's items.
     pub fn items(&self) -> Option<Self> {
-        match self.form() {
-            Form::List(form) => Some(self.of(form)),
-            _ => None,
-        }
+        self.view().items().map(|inner| self.of(inner))
     }
 
     /// The schema of a map's values.
     pub fn values(&self) -> Option<Self> {
-        match self.form() {
-            Form::Map(form) => Some(self.of(form)),
-            _ => None,
-        }
+        self.view().values().map(|inner| self.of(inner))
     }
 
     /// Whether nothing is known of the value: it stays as it is.
@@ -219,16 +214,80 @@ impl Schema {
 
     /// The schema of a schema, of `JSONSchemaProps` or a boolean and the like.
     pub(crate) fn of_schema(&self) -> Option<Self> {
-        let form = *self.table.names.get("apiextensions.v1.JSONSchemaProps")?;
-        Some(self.of(form))
+        self.view().of_schema().map(|inner| self.of(inner))
     }
 
-    fn of(&self, form: FormId) -> Self {
-        Self { table: Arc::clone(&self.table), form }
+    fn of(&self, view: View<'_>) -> Self {
+        Self { table: Arc::clone(&self.table), form: view.form }
+    }
+}
+
+/// A [`Schema`] that is borrowed.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    table: &'a Table,
+    form: FormId,
+}
+
+impl<'a> View<'a> {
+    /// The type.
+    pub fn form(self) -> Form {
+        self.table.forms.get(self.form.0 as usize).copied().unwrap_or(Form::Any)
+    }
+
+    /// Its structure, if it has fields.
+    pub fn structure(self) -> Option<&'a Structure> {
+        match self.form() {
+            Form::Structure(index) => self.table.structures.get(index as usize),
+            _ => None,
+        }
+    }
+
+    /// A field and its schema.
+    pub fn field(self, name: &str) -> Option<(&'a Field, Self)> {
+        let field = self.structure()?.fields.get(name)?;
+        Some((field, self.of(field.form)))
+    }
+
+    /// All fields in order of their names, each with its schema.
+    pub fn fields(self) -> impl Iterator<Item = (&'a str, &'a Field, Self)> {
+        let fields = self.structure().into_iter().flat_map(|one| one.fields.iter());
+        fields.map(move |(name, field)| (name.as_str(), field, self.of(field.form)))
+    }
+
+    /// The schema of a list's items.
+    pub fn items(self) -> Option<Self> {
+        match self.form() {
+            Form::List(form) => Some(self.of(form)),
+            _ => None,
+        }
+    }
+
+    /// The schema of a map's values.
+    pub fn values(self) -> Option<Self> {
+        match self.form() {
+            Form::Map(form) => Some(self.of(form)),
+            _ => None,
+        }
+    }
+
+    /// The schema of a schema, of `JSONSchemaProps` or a boolean and the like.
+    pub(crate) fn of_schema(self) -> Option<Self> {
+        Some(self.of(*self.table.names.get("apiextensions.v1.JSONSchemaProps")?))
+    }
+
+    fn of(self, form: FormId) -> Self {
+        Self { table: self.table, form }
     }
 }
 
 impl fmt::Debug for Schema {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+impl fmt::Debug for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.structure() {
             Some(structure) => f.write_str(&structure.name),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Holds a value against its schema: unknown fields are taken out and told, wrong types refused, as upstream's decoder does.
 
-use crate::schema::{Form, Schema, canonical};
+use crate::schema::{Form, Schema, View, canonical};
 use crate::{Map, Refusal};
 use serde_json::Value;
 use std::fmt::{self, Write as _};
@@ -59,43 +59,99 @@ fn unhandled(version: &str, kind: &str, why: &str) -> Refusal {
 /// Checks all types, and takes unknown fields out. Null is of every type. Names of fields count with their case.
 pub fn check(value: &mut Value, schema: &Schema) -> Result<Unknown, WrongType> {
     let mut walk = Walk::default();
-    walk.value(value, schema)?;
+    walk.value(value, schema.view(), Place::Root)?;
     Ok(Unknown { fields: walk.unknown })
 }
 
-/// Where the walk is.
+/// Where the walk is; written out only if there is something to say about it.
+#[derive(Debug, Clone, Copy)]
+enum Place<'a> {
+    Root,
+    /// A field, and the structure that has it.
+    Field(&'a Place<'a>, &'a str, &'a str),
+    /// An entry of a map.
+    Entry(&'a Place<'a>, &'a str),
+    /// An item of a list.
+    Item(&'a Place<'a>, usize),
+}
+
+impl Place<'_> {
+    /// The path with indexes, as unknown fields are told.
+    fn path(&self, name: &str) -> String {
+        let mut text = String::new();
+        self.write(&mut text);
+        let dot = if text.is_empty() { "" } else { "." };
+        text + dot + name
+    }
+
+    fn write(&self, text: &mut String) {
+        let (outer, name) = match self {
+            Self::Root => return,
+            Self::Field(outer, name, _) | Self::Entry(outer, name) => (outer, name),
+            Self::Item(outer, index) => {
+                outer.write(text);
+                let _ = write!(text, "[{index}]");
+                return;
+            }
+        };
+        outer.write(text);
+        if !text.is_empty() {
+            text.push('.');
+        }
+        text.push_str(name);
+    }
+
+    /// Names of fields only, and the innermost structure, as errors of types have them.
+    fn fields(&self) -> (Vec<&str>, Option<&str>) {
+        match self {
+            Self::Root => (Vec::new(), None),
+            Self::Entry(outer, _) | Self::Item(outer, _) => outer.fields(),
+            Self::Field(outer, name, owner) => {
+                let (mut fields, _) = outer.fields();
+                fields.push(name);
+                (fields, Some(owner))
+            }
+        }
+    }
+}
+
+/// What was found on the way.
 #[derive(Debug, Default)]
 struct Walk {
-    /// The path with indexes, for unknown fields.
-    path: String,
-    /// Names of fields only, as errors of types have them.
-    fields: Vec<String>,
-    /// The structures around, by their short names.
-    owners: Vec<String>,
     unknown: Vec<String>,
 }
 
 impl Walk {
-    fn value(&mut self, value: &mut Value, schema: &Schema) -> Result<(), WrongType> {
+    fn value(
+        &mut self,
+        value: &mut Value,
+        schema: View<'_>,
+        place: Place<'_>,
+    ) -> Result<(), WrongType> {
         match (schema.form(), value) {
             (_, Value::Null) => Ok(()),
-            (Form::Structure(_), Value::Object(object)) => self.structure(object, schema),
-            (Form::List(_), Value::Array(items)) => self.items(items, schema.items().as_ref()),
-            (Form::Map(_), Value::Object(entries)) => self.entries(entries, schema),
+            (Form::Structure(_), Value::Object(object)) => self.structure(object, schema, place),
+            (Form::List(_), Value::Array(items)) => self.items(items, schema.items(), place),
+            (Form::Map(_), Value::Object(entries)) => self.entries(entries, schema, place),
             (Form::SchemaOrBool | Form::SchemaOrList | Form::SchemaOrTexts, value) => {
-                self.schema(value, schema)
+                self.schema(value, schema, place)
             }
-            (_, value) => self.scalar(value, schema),
+            (_, value) => scalar(value, schema, place),
         }
     }
 
-    fn structure(&mut self, object: &mut Map, schema: &Schema) -> Result<(), WrongType> {
+    fn structure(
+        &mut self,
+        object: &mut Map,
+        schema: View<'_>,
+        place: Place<'_>,
+    ) -> Result<(), WrongType> {
         let Some(structure) = schema.structure() else { return Ok(()) };
-        self.owners.push(short(&structure.name).to_owned());
+        let owner = short(&structure.name);
         let mut unknown = Vec::new();
         for (name, value) in &mut *object {
             match schema.field(name) {
-                Some((_, inner)) => self.inside(name, true, |walk| walk.value(value, &inner))?,
+                Some((_, inner)) => self.value(value, inner, Place::Field(&place, name, owner))?,
                 None if structure.preserve_unknown => {}
                 None => unknown.push(name.clone()),
             }
@@ -103,43 +159,51 @@ impl Walk {
         for name in unknown {
             object.remove(&name);
             if self.unknown.len() < UNKNOWN_MAX {
-                let dot = if self.path.is_empty() { "" } else { "." };
-                self.unknown.push(format!("{}{dot}{name}", self.path));
+                self.unknown.push(place.path(&name));
             }
         }
-        self.owners.pop();
         Ok(())
     }
 
-    fn items(&mut self, items: &mut [Value], schema: Option<&Schema>) -> Result<(), WrongType> {
+    fn items(
+        &mut self,
+        items: &mut [Value],
+        schema: Option<View<'_>>,
+        place: Place<'_>,
+    ) -> Result<(), WrongType> {
         let Some(schema) = schema else { return Ok(()) };
-        for (index, item) in items.iter_mut().enumerate() {
-            let length = self.path.len();
-            let _ = write!(self.path, "[{index}]");
-            self.value(item, schema)?;
-            self.path.truncate(length);
-        }
-        Ok(())
+        let mut items = items.iter_mut().enumerate();
+        items.try_for_each(|(index, item)| self.value(item, schema, Place::Item(&place, index)))
     }
 
-    fn entries(&mut self, entries: &mut Map, schema: &Schema) -> Result<(), WrongType> {
+    fn entries(
+        &mut self,
+        entries: &mut Map,
+        schema: View<'_>,
+        place: Place<'_>,
+    ) -> Result<(), WrongType> {
         let Some(schema) = schema.values() else { return Ok(()) };
-        for (name, entry) in entries {
-            self.inside(name, false, |walk| walk.value(entry, &schema))?;
-        }
-        Ok(())
+        let mut entries = entries.iter_mut();
+        entries.try_for_each(|(name, entry)| self.value(entry, schema, Place::Entry(&place, name)))
     }
 
     /// A schema, or what may stand in its place.
-    fn schema(&mut self, value: &mut Value, schema: &Schema) -> Result<(), WrongType> {
+    fn schema(
+        &mut self,
+        value: &mut Value,
+        schema: View<'_>,
+        place: Place<'_>,
+    ) -> Result<(), WrongType> {
         let form = schema.form();
         let Some(inner) = schema.of_schema() else { return Ok(()) };
         match value {
-            Value::Object(_) => self.value(value, &inner),
-            Value::Array(items) if form == Form::SchemaOrList => self.items(items, Some(&inner)),
+            Value::Object(_) => self.value(value, inner, place),
+            Value::Array(items) if form == Form::SchemaOrList => {
+                self.items(items, Some(inner), place)
+            }
             Value::Array(items) if form == Form::SchemaOrTexts => {
                 match items.iter().find(|item| !item.is_string()) {
-                    Some(item) => Err(self.wrong(item, "string")),
+                    Some(item) => Err(wrong(item, "string", place)),
                     None => Ok(()),
                 }
             }
@@ -153,76 +217,53 @@ impl Walk {
             }),
         }
     }
+}
 
-    fn scalar(&self, value: &Value, schema: &Schema) -> Result<(), WrongType> {
-        let form = schema.form();
-        let fits = match (form, value) {
-            (Form::Bool, Value::Bool(_))
-            | (Form::Text | Form::IntOrString, Value::String(_))
-            | (Form::Double, Value::Number(_))
-            | (Form::Any | Form::Json, _)
-            | (Form::Raw | Form::Fields, Value::Object(_)) => true,
-            (Form::Int32 | Form::IntOrString, Value::Number(number)) => {
-                number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
-            }
-            (Form::Int64, Value::Number(number)) => number.is_i64(),
-            (Form::Quantity, _) => {
-                return match canonical(value, form) {
-                    Some(_) => Ok(()),
-                    None => Err(WrongType { message: QUANTITY.to_owned() }),
-                };
-            }
-            (Form::Time | Form::MicroTime | Form::Bytes, Value::String(text)) => {
-                return match canonical(value, form) {
-                    Some(_) => Ok(()),
-                    None => Err(unreadable(text, form)),
-                };
-            }
-            _ => false,
-        };
-        if fits { Ok(()) } else { Err(self.wrong(value, &go_type(schema))) }
-    }
+fn scalar(value: &Value, schema: View<'_>, place: Place<'_>) -> Result<(), WrongType> {
+    let form = schema.form();
+    let fits = match (form, value) {
+        (Form::Bool, Value::Bool(_))
+        | (Form::Text | Form::IntOrString, Value::String(_))
+        | (Form::Double, Value::Number(_))
+        | (Form::Any | Form::Json, _)
+        | (Form::Raw | Form::Fields, Value::Object(_)) => true,
+        (Form::Int32 | Form::IntOrString, Value::Number(number)) => {
+            number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+        }
+        (Form::Int64, Value::Number(number)) => number.is_i64(),
+        (Form::Quantity, _) => {
+            return match canonical(value, form) {
+                Some(_) => Ok(()),
+                None => Err(WrongType { message: QUANTITY.to_owned() }),
+            };
+        }
+        (Form::Time | Form::MicroTime | Form::Bytes, Value::String(text)) => {
+            return match canonical(value, form) {
+                Some(_) => Ok(()),
+                None => Err(unreadable(text, form)),
+            };
+        }
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(wrong(value, &go_type(schema), place)) }
+}
 
-    /// Goes into a field of a structure or an entry of a map, and comes back.
-    fn inside(
-        &mut self,
-        name: &str,
-        field: bool,
-        go: impl FnOnce(&mut Self) -> Result<(), WrongType>,
-    ) -> Result<(), WrongType> {
-        let length = self.path.len();
-        if length > 0 {
-            self.path.push('.');
-        }
-        self.path.push_str(name);
-        if field {
-            self.fields.push(name.to_owned());
-        }
-        go(self)?;
-        if field {
-            self.fields.pop();
-        }
-        self.path.truncate(length);
-        Ok(())
-    }
-
-    fn wrong(&self, value: &Value, wanted: &str) -> WrongType {
-        let given = match value {
-            Value::Null => "null".to_owned(),
-            Value::Bool(_) => "bool".to_owned(),
-            Value::Number(number) if wanted.starts_with("int") => format!("number {number}"),
-            Value::Number(_) => "number".to_owned(),
-            Value::String(_) => "string".to_owned(),
-            Value::Array(_) => "array".to_owned(),
-            Value::Object(_) => "object".to_owned(),
-        };
-        let place = match self.owners.last() {
-            Some(owner) => format!("struct field {owner}.{}", self.fields.join(".")),
-            None => "value".to_owned(),
-        };
-        WrongType {
-            message: format!("json: cannot unmarshal {given} into Go {place} of type {wanted}"),
-        }
+fn wrong(value: &Value, wanted: &str, place: Place<'_>) -> WrongType {
+    let given = match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "bool".to_owned(),
+        Value::Number(number) if wanted.starts_with("int") => format!("number {number}"),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(_) => "array".to_owned(),
+        Value::Object(_) => "object".to_owned(),
+    };
+    let place = match place.fields() {
+        (fields, Some(owner)) => format!("struct field {owner}.{}", fields.join(".")),
+        (_, None) => "value".to_owned(),
+    };
+    WrongType {
+        message: format!("json: cannot unmarshal {given} into Go {place} of type {wanted}"),
     }
 }
 
@@ -253,7 +294,7 @@ fn short(name: &str) -> &str {
 }
 
 /// The type as Go calls it.
-fn go_type(schema: &Schema) -> String {
+fn go_type(schema: View<'_>) -> String {
     match schema.form() {
         Form::Bool => "bool".to_owned(),
         Form::Int32 | Form::IntOrString => "int32".to_owned(),
@@ -262,10 +303,10 @@ fn go_type(schema: &Schema) -> String {
         Form::Bytes => "[]uint8".to_owned(),
         Form::Text | Form::Time | Form::MicroTime => "string".to_owned(),
         Form::List(_) => {
-            format!("[]{}", schema.items().map(|one| go_type(&one)).unwrap_or_default())
+            format!("[]{}", schema.items().map(go_type).unwrap_or_default())
         }
         Form::Map(_) => {
-            format!("map[string]{}", schema.values().map(|one| go_type(&one)).unwrap_or_default())
+            format!("map[string]{}", schema.values().map(go_type).unwrap_or_default())
         }
         Form::Structure(_) => {
             let name = schema.structure().map_or("", |one| one.name.as_str());

@@ -105,10 +105,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Answer {
 }
 
 /// Adds warnings (RFC 7234, section 5.5; upstream's code is 299).
-pub(crate) fn warn(answer: &mut Answer, warnings: &[String]) {
+pub(crate) fn warn<Text: AsRef<str>>(answer: &mut Answer, warnings: &[Text]) {
     for text in warnings {
         let mut quoted = String::from("299 - \"");
-        for letter in text.chars().filter(|letter| !letter.is_control()) {
+        for letter in text.as_ref().chars().filter(|letter| !letter.is_control()) {
             if matches!(letter, '"' | '\\') {
                 quoted.push('\\');
             }

@@ -15,6 +15,8 @@ pub struct Faults {
     pub too_many: u16,
     /// Of 1,000 requests so many wait for [`delay`](Self::delay).
     pub slow: u16,
+    /// Of 1,000 requests so many are carried out, and answered with 504: as if the answer was lost.
+    pub lost: u16,
     /// How long slow requests wait.
     pub delay: Duration,
 }
@@ -26,7 +28,7 @@ impl Faults {
         environment: &dyn Environment,
         ask: &Ask,
     ) -> Result<(), Refusal> {
-        let hits = |of: u16| of > 0 && environment.random() % 1_000 < u64::from(of);
+        let hits = |of| hits(environment, of);
         if hits(self.slow) {
             tokio::time::sleep(self.delay).await;
         }
@@ -39,4 +41,20 @@ impl Faults {
         }
         Ok(())
     }
+
+    /// Makes the fault that comes after a request was carried out.
+    pub(crate) fn after(&self, environment: &dyn Environment) -> Result<(), Refusal> {
+        if hits(environment, self.lost) {
+            return Err(Refusal::new(
+                504,
+                "Timeout",
+                "a fault on purpose: what was done is not told",
+            ));
+        }
+        Ok(())
+    }
+}
+
+fn hits(environment: &dyn Environment, of: u16) -> bool {
+    of > 0 && environment.random() % 1_000 < u64::from(of)
 }

@@ -13,6 +13,7 @@ mod ask;
 mod body;
 mod bootstrap;
 mod control;
+mod count;
 mod environment;
 mod epoch;
 mod fault;

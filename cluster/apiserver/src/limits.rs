@@ -26,6 +26,7 @@ pub(crate) struct Limits {
 #[derive(Debug)]
 struct Kind {
     places: Arc<Semaphore>,
+    all: usize,
     /// Places that one user may hold.
     share: usize,
     users: Arc<Mutex<BTreeMap<String, usize>>>,
@@ -78,6 +79,11 @@ impl Limits {
         Ok(Counted { user: user.name.clone(), users: Arc::clone(&self.watchers) })
     }
 
+    /// How many places are taken, for reading and for writing.
+    pub(crate) fn running(&self) -> (usize, usize) {
+        (self.reading.running(), self.writing.running())
+    }
+
     /// Takes a place; 429 if there is none in time. `None` for a request that needs none.
     pub(crate) async fn enter(&self, ask: &Ask) -> Result<Option<Place>, Refusal> {
         // Nor does what the server and its administrators do wait behind others.
@@ -92,7 +98,12 @@ impl Limits {
 impl Kind {
     fn new(places: usize) -> Self {
         let share = (places / 2).max(1);
-        Self { places: Arc::new(Semaphore::new(places)), share, users: Arc::default() }
+        let free = Arc::new(Semaphore::new(places));
+        Self { places: free, all: places, share, users: Arc::default() }
+    }
+
+    fn running(&self) -> usize {
+        self.all.saturating_sub(self.places.available_permits())
     }
 
     async fn enter(&self, user: &str) -> Result<Place, Refusal> {

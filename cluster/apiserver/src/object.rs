@@ -2,19 +2,25 @@
 //! An object as it is stored: its JSON with a hole for the revision, and what is to be known of it without reading it.
 
 use berth_cluster_api::registry::Kind;
-use berth_cluster_api::{Map, time};
+use berth_cluster_api::{Map, json, time};
 use berth_cluster_store::{Body, Meta, Owner};
 use serde_json::Value;
 use std::sync::Arc;
 
 /// How every stored object of a kind begins. A list leaves this out: its items have neither.
-pub fn head(kind: &Kind) -> String {
+pub fn head(kind: &Kind) -> Vec<u8> {
     begin(&kind.kind, &kind.api_version())
 }
 
-fn begin(kind: &str, version: &str) -> String {
-    let (kind, version) = (Value::from(kind), Value::from(version));
-    format!("{{\"kind\":{kind},\"apiVersion\":{version},")
+fn begin(kind: &str, version: &str) -> Vec<u8> {
+    // Room for most objects whole.
+    let mut text = Vec::with_capacity(1_024);
+    text.extend_from_slice(b"{\"kind\":");
+    json::write_text(&mut text, kind);
+    text.extend_from_slice(b",\"apiVersion\":");
+    json::write_text(&mut text, version);
+    text.push(b',');
+    text
 }
 
 /// Where an object of a kind is kept. `namespace` is empty for one that lives in none.
@@ -27,40 +33,34 @@ pub fn key(kind: &Kind, namespace: &str, name: &str) -> String {
 }
 
 /// Writes an object for the store: [`head`], its metadata with an empty `resourceVersion`, then its other fields by name.
-///
-/// # Errors
-/// An object whose metadata are no object.
-pub fn encode(kind: &Kind, object: &Map) -> Result<Body, serde_json::Error> {
+pub fn encode(kind: &Kind, object: &Map) -> Body {
     // What is kept in another version's form begins as that does.
     let version = object.get("apiVersion").and_then(Value::as_str);
-    let mut text = match version {
-        Some(version) => begin(&kind.kind, version).into_bytes(),
-        None => head(kind).into_bytes(),
-    };
+    let mut text = version.map_or_else(|| head(kind), |version| begin(&kind.kind, version));
     text.extend_from_slice(b"\"metadata\":{\"resourceVersion\":\"");
     let hole = text.len();
     text.push(b'"');
     if let Some(Value::Object(metadata)) = object.get("metadata") {
         for (name, value) in metadata.iter().filter(|(name, _)| *name != "resourceVersion") {
-            member(&mut text, name, value)?;
+            member(&mut text, name, value);
         }
     }
     text.push(b'}');
     let known = ["kind", "apiVersion", "metadata"];
     for (name, value) in object.iter().filter(|(name, _)| !known.contains(&name.as_str())) {
-        member(&mut text, name, value)?;
+        member(&mut text, name, value);
     }
     text.push(b'}');
     // Bodies of requests are bounded far below this.
     let hole = u32::try_from(hole).unwrap_or(u32::MAX);
-    Ok(Body { bytes: text.into(), hole })
+    Body { bytes: text.into(), hole }
 }
 
-fn member(text: &mut Vec<u8>, name: &str, value: &Value) -> Result<(), serde_json::Error> {
+fn member(text: &mut Vec<u8>, name: &str, value: &Value) {
     text.push(b',');
-    serde_json::to_writer(&mut *text, name)?;
+    json::write_text(text, name);
     text.push(b':');
-    serde_json::to_writer(&mut *text, value)
+    json::write(text, value);
 }
 
 /// What selectors, watches and the garbage collector ask of an object.
@@ -113,13 +113,13 @@ mod tests {
             "metadata": { "name": "a", "resourceVersion": "7", "annotations": { "b": "\"resourceVersion\":\"\"" } },
             "spec": { "resourceVersion": "" }, "aaa": 1,
         }));
-        let body = encode(&kind(), &pod).unwrap();
+        let body = encode(&kind(), &pod);
         let whole = body.finish(4711).unwrap();
         let read: Value = serde_json::from_slice(&whole).unwrap();
         let mut wanted = Value::Object(pod);
         wanted["metadata"]["resourceVersion"] = "4711".into();
         assert_eq!(read, wanted);
-        assert!(whole.starts_with(head(&kind()).as_bytes()));
+        assert!(whole.starts_with(&head(&kind())));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is no resource: discovery, OpenAPI, the version, health, metrics, the issuer's keys.
 
+mod backup;
 mod discovery;
 mod metrics;
 mod openapi;
@@ -39,6 +40,7 @@ pub(crate) async fn serve(
         ["version"] => whole(&version()),
         ["livez" | "readyz" | "healthz", ..] => health(server, &segments).await,
         ["metrics"] => metrics::page(server),
+        ["backup"] => backup::page(server),
         ["api"] => discovery::core(server, parts, accept),
         ["apis"] => discovery::groups(server, parts, accept),
         ["api", version] => discovery::version(server, "", version)?,
@@ -53,9 +55,10 @@ pub(crate) async fn serve(
     })
 }
 
-const PATHS: [&str; 10] = [
+const PATHS: [&str; 11] = [
     "/api",
     "/apis",
+    "/backup",
     "/healthz",
     "/livez",
     "/metrics",

@@ -45,12 +45,16 @@ pub fn parse(path: &str) -> Result<Target, Refusal> {
         Some(("apis", rest)) => (false, rest),
         _ => return page(),
     };
+    // Client libraries ask for `/apis/` and `/api/v1/`.
     let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let segments: Vec<String> = rest.split('/').map(segment).collect::<Result<_, _>>()?;
-    let mut segments = segments.into_iter();
-    let group = if core { String::new() } else { segments.next().unwrap_or_default() };
-    let version = segments.next().unwrap_or_default();
-    let parts: Vec<String> = segments.collect();
+    if rest.is_empty() && !path.ends_with("//") {
+        return page();
+    }
+    let mut segments = rest.split('/').map(segment);
+    let mut next = || segments.next().unwrap_or_else(|| Ok(String::new()));
+    let group = if core { String::new() } else { next()? };
+    let version = next()?;
+    let parts: Vec<String> = segments.collect::<Result<_, _>>()?;
     if parts.is_empty() {
         return page();
     }
@@ -86,10 +90,14 @@ fn resource(group: String, version: String, mut parts: Vec<String>) -> Resource 
 
 /// A segment without percent-encoding.
 fn segment(text: &str) -> Result<String, Refusal> {
-    let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
-    let decoded = decoded.map_err(|_| not_canonical())?;
+    let decoded = if text.bytes().any(|byte| byte == b'%') {
+        let decoded = percent_encoding::percent_decode_str(text).decode_utf8();
+        decoded.map_err(|_| not_canonical())?
+    } else {
+        text.into()
+    };
     let odd = decoded.is_empty() || decoded == "." || decoded == "..";
-    if odd || decoded.contains(['/', '\0']) {
+    if odd || decoded.bytes().any(|byte| byte == b'/' || byte == 0) {
         return Err(not_canonical());
     }
     Ok(decoded.into_owned())
@@ -129,7 +137,11 @@ mod tests {
         assert!(of("/api/v1/watch/namespaces/a/pods").watch);
         assert_eq!(of("/api/v1/namespaces/a/pods/b%20c").name, "b c");
         assert!(matches!(parse("/version"), Ok(Target::Page(_))));
-        assert!(matches!(parse("/apis/apps/v1"), Ok(Target::Page(_))));
+        for page in
+            ["/apis/apps/v1", "/apis/apps/v1/", "/apis/apps/", "/apis/", "/api/", "/api/v1/"]
+        {
+            assert!(matches!(parse(page), Ok(Target::Page(_))), "{page}");
+        }
     }
 
     #[test]
@@ -139,6 +151,7 @@ mod tests {
             "/api/v1/namespaces/a%2f..%2fkube-system/secrets",
             "/api/v1/namespaces/a/../kube-system/secrets",
             "/api/v1//secrets",
+            "/apis//",
             "/api/v1/namespaces/%ff/pods",
             "/api/v1/namespaces/a%00/pods",
         ] {

@@ -175,7 +175,7 @@ mod tests {
     async fn put(store: &Store, name: &str, label: &str, at: u64) -> u64 {
         let pod = object(json!({ "metadata": { "name": name, "labels": { "l": label } } }));
         let key = object::key(&kind(), "n", name);
-        let body = object::encode(&kind(), &pod).unwrap();
+        let body = object::encode(&kind(), &pod);
         let op = Op::Put { key: key.clone(), body, meta: object::meta(&kind(), &pod) };
         let compares = vec![Compare { key, revision: at }];
         store.commit(Txn { compares, ops: vec![op] }).await.unwrap().revision

@@ -4,8 +4,9 @@
 use crate::accept::{Form, negotiate};
 use crate::access::Access;
 use crate::admission::{self, Admission, Request};
-use crate::answer::{Answer, refused};
+use crate::answer::{Answer, refused, warn};
 use crate::ask::{Ask, verb};
+use crate::count::Requests;
 use crate::environment::{Environment, Machine};
 use crate::fault::Faults;
 use crate::fence;
@@ -30,7 +31,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use std::convert::Infallible;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 
 /// Bounds. The defaults are upstream's.
@@ -82,6 +83,7 @@ pub(crate) struct Inner {
     admission: Vec<Box<dyn Admission>>,
     faults: Faults,
     pub(crate) limits: Limits,
+    pub(crate) requests: Requests,
     stopping: watch::Sender<bool>,
 }
 
@@ -165,6 +167,7 @@ impl Builder {
             store: self.store,
             environment: self.environment,
             limits: Limits::new(&self.options),
+            requests: Requests::default(),
             options: self.options,
             identity: self.identity,
             ranges: self.ranges,
@@ -213,12 +216,16 @@ impl Server {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        let began = Instant::now();
         let (parts, body) = request.into_parts();
         let body = Box::pin(read(body, self.0.options.body_bytes));
-        match self.0.serve(parts, body).await {
+        let mut counted = "other";
+        let answer = match self.0.serve(parts, body, &mut counted).await {
             Ok(answer) => answer,
             Err(refusal) => refused(&refusal),
-        }
+        };
+        self.0.requests.count(counted, answer.status().as_u16(), began.elapsed());
+        answer
     }
 }
 
@@ -319,22 +326,35 @@ impl Inner {
         if decision.allowed { Ok(()) } else { Err(forbidden(asked, &decision.reason)) }
     }
 
-    async fn serve(self: &Arc<Self>, parts: Parts, body: Reading) -> Result<Answer, Refusal> {
+    /// Answers. `counted`: what it is counted as.
+    async fn serve(
+        self: &Arc<Self>,
+        parts: Parts,
+        body: Reading,
+        counted: &mut &'static str,
+    ) -> Result<Answer, Refusal> {
         let now = self.environment.now();
         let user = self.identity.user(&parts, now.seconds, &self.store)?;
         let user = impersonate::user(self, &parts, user)?;
         let target = parse(parts.uri.path())?;
         let query = Query::new(parts.uri.query().unwrap_or_default());
         match target {
-            Target::Page(path) => page::serve(self, &parts, &user, &path).await,
+            Target::Page(path) => {
+                *counted = "page";
+                page::serve(self, &parts, &user, &path).await
+            }
             Target::Resource(target) if !self.knows(&target) => {
                 let path = parts.uri.path();
                 self.authorize(&attributes(&user, "get", &target, &query))?;
                 page::unknown(path)
             }
             Target::Resource(target) => {
+                *counted = verb(&parts.method, &target, &query).unwrap_or(*counted);
                 let ask = self.understand(&parts, user, target, query)?;
-                self.carry_out(ask, body).await
+                let deprecated = ask.kind.rules.deprecated();
+                let mut answer = self.carry_out(ask, body).await?;
+                warn(&mut answer, deprecated.as_slice());
+                Ok(answer)
             }
         }
     }
@@ -399,7 +419,8 @@ impl Inner {
             if !["get", "list"].contains(&ask.verb) {
                 ask.body = body.await?;
             }
-            verbs::serve(self, ask).await
+            let answer = verbs::serve(self, ask).await?;
+            self.faults.after(&*self.environment).map(|()| answer)
         };
         let in_time = tokio::time::timeout(self.options.request_time, work).await;
         in_time.unwrap_or_else(|_| Err(timeout()))

@@ -49,7 +49,7 @@ async fn carry_out(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
             patch::serve(server, ask).await
         }
         ("delete", None) => delete::serve(server, ask).await,
-        ("deletecollection", None) if placed(ask) && &*ask.kind.stored_as != "namespaces" => {
+        ("deletecollection", None) if placed(ask) && ask.kind.rules.deleted_together() => {
             collection::delete(server, ask).await
         }
         _ => Err(Refusal::method_not_allowed()),

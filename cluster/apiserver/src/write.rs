@@ -51,15 +51,13 @@ pub(crate) fn has_items(value: &Value) -> bool {
 }
 
 /// Whether nothing holds an object any more that is to be deleted: no finalizer, no time that it was given.
-pub(crate) fn gone(object: &Map) -> bool {
+pub(crate) fn gone(kind: &Kind, object: &Map) -> bool {
     let Some(metadata) = metadata(object) else { return false };
-    let of_namespace = object.get("spec").is_some_and(|spec| has_items(&spec["finalizers"]));
-    let namespace = object.get("kind").is_some_and(|kind| kind == "Namespace");
     let grace = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
     metadata.get("deletionTimestamp").is_some_and(|at| !at.is_null())
         && !metadata.get("finalizers").is_some_and(has_items)
         && grace == 0
-        && !(namespace && of_namespace)
+        && !kind.rules.holds(object)
 }
 
 /// Everything that is wrong with the object by itself.
@@ -79,14 +77,14 @@ pub(crate) fn invalid(kind: &Kind, object: &Map, errors: &Errors) -> Result<(), 
 }
 
 /// The operation that writes an object.
-pub(crate) fn put(ask: &Ask, key: String, object: &Map) -> Result<Op, Refusal> {
+pub(crate) fn put(ask: &Ask, key: String, object: &Map) -> Op {
     let (kind, rules) = (&ask.kind, &ask.kind.rules);
     let stored =
         if rules.converts() { Cow::Owned(rules.as_stored(object)) } else { Cow::Borrowed(object) };
-    let body = object::encode(kind, &stored).map_err(Refusal::internal)?;
+    let body = object::encode(kind, &stored);
     let mut meta = object::meta(kind, object);
     meta.expires = rules.lifetime().map(|seconds| ask.now.seconds.saturating_add(seconds));
-    Ok(Op::Put { key, body, meta })
+    Op::Put { key, body, meta }
 }
 
 /// Why a transaction did not happen.

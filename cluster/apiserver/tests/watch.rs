@@ -287,8 +287,6 @@ async fn what_is_compacted_is_gone_and_says_so() {
     cluster.make(CONFIGS, config("f", "")).await;
     cluster.store.compact(cluster.store.revision());
     for (query, status) in [
-        (format!("watch=1&resourceVersion={old}"), 410),
-        (format!("watch=1&resourceVersion={old}&allowWatchBookmarks=true"), 410),
         (format!("resourceVersion={old}&resourceVersionMatch=Exact"), 410),
         (format!("resourceVersion={old}&limit=1"), 410),
         (format!("limit=2&continue={token}"), 410),
@@ -301,6 +299,14 @@ async fn what_is_compacted_is_gone_and_says_so() {
         if status == 410 {
             assert_eq!(reply.value()["reason"], "Expired", "{query}");
         }
+    }
+    // A watch says so in an event, and ends.
+    for options in ["", "&allowWatchBookmarks=true"] {
+        let path = watch_path(CONFIGS, &format!("&resourceVersion={old}{options}"));
+        let events = cluster.admin("GET", &path).watch().await.all().await;
+        let [event] = events.as_slice() else { panic!("{events:?}") };
+        assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)));
+        assert_eq!(event["object"]["reason"], "Expired");
     }
     // The answer to an old token has a new one, which goes on in the present.
     let refused =

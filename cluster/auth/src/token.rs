@@ -3,6 +3,7 @@
 
 mod fixed;
 mod key;
+mod seen;
 #[cfg(test)]
 mod tests;
 
@@ -12,8 +13,10 @@ pub use key::{BadKey, SigningKey, VerifyingKey};
 use crate::user::User;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use seen::Seen;
 use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
+use std::sync::Arc;
 
 /// A longer token is not looked at: ours have about 1 KiB.
 pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
@@ -82,7 +85,7 @@ pub struct Verified {
     /// Those of the wanted audiences that it is for.
     pub audiences: Vec<String>,
     /// All it says.
-    pub claims: Value,
+    pub claims: Arc<Value>,
 }
 
 /// Signs and verifies tokens.
@@ -92,6 +95,7 @@ pub struct Issuer {
     key: SigningKey,
     /// The key that signs, and older ones whose tokens are still about.
     known: Vec<VerifyingKey>,
+    seen: Seen,
 }
 
 impl Issuer {
@@ -99,7 +103,7 @@ impl Issuer {
     pub fn new(url: &str, key: SigningKey, older: Vec<VerifyingKey>) -> Self {
         let mut known = vec![key.verifying()];
         known.extend(older);
-        Self { url: url.into(), key, known }
+        Self { url: url.into(), key, known, seen: Seen::default() }
     }
 
     /// The issuer's URL.
@@ -161,7 +165,10 @@ impl Issuer {
         now: i64,
         lookup: &dyn Lookup,
     ) -> Result<Verified, Invalid> {
-        let claims = self.signed_claims(token).ok_or(Invalid)?;
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(Invalid);
+        }
+        let claims = self.seen.claims(token, || self.signed_claims(token)).ok_or(Invalid)?;
         let audiences = self.check_times(&claims, audiences, now).ok_or(Invalid)?;
         let user = bound_user(&claims, lookup).ok_or(Invalid)?;
         Ok(Verified { user, audiences, claims })
@@ -169,9 +176,6 @@ impl Issuer {
 
     /// What the token says, if one of our keys signed it.
     fn signed_claims(&self, token: &str) -> Option<Value> {
-        if token.len() > TOKEN_BYTES_MAX {
-            return None;
-        }
         let (signed, signature) = token.rsplit_once('.')?;
         let (header, claims) = signed.split_once('.')?;
         let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).ok()?).ok()?;

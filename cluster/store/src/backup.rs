@@ -56,6 +56,19 @@ pub(crate) fn read(
     meta: &ReadMeta,
     version: u32,
 ) -> Result<(u64, Vec<Entry>), OpenError> {
+    read_whole(from, meta, version).map_err(|error| match error {
+        OpenError::Read(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            OpenError::Damaged("it ends before its end: it was cut off".to_owned())
+        }
+        other => other,
+    })
+}
+
+fn read_whole(
+    from: &mut dyn Read,
+    meta: &ReadMeta,
+    version: u32,
+) -> Result<(u64, Vec<Entry>), OpenError> {
     let damaged = |what: &str| OpenError::Damaged(what.to_owned());
     let mut magic = [0; MAGIC.len()];
     from.read_exact(&mut magic)?;

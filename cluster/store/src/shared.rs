@@ -103,24 +103,41 @@ impl Shared {
     /// Checks a transaction against the newest sequenced state, and makes its events. The caller sequences: nobody else may be
     /// between this and [`Shared::note`] or [`Shared::publish`].
     pub(crate) fn prepare(&self, txn: Txn, revision: u64) -> Result<Vec<Arc<Event>>, CommitError> {
+        once_each(&txn.ops)?;
+        let before = self.before(&txn)?;
+        let ops = txn.ops.into_iter().zip(before);
+        ops.map(|(op, before)| Ok(Arc::new(event(op, before, revision)?))).collect()
+    }
+
+    /// What the operations find, if all that is compared is as it should be.
+    fn before(&self, txn: &Txn) -> Result<Vec<Option<Arc<Entry>>>, CommitError> {
+        let (pending, state) = (self.pending(), self.state());
+        let latest = |key: &str| match pending.get(key) {
+            Some((_, entry)) => entry.clone(),
+            None => state.get(key),
+        };
+        let mut compared = Vec::with_capacity(txn.compares.len());
         for compare in &txn.compares {
-            let current = self.latest(&compare.key);
+            let current = latest(&compare.key);
             if current.as_ref().map_or(0, |entry| entry.revision) != compare.revision {
                 return Err(CommitError::Conflict { key: compare.key.clone(), current });
             }
+            compared.push((compare.key.as_str(), current));
         }
-        once_each(&txn.ops)?;
-        let mut events = Vec::with_capacity(txn.ops.len());
-        for op in txn.ops {
-            let before = self.latest(op.key());
-            events.push(Arc::new(event(op, before, revision)?));
-        }
-        Ok(events)
+        let known = |key: &str| compared.iter().find(|(known, _)| *known == key);
+        let find = |op: &Op| match known(op.key()) {
+            Some((_, entry)) => entry.clone(),
+            None => latest(op.key()),
+        };
+        Ok(txn.ops.iter().map(find).collect())
     }
 }
 
 /// Refuses a transaction that changes a key twice.
 pub(crate) fn once_each(ops: &[Op]) -> Result<(), CommitError> {
+    if ops.len() < 2 {
+        return Ok(());
+    }
     let mut keys: Vec<&str> = ops.iter().map(Op::key).collect();
     keys.sort_unstable();
     match keys.windows(2).find(|pair| pair[0] == pair[1]) {

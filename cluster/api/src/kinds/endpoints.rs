@@ -32,6 +32,10 @@ pub fn kinds() -> Vec<Kind> {
 pub struct EndpointsRules;
 
 impl Rules for EndpointsRules {
+    fn deprecated(&self) -> Option<&'static str> {
+        Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+    }
+
     fn default(&self, object: &mut Map) {
         for subset in items(object, "subsets") {
             for port in items(subset, "ports") {
@@ -48,13 +52,6 @@ impl Rules for EndpointsRules {
 
     fn cells(&self, object: &Map, now: i64) -> Vec<Value> {
         vec![cells::name(object), places(object).into(), cells::age(object, now)]
-    }
-
-    fn warnings(&self, _object: &Map) -> Vec<String> {
-        vec![
-            "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"
-                .to_owned(),
-        ]
     }
 }
 

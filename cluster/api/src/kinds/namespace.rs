@@ -4,7 +4,7 @@
 use super::access::{keep, list, make, map, text};
 use super::row::{RowExt, column, row};
 use crate::field::{Errors, Path};
-use crate::registry::{Kind, Part, Rules, Subresource};
+use crate::registry::{Deletion, Kind, Part, Rules, Subresource};
 use crate::{Map, cells, meta, names};
 use serde_json::{Value, json};
 
@@ -37,6 +37,24 @@ fn finalizers(object: &Map) -> &[Value] {
 }
 
 impl Rules for Namespace {
+    fn deletion(&self, _object: &Map, _asked: Option<i64>) -> Deletion {
+        Deletion::Emptied
+    }
+
+    fn begin_deletion(&self, object: &mut Map) {
+        if let Some(status) = object.get_mut("status") {
+            status["phase"] = json!("Terminating");
+        }
+    }
+
+    fn holds(&self, object: &Map) -> bool {
+        !finalizers(object).is_empty()
+    }
+
+    fn deleted_together(&self) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Map) {
         let own = name(object).to_owned();
         if own.is_empty() {

@@ -26,18 +26,35 @@ pub use spec::{spec as validate_spec, template as validate_template};
 
 use crate::Map;
 use crate::field::{Errors, Path};
-use crate::kinds::access::{keep, make};
+use crate::kinds::access::{int, keep, make, map, text};
 use crate::kinds::row;
 use crate::kinds::view::View;
-use crate::registry::{Kind, Part, Rules, Subresource};
+use crate::registry::{Deletion, Kind, Part, Rules, Subresource};
 use serde_json::{Value, json};
 use std::sync::Arc;
+
+/// Seconds that a pod is given at most: a hundred years are as good as for ever, and their end still has a date.
+const GRACE_MAX: i64 = 100 * 365 * 86_400;
 
 /// The rules of pods.
 #[derive(Debug)]
 pub struct PodRules;
 
 impl Rules for PodRules {
+    /// Only those are given time that an agent runs.
+    fn deletion(&self, object: &Map, asked: Option<i64>) -> Deletion {
+        let spec = map(object, "spec");
+        let bound = spec.is_some_and(|spec| !text(spec, "nodeName").is_empty());
+        let phase = map(object, "status").map_or("", |status| text(status, "phase"));
+        if !bound || ["Succeeded", "Failed"].contains(&phase) {
+            return Deletion::Graceful(0);
+        }
+        let own = || spec.and_then(|spec| int(spec, "terminationGracePeriodSeconds"));
+        let grace = asked.or_else(own).unwrap_or(30);
+        // A negative number is upstream's way to say: as soon as possible, but in an orderly way.
+        Deletion::Graceful(if grace < 0 { 1 } else { grace.min(GRACE_MAX) })
+    }
+
     fn default(&self, object: &mut Map) {
         defaults::pod(object);
     }

@@ -1,26 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What becomes of an object that upstream reads into its types and writes again.
 
-use super::{Field, Form, Schema, base64, quantity};
+use super::{Field, Form, Schema, View, base64, quantity};
 use crate::time;
 use serde_json::Value;
 
 /// Makes the value what upstream would write: nulls and empty optional fields are gone, what is always written is there, quantities,
 /// times and bytes are in their canonical form. Twice is as once. Of a wrong type, a value stays as it is.
 pub fn normalise(value: &mut Value, schema: &Schema) {
+    walk(value, schema.view());
+}
+
+fn walk(value: &mut Value, schema: View<'_>) {
     match schema.form() {
         Form::Structure(_) => structure(value, schema),
         Form::List(_) => {
             if let (Value::Array(items), Some(inner)) = (value, schema.items()) {
                 for item in items {
-                    element(item, &inner);
+                    element(item, inner);
                 }
             }
         }
         Form::Map(_) => {
             if let (Value::Object(entries), Some(inner)) = (value, schema.values()) {
                 for entry in entries.values_mut() {
-                    element(entry, &inner);
+                    element(entry, inner);
                 }
             }
         }
@@ -29,10 +33,10 @@ pub fn normalise(value: &mut Value, schema: &Schema) {
                 match value {
                     Value::Array(items) => {
                         for item in items {
-                            normalise(item, &inner);
+                            walk(item, inner);
                         }
                     }
-                    Value::Object(_) => normalise(value, &inner),
+                    Value::Object(_) => walk(value, inner),
                     _ => {}
                 }
             }
@@ -46,28 +50,28 @@ pub fn normalise(value: &mut Value, schema: &Schema) {
 }
 
 /// An item or entry: null is the type's zero.
-fn element(value: &mut Value, schema: &Schema) {
+fn element(value: &mut Value, schema: View<'_>) {
     if value.is_null()
         && let Some(zero) = zero(schema)
     {
         *value = zero;
     } else {
-        normalise(value, schema);
+        walk(value, schema);
     }
 }
 
-fn structure(value: &mut Value, schema: &Schema) {
+fn structure(value: &mut Value, schema: View<'_>) {
     let Value::Object(object) = value else { return };
+    // Objects have few of the fields that there are.
+    object.retain(|name, value| {
+        let Some((field, inner)) = schema.field(name) else { return true };
+        walk(value, inner);
+        !(value.is_null() || !always(field, inner) && empty(value, field))
+    });
     for (name, field, inner) in schema.fields() {
-        if let Some(value) = object.get_mut(name) {
-            normalise(value, &inner);
-            if value.is_null() || !always(field, &inner) && empty(value, field) {
-                object.remove(name);
-            }
-        }
-        if always(field, &inner)
+        if always(field, inner)
             && !object.contains_key(name)
-            && let Some(zero) = zero(&inner)
+            && let Some(zero) = zero(inner)
         {
             object.insert(name.to_owned(), zero);
         }
@@ -75,7 +79,7 @@ fn structure(value: &mut Value, schema: &Schema) {
 }
 
 /// Whether a field is written even if it is zero.
-fn always(field: &Field, schema: &Schema) -> bool {
+fn always(field: &Field, schema: View<'_>) -> bool {
     let whole = matches!(schema.form(), Form::Structure(_) | Form::Quantity | Form::IntOrString);
     !field.pointer && (field.required || field.zero || whole)
 }
@@ -93,7 +97,7 @@ fn empty(value: &Value, field: &Field) -> bool {
 }
 
 /// What upstream writes of a value that nobody set; none if that is null.
-fn zero(schema: &Schema) -> Option<Value> {
+fn zero(schema: View<'_>) -> Option<Value> {
     Some(match schema.form() {
         Form::Bool => false.into(),
         Form::Text => "".into(),
@@ -101,7 +105,7 @@ fn zero(schema: &Schema) -> Option<Value> {
         Form::Quantity => "0".into(),
         Form::Structure(_) => {
             let mut object = Value::Object(crate::Map::new());
-            normalise(&mut object, schema);
+            walk(&mut object, schema);
             object
         }
         _ => return None,

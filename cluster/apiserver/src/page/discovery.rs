@@ -97,8 +97,8 @@ pub(super) fn version(server: &Inner, group: &str, version: &str) -> Result<Answ
 /// Verbs of a kind's objects, in order of the alphabet.
 fn verbs(kind: &Kind) -> Vec<&'static str> {
     let all = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-    let one_by_one = &*kind.stored_as == "namespaces";
-    all.into_iter().filter(|verb| !(one_by_one && *verb == "deletecollection")).collect()
+    let together = kind.rules.deleted_together();
+    all.into_iter().filter(|verb| together || *verb != "deletecollection").collect()
 }
 
 /// The group, version and kind of a subresource, and its verbs.

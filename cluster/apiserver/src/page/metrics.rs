@@ -24,5 +24,13 @@ pub(super) fn page(server: &Inner) -> Answer {
     gauge("store_events", "Events that are kept.", stats.events as u64);
     gauge("store_event_bytes", "Bytes of the events that are kept.", stats.event_bytes as u64);
     gauge("store_trouble", "1 while the store has trouble.", u64::from(stats.trouble.is_some()));
+    let (reading, writing) = server.limits.running();
+    let name = "apiserver_current_inflight_requests";
+    let _ = writeln!(
+        page,
+        "# HELP {name} Requests that hold a place.\n# TYPE {name} gauge\n\
+         {name}{{request_kind=\"readOnly\"}} {reading}\n{name}{{request_kind=\"mutating\"}} {writing}"
+    );
+    server.requests.write(&mut page);
     text(StatusCode::OK, page)
 }

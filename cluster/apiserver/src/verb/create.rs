@@ -161,7 +161,7 @@ async fn store(
         let bytes = Value::Object(object.clone()).to_string().into();
         return Ok(Written { bytes, created: true, warnings });
     }
-    let op = put(ask, key.clone(), object)?;
+    let op = put(ask, key.clone(), object);
     let Reserved { mut compares, mut ops } = reserved;
     compares.push(Compare { key, revision: 0 });
     ops.insert(0, op);

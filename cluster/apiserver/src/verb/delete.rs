@@ -7,21 +7,19 @@ use crate::ask::Ask;
 use crate::fence::commit;
 use crate::reserve::{give_back, is_reservation};
 use crate::server::Inner;
-
 use crate::verb::get::shaper;
 use crate::verb::options::{DeleteOptions, Propagation};
 use crate::verb::update::MODIFIED;
-use crate::write::{self, Failed, has_items, meta_text, metadata, metadata_mut, put};
+use crate::write::{self, Failed, meta_text, metadata, metadata_mut, put};
+use berth_cluster_api::registry::Deletion;
 use berth_cluster_api::{Map, Refusal, time};
 use berth_cluster_store::{Compare, Entry, Op, Txn};
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 const TRIES: usize = 100;
-/// Seconds that a pod is given at most: a hundred years are as good as for ever, and their end still has a date.
-const LONGEST: i64 = 100 * 365 * 86_400;
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 
@@ -80,8 +78,10 @@ pub(crate) async fn delete(
         preconditions(ask, name, &old, options)?;
         let mut last = old.clone();
         server.admit(&Request { ask, operation: Operation::Delete, old: Some(&old) }, &mut last)?;
-        let marked = mark(server, ask, &old, options);
-        match store(server, ask, &entry, marked, &old, options).await {
+        let deletion = ask.kind.rules.deletion(&old, options.grace);
+        let marked = mark(server, ask, &old, deletion, options);
+        let graceful = matches!(deletion, Deletion::Graceful(_));
+        match store(server, ask, &entry, (marked, graceful), &old, options).await {
             Ok(deleted) => return Ok(deleted),
             Err(Failed::Refused(refusal)) => return Err(refusal),
             Err(Failed::Conflict(key, _)) if options.version.is_none() || is_reservation(&key) => {}
@@ -109,20 +109,26 @@ fn preconditions(ask: &Ask, name: &str, old: &Map, options: &DeleteOptions) -> R
 }
 
 /// The object as it waits for its end; none if nothing holds it.
-fn mark(server: &Inner, ask: &Ask, old: &Map, options: &DeleteOptions) -> Option<Map> {
+fn mark(
+    server: &Inner,
+    ask: &Ask,
+    old: &Map,
+    deletion: Deletion,
+    options: &DeleteOptions,
+) -> Option<Map> {
+    let rules = &ask.kind.rules;
     let mut new = old.clone();
     let finalizers = finalizers(old, options);
-    let grace = grace(ask, old, options);
-    let namespace = &*ask.kind.stored_as == "namespaces";
-    // A namespace is marked first, and goes when nothing is in it any more.
-    let held = namespace
-        && (metadata(old).is_none_or(|meta| !meta.contains_key("deletionTimestamp"))
-            || old.get("spec").is_some_and(|spec| has_items(&spec["finalizers"])));
-    // The last state of a pod says that it was deleted, even where it goes at once.
-    let pod = graceful(ask);
-    if finalizers.is_empty() && !pod && !held {
-        return None;
-    }
+    let set = metadata(old)
+        .is_some_and(|meta| meta.get("deletionTimestamp").is_some_and(Value::is_string));
+    let grace = match deletion {
+        Deletion::AtOnce if finalizers.is_empty() => return None,
+        // What is to be emptied goes once it was marked and nothing is in it.
+        Deletion::Emptied if finalizers.is_empty() && set && !rules.holds(old) => return None,
+        Deletion::AtOnce => Some(0),
+        Deletion::Graceful(seconds) => Some(seconds),
+        Deletion::Emptied => None,
+    };
     let metadata = metadata_mut(&mut new);
     if finalizers.is_empty() {
         metadata.remove("finalizers");
@@ -130,23 +136,21 @@ fn mark(server: &Inner, ask: &Ask, old: &Map, options: &DeleteOptions) -> Option
         metadata.insert("finalizers".to_owned(), finalizers.into());
     }
     let now = server.environment.now().seconds;
-    let set = metadata.get("deletionTimestamp").is_some_and(Value::is_string);
     let before = metadata.get("deletionGracePeriodSeconds").and_then(Value::as_i64);
+    let seconds = grace.unwrap_or(0);
     // An end can come earlier than was said, never later.
-    if !set || before.is_some_and(|before| grace < before) {
+    if !set || before.is_some_and(|before| seconds < before) {
         let from = if set { began(metadata, before) } else { now };
-        let at = time::seconds(from.saturating_add(grace)).unwrap_or_default();
+        let at = time::seconds(from.saturating_add(seconds)).unwrap_or_default();
         metadata.insert("deletionTimestamp".to_owned(), at.into());
-        if !namespace {
+        if let Some(grace) = grace {
             metadata.insert("deletionGracePeriodSeconds".to_owned(), grace.into());
         }
         if !set {
             count(metadata);
         }
     }
-    if namespace && let Some(status) = new.get_mut("status") {
-        status["phase"] = json!("Terminating");
-    }
+    rules.begin_deletion(&mut new);
     Some(new)
 }
 
@@ -183,33 +187,11 @@ fn finalizers(old: &Map, options: &DeleteOptions) -> Vec<Value> {
     all
 }
 
-/// Whether objects of the kind are given time.
-fn graceful(ask: &Ask) -> bool {
-    &*ask.kind.stored_as == "pods"
-}
-
-/// Seconds that the object is given. Only pods are, and only those that an agent runs.
-fn grace(ask: &Ask, old: &Map, options: &DeleteOptions) -> i64 {
-    if !graceful(ask) {
-        return 0;
-    }
-    let spec = old.get("spec").unwrap_or(&Value::Null);
-    let bound = spec["nodeName"].as_str().is_some_and(|node| !node.is_empty());
-    let phase = old.get("status").and_then(|status| status["phase"].as_str()).unwrap_or_default();
-    if !bound || ["Succeeded", "Failed"].contains(&phase) {
-        return 0;
-    }
-    let own = || spec["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
-    let grace = options.grace.unwrap_or_else(own);
-    // A negative number is upstream's way to say: as soon as possible, but in an orderly way.
-    if grace < 0 { 1 } else { grace.min(LONGEST) }
-}
-
 async fn store(
     server: &Arc<Inner>,
     ask: &Ask,
     entry: &Arc<Entry>,
-    marked: Option<Map>,
+    (marked, graceful): (Option<Map>, bool),
     old: &Map,
     options: &DeleteOptions,
 ) -> Result<Deleted, Failed> {
@@ -226,13 +208,13 @@ async fn store(
         let revision = commit(server, ask, txn).await?.revision;
         return Ok(Deleted { object: at(old.clone(), revision), gone: true });
     };
-    let gone = graceful(ask) && write::gone(&new);
+    let gone = graceful && write::gone(&ask.kind, &new);
     if options.dry_run || (new == *old && !gone) {
         return Ok(Deleted { object: new, gone });
     }
     let mut revision = entry.revision;
     if new != *old {
-        let op = put(ask, key.clone(), &new)?;
+        let op = put(ask, key.clone(), &new);
         revision = commit(server, ask, Txn { compares, ops: vec![op] }).await?.revision;
     }
     if gone {

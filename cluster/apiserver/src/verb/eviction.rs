@@ -77,7 +77,7 @@ async fn charge(
         }
         let Some(kind) = ask.resources.named(GROUP, "PodDisruptionBudget") else { return Ok(()) };
         let key = entry.key.to_string();
-        let body = crate::object::encode(kind, &budget).map_err(Refusal::internal)?;
+        let body = crate::object::encode(kind, &budget);
         let op = Op::Put { key: key.clone(), body, meta: crate::object::meta(kind, &budget) };
         let compares = vec![Compare { key, revision: entry.revision }];
         match commit(server, ask, Txn { compares, ops: vec![op] }).await {

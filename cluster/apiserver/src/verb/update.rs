@@ -285,7 +285,7 @@ async fn store(
     let kind = &ask.kind;
     let warnings = kind.rules.warnings(new);
     let own = Compare { key: entry.key.to_string(), revision: entry.revision };
-    if gone(new) {
+    if gone(&ask.kind, new) {
         // What the change would have taken is not taken; what there was is given back.
         let old = ask.parse(&entry.bytes)?;
         let bytes = finish(server, ask, (new, &old), own, dry_run).await?;
@@ -293,7 +293,7 @@ async fn store(
     }
     let Reserved { mut compares, mut ops } = reserved;
     compares.push(own);
-    let op = put(ask, entry.key.to_string(), new)?;
+    let op = put(ask, entry.key.to_string(), new);
     let Op::Put { body, .. } = &op else { return Ok((entry.bytes.clone(), warnings)) };
     let hole = body.hole as usize;
     let same = entry.parts() == (&body.bytes[..hole], &body.bytes[hole..]);

@@ -48,10 +48,16 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     shaper(ask)?;
     let counted = server.limits.watch(&ask.user)?;
     let start = start(server, ask, &options, &selection).await?;
-    let watch = server
-        .store
-        .watch(interest(ask, &selection), start.revision, server.options.watch_bytes)
-        .map_err(|error| refuse(&error))?;
+    let watch =
+        server.store.watch(interest(ask, &selection), start.revision, server.options.watch_bytes);
+    let watch = match watch {
+        Ok(watch) => watch,
+        // An event, as upstream has it: kube-rs lists again after an event, and asks for the same revision again after a refusal.
+        Err(WatchError::Compacted { oldest }) => {
+            return Ok(gone(format!("too old resource version: {} ({oldest})", start.revision)));
+        }
+        Err(WatchError::Future { revision }) => return Err(future(revision)),
+    };
     let state = Watching {
         server: Arc::clone(server),
         ask: Arc::new(ask.for_watch()),
@@ -117,15 +123,13 @@ fn interest(ask: &Ask, selection: &Selection) -> Interest {
     Interest { prefix: ask.prefix(), key, field }
 }
 
-fn refuse(error: &WatchError) -> Refusal {
-    match error {
-        WatchError::Compacted { oldest } => {
-            expired(format!("too old resource version: the oldest that is known is {oldest}"))
-        }
-        WatchError::Future { revision } => {
-            Refusal::new(504, "Timeout", format!("Too large resource version, current: {revision}"))
-        }
-    }
+/// A watch that ends at once, with 410.
+fn gone(why: String) -> Answer {
+    json(StatusCode::OK, Body::Whole(error(&expired(why))))
+}
+
+fn future(revision: u64) -> Refusal {
+    Refusal::new(504, "Timeout", format!("Too large resource version, current: {revision}"))
 }
 
 struct Watching {

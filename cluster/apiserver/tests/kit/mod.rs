@@ -159,7 +159,8 @@ impl Call {
 
     /// The answer, of which nothing is read yet.
     pub async fn answer(self) -> Answer {
-        self.server.answer(self.request.map(|body| Full::new(Bytes::from(body)))).await
+        // All that a request may need is in its future, which is large.
+        Box::pin(self.server.answer(self.request.map(|body| Full::new(Bytes::from(body))))).await
     }
 
     /// The whole answer.

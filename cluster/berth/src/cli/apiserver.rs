@@ -79,7 +79,8 @@ pub(crate) struct ApiserverArgs {
 }
 
 const BACKUP_HELP: &str = "\
-A store is opened by one process at a time: stop the server that has it first.
+A store is opened by one process at a time. Of a server that runs, its administrator takes a backup with
+`kubectl get --raw /backup > FILE`; for `berth backup` it has to be stopped.
 
 Examples:
   berth backup cluster.backup --store sled:/var/lib/berth/cluster

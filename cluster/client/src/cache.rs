@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+//! What is known of a kind, and how it changes. No IO and no clock.
+
+use hashbrown::HashMap;
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Who an object is (`metadata`, as far as everybody needs it).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Id {
+    /// Its namespace; empty for a kind without.
+    #[serde(default)]
+    pub namespace: String,
+    /// Its name.
+    #[serde(default)]
+    pub name: String,
+    /// Its uid: one of the same name with another uid is another object.
+    #[serde(default)]
+    pub uid: String,
+    /// Its version.
+    #[serde(default)]
+    pub resource_version: String,
+}
+
+/// An object that is known.
+#[derive(Debug, Clone)]
+pub struct Item<V> {
+    /// Who it is.
+    pub id: Id,
+    /// What is kept of it.
+    pub view: V,
+}
+
+/// What became of one object.
+#[derive(Debug)]
+pub struct Change<V> {
+    /// As it was; none if it is new.
+    pub before: Option<Arc<Item<V>>>,
+    /// As it is; none if it is gone.
+    pub after: Option<Arc<Item<V>>>,
+}
+
+impl<V> Clone for Change<V> {
+    fn clone(&self) -> Self {
+        Self { before: self.before.clone(), after: self.after.clone() }
+    }
+}
+
+/// Namespace and name.
+type Key = (Box<str>, Box<str>);
+
+/// Objects by namespace and name.
+#[derive(Debug)]
+pub(crate) struct Known<V> {
+    objects: HashMap<Key, Arc<Item<V>>>,
+}
+
+impl<V> Default for Known<V> {
+    fn default() -> Self {
+        Self { objects: HashMap::new() }
+    }
+}
+
+fn key(id: &Id) -> Key {
+    (id.namespace.as_str().into(), id.name.as_str().into())
+}
+
+impl<V> Known<V> {
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Item<V>>> {
+        self.objects.get(&(namespace.into(), name.into())).cloned()
+    }
+
+    /// All objects, by namespace and name.
+    pub(crate) fn all(&self) -> Vec<Arc<Item<V>>> {
+        let mut all: Vec<_> = self.objects.values().cloned().collect();
+        all.sort_unstable_by(|a, b| by_name(&a.id, &b.id));
+        all
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.objects.len()
+    }
+
+    /// An object is so. One that takes the name of another is told as the end of that and a beginning.
+    pub(crate) fn set(&mut self, item: Arc<Item<V>>) -> Vec<Change<V>> {
+        let before = self.objects.insert(key(&item.id), Arc::clone(&item));
+        match before {
+            Some(before) if before.id.uid != item.id.uid => vec![
+                Change { before: Some(before), after: None },
+                Change { before: None, after: Some(item) },
+            ],
+            // Told again, after a watch was begun anew.
+            Some(before) if before.id.resource_version == item.id.resource_version => Vec::new(),
+            before => vec![Change { before, after: Some(item) }],
+        }
+    }
+
+    /// An object is gone; unless it is another one that has its name.
+    pub(crate) fn remove(&mut self, id: &Id) -> Vec<Change<V>> {
+        let key = key(id);
+        if self.objects.get(&key).is_none_or(|known| known.id.uid != id.uid) {
+            return Vec::new();
+        }
+        let before = self.objects.remove(&key);
+        vec![Change { before, after: None }]
+    }
+
+    /// These are all there are: what differs is told, ends first, by namespace and name.
+    pub(crate) fn replace(&mut self, items: Vec<Arc<Item<V>>>) -> Vec<Change<V>> {
+        let mut old = std::mem::take(&mut self.objects);
+        let mut changes = Vec::new();
+        let mut ends = Vec::new();
+        for item in items {
+            let key = key(&item.id);
+            match old.remove(&key) {
+                Some(before) if before.id.uid != item.id.uid => {
+                    ends.push(before);
+                    changes.push(Change { before: None, after: Some(Arc::clone(&item)) });
+                }
+                Some(before) if before.id.resource_version == item.id.resource_version => {
+                    self.objects.insert(key, before);
+                    continue;
+                }
+                before => changes.push(Change { before, after: Some(Arc::clone(&item)) }),
+            }
+            self.objects.insert(key, item);
+        }
+        ends.extend(old.into_values());
+        ends.sort_unstable_by(|a, b| by_name(&a.id, &b.id));
+        let ends = ends.into_iter().map(|before| Change { before: Some(before), after: None });
+        ends.chain(changes).collect()
+    }
+}
+
+fn by_name(a: &Id, b: &Id) -> std::cmp::Ordering {
+    (&a.namespace, &a.name).cmp(&(&b.namespace, &b.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn item(name: &str, uid: &str, version: &str) -> Arc<Item<()>> {
+        let text = |text: &str| text.to_owned();
+        let id = Id {
+            namespace: text("n"),
+            name: text(name),
+            uid: text(uid),
+            resource_version: text(version),
+        };
+        Arc::new(Item { id, view: () })
+    }
+
+    /// `+a1` new, `a1>a2` changed, `-a1` gone.
+    fn told(changes: &[Change<()>]) -> Vec<String> {
+        let name = |item: &Arc<Item<()>>| format!("{}{}", item.id.uid, item.id.resource_version);
+        let one = |change: &Change<()>| match (&change.before, &change.after) {
+            (None, Some(after)) => format!("+{}", name(after)),
+            (Some(before), Some(after)) => format!("{}>{}", name(before), name(after)),
+            (Some(before), None) => format!("-{}", name(before)),
+            (None, None) => "nothing".to_owned(),
+        };
+        changes.iter().map(one).collect()
+    }
+
+    #[test]
+    fn events_become_changes() {
+        let mut known = Known::default();
+        assert_eq!(told(&known.set(item("a", "u", "1"))), ["+u1"]);
+        assert_eq!(told(&known.set(item("a", "u", "1"))), [""; 0], "told again");
+        assert_eq!(told(&known.set(item("a", "u", "2"))), ["u1>u2"]);
+        assert_eq!(told(&known.set(item("a", "v", "3"))), ["-u2", "+v3"], "another of its name");
+        assert_eq!(told(&known.remove(&item("a", "u", "4").id)), [""; 0], "it is gone already");
+        assert_eq!(told(&known.remove(&item("a", "v", "5").id)), ["-v3"]);
+        assert_eq!((known.len(), told(&known.remove(&item("a", "v", "5").id)).len()), (0, 0));
+    }
+
+    #[test]
+    fn a_list_tells_only_what_differs_and_ends_first() {
+        let mut known = Known::default();
+        for one in
+            [item("a", "u", "1"), item("b", "v", "2"), item("c", "w", "3"), item("d", "x", "4")]
+        {
+            known.set(one);
+        }
+        let list = vec![
+            item("b", "v", "2"),
+            item("c", "w", "7"),
+            item("d", "y", "8"),
+            item("e", "z", "9"),
+        ];
+        assert_eq!(told(&known.replace(list)), ["-u1", "-x4", "w3>w7", "+y8", "+z9"]);
+        let names: Vec<_> = known.all().iter().map(|item| item.id.name.clone()).collect();
+        assert_eq!(names, ["b", "c", "d", "e"]);
+        assert_eq!(known.get("n", "d").unwrap().id.uid, "y");
+        assert!(known.get("n", "a").is_none());
+    }
+}

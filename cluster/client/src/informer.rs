@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+//! A kind that is followed: what is there now, and every change in order, for as many as want to know.
+
+use crate::api::Api;
+use crate::cache::{Change, Id, Item, Known};
+use crate::line::View;
+use crate::reflector::{self, Resource};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Objects of a kind, kept up to date while a handle of it is left.
+#[derive(Debug)]
+pub struct Informer<V>(Arc<Running<V>>);
+
+impl<V> Clone for Informer<V> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+#[derive(Debug)]
+struct Running<V> {
+    shared: Arc<Shared<V>>,
+    task: JoinHandle<()>,
+}
+
+impl<V> Drop for Running<V> {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// What the reflector writes and others read.
+#[derive(Debug)]
+pub(crate) struct Shared<V> {
+    state: Mutex<State<V>>,
+    synced: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct State<V> {
+    known: Known<V>,
+    subscribers: Vec<mpsc::UnboundedSender<Change<V>>>,
+}
+
+impl<V> Shared<V> {
+    pub(crate) fn new() -> Arc<Self> {
+        let state = State { known: Known::default(), subscribers: Vec::new() };
+        Arc::new(Self { state: Mutex::new(state), synced: watch::Sender::new(false) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<V>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Known<V>) -> Vec<Change<V>>) {
+        let mut state = self.state();
+        let changes = change(&mut state.known);
+        if changes.is_empty() {
+            return;
+        }
+        // Who does not listen any more is forgotten.
+        state.subscribers.retain(|to| changes.iter().all(|one| to.send(one.clone()).is_ok()));
+    }
+
+    pub(crate) fn set(&self, item: Arc<Item<V>>) {
+        self.tell(|known| known.set(item));
+    }
+
+    pub(crate) fn remove(&self, id: &Id) {
+        self.tell(|known| known.remove(id));
+    }
+
+    pub(crate) fn replace(&self, items: Vec<Arc<Item<V>>>) {
+        self.tell(|known| known.replace(items));
+        self.synced.send_replace(true);
+    }
+}
+
+impl<V: View> Informer<V> {
+    /// Begins to follow a kind. `seed` decides how long it waits after failures, so that not all come back at once.
+    pub fn start(api: Api, resource: Resource, seed: u64) -> Self {
+        let shared = Shared::new();
+        let to: Weak<Shared<V>> = Arc::downgrade(&shared);
+        let task = tokio::spawn(reflector::follow(api, resource, to, seed));
+        Self(Arc::new(Running { shared, task }))
+    }
+
+    /// Waits until what was there at the beginning is known.
+    pub async fn synced(&self) {
+        // The sender lives as long as this.
+        drop(self.0.shared.synced.subscribe().wait_for(|synced| *synced).await);
+    }
+
+    /// An object.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<Arc<Item<V>>> {
+        self.0.shared.state().known.get(namespace, name)
+    }
+
+    /// All objects, by namespace and name.
+    pub fn all(&self) -> Vec<Arc<Item<V>>> {
+        self.0.shared.state().known.all()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.shared.state().known.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// All changes from now on, and before them what is there, as new.
+    pub fn subscribe(&self) -> Subscription<V> {
+        let (send, receive) = mpsc::unbounded_channel();
+        let mut state = self.0.shared.state();
+        for item in state.known.all() {
+            // The receiver is there.
+            drop(send.send(Change { before: None, after: Some(item) }));
+        }
+        state.subscribers.push(send);
+        Subscription(receive)
+    }
+}
+
+/// Changes in the order in which they happened. None is lost: who subscribes has to read.
+#[derive(Debug)]
+pub struct Subscription<V>(mpsc::UnboundedReceiver<Change<V>>);
+
+impl<V> Subscription<V> {
+    /// The next change; none once the informer is gone.
+    pub async fn next(&mut self) -> Option<Change<V>> {
+        self.0.recv().await
+    }
+
+    /// Appends changes that are there, at most so many; waits for one if there are none. Returns how many: 0 once the informer is gone.
+    pub async fn next_many(&mut self, changes: &mut Vec<Change<V>>, most: usize) -> usize {
+        self.0.recv_many(changes, most).await
+    }
+
+    /// A change, if there is one now.
+    pub fn try_next(&mut self) -> Option<Change<V>> {
+        self.0.try_recv().ok()
+    }
+}

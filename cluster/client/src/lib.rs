@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//! How a component sees a Kubernetes API: it [calls](Api) it, and follows kinds of objects by [informers](Informer), one for each kind
+//! and process, which all of its components share.
+//!
+//! Below lies a [`kube::Client`], which is made over HTTPS from a kubeconfig, or directly over a server in the same process: a component
+//! cannot tell which, and so works beside any Kubernetes.
+#![forbid(unsafe_code)]
+
+mod api;
+mod cache;
+mod informer;
+mod line;
+mod reflector;
+mod within;
+
+pub use api::{Api, CallError, Media};
+pub use cache::{Change, Id, Item};
+pub use informer::{Informer, Subscription};
+pub use line::{ObjectError, View};
+pub use reflector::Resource;

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Follows a kind: a list, then a watch from its revision, again and again; whatever fails is tried anew.
+
+use crate::api::{Api, CallError};
+use crate::informer::Shared;
+use crate::line::{self, Line, ObjectError, Page, View};
+use bytes::{Buf, Bytes, BytesMut};
+use http::Method;
+use http_body_util::BodyExt;
+use std::sync::Weak;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+
+/// Objects of a page.
+const PAGE: usize = 500;
+/// The first pause after a failure, and the longest; client-go's numbers are 0.8 s and 30 s.
+const PAUSE: Duration = Duration::from_millis(200);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// Seconds that a watch lasts at least, as it is asked for; up to twice as many are.
+const WATCH: u64 = 300;
+/// How much longer the server may take to end it, and how long it may take to answer.
+const GRACE: Duration = Duration::from_secs(30);
+/// The longest line of a watch: an object has 3 MiB at most.
+const LINE_MAX: usize = 16 << 20;
+
+/// Which objects are followed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resource {
+    /// Its group; empty for the core group.
+    pub group: String,
+    /// Its version.
+    pub version: String,
+    /// Its name in the plural.
+    pub plural: String,
+    /// Of this namespace only; empty for all.
+    pub namespace: String,
+    /// More of the query, such as `fieldSelector=spec.nodeName%3Dn1`; may be empty.
+    pub query: String,
+}
+
+impl Resource {
+    /// All objects of a kind.
+    pub fn new(group: &str, version: &str, plural: &str) -> Self {
+        let [group, version, plural] = [group, version, plural].map(str::to_owned);
+        Self { group, version, plural, ..Self::default() }
+    }
+
+    /// The path of the collection, with a query that others can be appended to by `&`.
+    fn path(&self) -> String {
+        let root = match self.group.as_str() {
+            "" => format!("/api/{}", self.version),
+            group => format!("/apis/{group}/{}", self.version),
+        };
+        let place = match self.namespace.as_str() {
+            "" => String::new(),
+            namespace => format!("/namespaces/{namespace}"),
+        };
+        format!("{root}{place}/{}?{}", self.plural, self.query)
+    }
+}
+
+/// Why a watch ended.
+enum Ended {
+    /// Its time was over, or the connection was.
+    Closed,
+    /// Its revision is forgotten.
+    Expired,
+    /// Something is wrong.
+    Failed(String),
+    /// Nobody wants to know any more.
+    Unwanted,
+}
+
+/// Pauses that grow.
+struct Backoff {
+    pause: Duration,
+    chance: u64,
+}
+
+impl Backoff {
+    fn new(seed: u64) -> Self {
+        Self { pause: PAUSE, chance: seed }
+    }
+
+    fn over(&mut self) {
+        self.pause = PAUSE;
+    }
+
+    /// Between half of the pause and all of it (splitmix64, Steele et al. 2014).
+    fn chance(&mut self) -> u64 {
+        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.chance;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    async fn wait(&mut self, at_least: Option<u64>) {
+        let half = self.pause / 2;
+        let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
+        let wait = half + Duration::from_millis(self.chance() % millis);
+        self.pause = (self.pause * 2).min(PAUSE_MAX);
+        let least = at_least.map_or(Duration::ZERO, Duration::from_secs).min(PAUSE_MAX);
+        tokio::time::sleep(wait.max(least)).await;
+    }
+}
+
+/// Follows until nobody wants to know.
+pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Shared<V>>, seed: u64) {
+    let path = resource.path();
+    let mut backoff = Backoff::new(seed);
+    loop {
+        let (items, mut revision) = match list(&api, &path).await {
+            Ok(found) => found,
+            Err(error) => {
+                tracing::warn!(%error, "a list failed and is tried again");
+                backoff.wait(error.retry_after()).await;
+                continue;
+            }
+        };
+        let Some(shared) = to.upgrade() else { return };
+        shared.replace(items);
+        drop(shared);
+        backoff.over();
+        loop {
+            let began = Instant::now();
+            let before = revision.clone();
+            let seconds = WATCH + backoff.chance() % WATCH;
+            match watch(&api, &path, seconds, &mut revision, &to).await {
+                Ended::Unwanted => return,
+                Ended::Expired => break,
+                // A server that ends each watch at once is not asked as fast as it answers.
+                Ended::Closed if revision != before || began.elapsed() > PAUSE_MAX => {
+                    backoff.over();
+                }
+                Ended::Closed => backoff.wait(None).await,
+                Ended::Failed(error) => {
+                    tracing::info!(path, error, "a watch failed and is begun anew");
+                    backoff.wait(None).await;
+                }
+            }
+        }
+    }
+}
+
+/// Why there is no list.
+#[derive(Debug, thiserror::Error)]
+enum ListError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("the list cannot be read: {0}")]
+    Object(#[from] ObjectError),
+    #[error("no answer in time")]
+    Late,
+}
+
+impl ListError {
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::Call(CallError::Refused { retry_after, .. }) => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+type Listed<V> = (Vec<std::sync::Arc<crate::Item<V>>>, String);
+
+/// Everything that is there, and as of when.
+async fn list<V: View>(api: &Api, path: &str) -> Result<Listed<V>, ListError> {
+    let mut items = Vec::new();
+    let mut more = String::new();
+    loop {
+        let next = match more.as_str() {
+            "" => format!("{path}&limit={PAGE}"),
+            token => format!("{path}&limit={PAGE}&continue={}", escaped(token)),
+        };
+        let body = timeout(GRACE * 2, api.get(&next)).await.map_err(|_| ListError::Late)??;
+        let page: Page<V> = line::page(&body)?;
+        for (id, error) in &page.unreadable {
+            tracing::warn!(namespace = id.namespace, name = id.name, %error, "an object is left out");
+        }
+        items.extend(page.items);
+        if page.more.is_empty() {
+            return Ok((items, page.revision));
+        }
+        more = page.more;
+    }
+}
+
+/// A token in a query.
+fn escaped(token: &str) -> String {
+    use std::fmt::Write as _;
+    let mut text = String::with_capacity(token.len());
+    for byte in token.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            text.push(char::from(byte));
+        } else {
+            // A string takes whatever it is given.
+            let _ = write!(text, "%{byte:02X}");
+        }
+    }
+    text
+}
+
+/// Watches from a revision, and carries it forward.
+async fn watch<V: View>(
+    api: &Api,
+    path: &str,
+    seconds: u64,
+    revision: &mut String,
+    to: &Weak<Shared<V>>,
+) -> Ended {
+    let asked = format!(
+        "{path}&watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={seconds}",
+        escaped(revision)
+    );
+    let answer = match timeout(GRACE, api.open(Method::GET, &asked, None)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(error)) if matches!(error.code(), Some(410 | 504)) => return Ended::Expired,
+        Ok(Err(error)) => return Ended::Failed(error.to_string()),
+        Err(_) => return Ended::Failed("no answer in time".to_owned()),
+    };
+    let mut body = answer.into_body();
+    let mut buffer = BytesMut::new();
+    let end = Instant::now() + Duration::from_secs(seconds) + GRACE;
+    loop {
+        let piece: Bytes = match tokio::time::timeout_at(end, body.frame()).await {
+            Err(_) | Ok(None) => return Ended::Closed,
+            Ok(Some(Err(error))) => return Ended::Failed(error.to_string()),
+            Ok(Some(Ok(frame))) => frame.into_data().unwrap_or_default(),
+        };
+        let seen = buffer.len();
+        buffer.extend_from_slice(&piece);
+        if buffer.len() > LINE_MAX {
+            return Ended::Failed("a line without an end".to_owned());
+        }
+        let mut from = seen;
+        while let Some(length) = buffer[from..].iter().position(|byte| *byte == b'\n') {
+            let text = buffer.split_to(from + length);
+            buffer.advance(1);
+            from = 0;
+            if let Some(ended) = take(&text, revision, to) {
+                return ended;
+            }
+        }
+    }
+}
+
+/// Takes a line in.
+fn take<V: View>(text: &[u8], revision: &mut String, to: &Weak<Shared<V>>) -> Option<Ended> {
+    let Some(shared) = to.upgrade() else { return Some(Ended::Unwanted) };
+    if text.iter().all(u8::is_ascii_whitespace) {
+        return None;
+    }
+    match line::line::<V>(text) {
+        Ok(Line::Set(item)) => {
+            revision.clone_from(&item.id.resource_version);
+            shared.set(item);
+        }
+        Ok(Line::Gone(id)) => {
+            revision.clone_from(&id.resource_version);
+            shared.remove(&id);
+        }
+        Ok(Line::Bookmark(at)) => *revision = at,
+        Ok(Line::Unreadable(id, error)) => {
+            tracing::warn!(namespace = id.namespace, name = id.name, %error, "an object is left out");
+            revision.clone_from(&id.resource_version);
+            shared.remove(&id);
+        }
+        Ok(Line::Failed { code: 410 | 504, .. }) => return Some(Ended::Expired),
+        Ok(Line::Failed { code, message }) => {
+            return Some(Ended::Failed(format!("{message} ({code})")));
+        }
+        Err(error) => return Some(Ended::Failed(format!("an event cannot be read: {error}"))),
+    }
+    None
+}
