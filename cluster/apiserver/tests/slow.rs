@@ -214,7 +214,9 @@ fn idle() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn attack_32_idle_connections_are_in_nobodys_way_and_end() {
     bounded(async {
-        let times = Times { head: 3 * SECOND, ping: 3 * SECOND, ..TIMES };
+        // So long that all are there before the first one ends.
+        let time = 3 * SECOND + Duration::from_millis(idle() as u64);
+        let times = Times { head: time, ping: time, ..TIMES };
         let place = Place::with(times, hasty).await;
         let mut all = Vec::new();
         for number in 0..idle() {
