@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Addresses and ports of services: a key of the store for each that is taken, written in the transaction of its service. Two
-//! services cannot have the same, whichever server they were written by.
+//! services cannot have the same, whichever server they were written by. In the same way a lease has its epoch, see `epoch`.
 
 use crate::ask::Ask;
 use crate::epoch;

@@ -349,8 +349,9 @@ impl Inner {
                 page::unknown(path)
             }
             Target::Resource(target) => {
-                *counted = verb(&parts.method, &target, &query).unwrap_or(*counted);
-                let ask = self.understand(&parts, user, target, query)?;
+                let verb = verb(&parts.method, &target, &query);
+                *counted = verb.ok_or_else(Refusal::method_not_allowed)?;
+                let ask = self.understand(&parts, user, counted, target, query)?;
                 let deprecated = ask.kind.rules.deprecated();
                 let mut answer = self.carry_out(ask, body).await?;
                 warn(&mut answer, deprecated.as_slice());
@@ -370,10 +371,10 @@ impl Inner {
         &self,
         parts: &Parts,
         user: User,
+        verb: &'static str,
         target: Resource,
         query: Query,
     ) -> Result<Ask, Refusal> {
-        let verb = verb(&parts.method, &target, &query).ok_or_else(Refusal::method_not_allowed)?;
         self.authorize(&attributes(&user, verb, &target, &query))?;
         let resources = self.resources();
         let (kind, target) = find(&resources, target)?;

@@ -7,6 +7,7 @@ use crate::line::{self, Line, ObjectError, Page, View};
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
 use http_body_util::BodyExt;
+use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -82,11 +83,12 @@ impl Backoff {
         Self { pause: PAUSE, chance: seed }
     }
 
+    /// What failed works again.
     fn over(&mut self) {
         self.pause = PAUSE;
     }
 
-    /// Between half of the pause and all of it (splitmix64, Steele et al. 2014).
+    /// The next number (splitmix64, Steele et al. 2014).
     fn chance(&mut self) -> u64 {
         self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.chance;
@@ -95,6 +97,7 @@ impl Backoff {
         mixed ^ (mixed >> 31)
     }
 
+    /// Waits between half of the pause and all of it, and doubles it.
     async fn wait(&mut self, at_least: Option<u64>) {
         let half = self.pause / 2;
         let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
@@ -187,19 +190,9 @@ async fn list<V: View>(api: &Api, path: &str) -> Result<Listed<V>, ListError> {
     }
 }
 
-/// A token in a query.
-fn escaped(token: &str) -> String {
-    use std::fmt::Write as _;
-    let mut text = String::with_capacity(token.len());
-    for byte in token.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
-            text.push(char::from(byte));
-        } else {
-            // A string takes whatever it is given.
-            let _ = write!(text, "%{byte:02X}");
-        }
-    }
-    text
+/// A token or revision in a query.
+fn escaped(text: &str) -> PercentEncode<'_> {
+    utf8_percent_encode(text, NON_ALPHANUMERIC)
 }
 
 /// Watches from a revision, and carries it forward.
