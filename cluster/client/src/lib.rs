@@ -8,6 +8,7 @@
 
 mod api;
 mod cache;
+pub mod clock;
 mod informer;
 mod line;
 mod reflector;
@@ -15,6 +16,7 @@ mod within;
 
 pub use api::{Api, CallError, Media};
 pub use cache::{Change, Id, Item};
+pub use clock::Clock;
 pub use informer::{Informer, Subscription};
 pub use line::{ObjectError, View};
 pub use reflector::Resource;
