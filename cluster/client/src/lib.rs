@@ -8,7 +8,9 @@
 
 mod api;
 mod cache;
+mod chance;
 pub mod clock;
+pub mod events;
 mod informer;
 mod line;
 mod reflector;
