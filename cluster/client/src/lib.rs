@@ -10,6 +10,7 @@ mod api;
 mod cache;
 mod chance;
 pub mod clock;
+pub mod election;
 pub mod events;
 mod informer;
 mod line;
