@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The controllers of a Kubernetes control plane: a folder for each. In each a pure `plan` says what is to be done about what is observed
+//! (no IO, no clock), and a thin driver does it: informers fill an index, a [queue] of keys is worked off, calls go out.
+//!
+//! [`Controllers::start`] starts those that are wanted. They see nothing but the API, each as a user of its own.
+#![forbid(unsafe_code)]
+
+mod batch;
+mod context;
+pub mod deployment;
+pub mod events;
+pub mod expectations;
+mod index;
+mod informers;
+mod place;
+pub mod queue;
+pub mod replica_set;
+mod start;
+mod template;
+pub mod view;
+pub mod written;
+
+pub use start::{CONTROLLERS, Config, Controllers, SHARED, Settings};
