@@ -6,16 +6,25 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+pub mod collector;
 mod context;
 pub mod deployment;
+pub mod endpoint_slice;
+pub mod endpoints;
 pub mod events;
 pub mod expectations;
 mod index;
 mod informers;
+pub mod load_balancer;
+pub mod node_ipam;
+pub mod node_lifecycle;
 mod place;
+pub mod pod_gc;
 pub mod queue;
 pub mod replica_set;
+mod serving;
 mod start;
+pub mod taint_eviction;
 mod template;
 pub mod view;
 pub mod written;

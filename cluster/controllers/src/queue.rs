@@ -166,8 +166,8 @@ mod tests {
         for _ in 0..20 {
             queue.add_failed("a", now, ms(0));
             let due = queue.next_due().unwrap();
-            pauses.push((due - now).as_millis());
-            assert_eq!(queue.take(due - Duration::from_nanos(1)), None);
+            pauses.push(due.saturating_sub(now).as_millis());
+            assert_eq!(queue.take(due.saturating_sub(Duration::from_nanos(1))), None);
             now = due;
             assert_eq!(queue.take(now), Some("a"));
             queue.done(&"a");

@@ -25,7 +25,8 @@ struct Ticking {
 impl Environment for Ticking {
     fn now(&self) -> Moment {
         let micros = self.clock.micros();
-        let nanos = u32::try_from(micros.rem_euclid(1_000_000) * 1000).unwrap();
+        let nanos =
+            u32::try_from(micros.rem_euclid(1_000_000) * 1000).expect("a cluster of a test");
         Moment { seconds: micros.div_euclid(1_000_000), nanos }
     }
 
@@ -41,14 +42,14 @@ pub struct Told(Arc<Mutex<Vec<(String, String)>>>);
 impl Record for Told {
     fn record(&self, about: &Reference, _: Type, reason: &str, _: &str, message: String) {
         let about = format!("{}/{}", about.kind, about.name);
-        self.0.lock().unwrap().push((about, format!("{reason} {message}")));
+        self.0.lock().expect("a cluster of a test").push((about, format!("{reason} {message}")));
     }
 }
 
 impl Told {
     /// What was told of an object.
     pub fn of(&self, about: &str) -> Vec<String> {
-        let all = self.0.lock().unwrap();
+        let all = self.0.lock().expect("a cluster of a test");
         all.iter().filter(|(of, _)| of == about).map(|(_, text)| text.clone()).collect()
     }
 }
@@ -78,7 +79,7 @@ impl Cluster {
             // Pods come without ServiceAccounts.
             .without_admission(["ServiceAccount".to_owned()])
             .build();
-        server.bootstrap().await.unwrap();
+        server.bootstrap().await.expect("a cluster of a test");
         let user = User::authenticated("admin", "", vec![MASTERS.to_owned()]);
         let admin = Api::within(server.clone(), Caller(user));
         Self { server, store, clock, told: Told::default(), admin }
@@ -129,7 +130,7 @@ impl Cluster {
 
     /// The objects of a collection.
     pub async fn list(&self, path: &str) -> Vec<Value> {
-        self.get(path).await["items"].as_array().unwrap().clone()
+        self.get(path).await["items"].as_array().expect("a cluster of a test").clone()
     }
 
     /// Creates an object.
@@ -177,7 +178,8 @@ pub fn bytes(value: &Value) -> Bytes {
 }
 
 fn value(answer: Result<Bytes, CallError>) -> Value {
-    serde_json::from_slice(&answer.unwrap_or_else(|error| panic!("{error}"))).unwrap()
+    serde_json::from_slice(&answer.unwrap_or_else(|error| panic!("{error}")))
+        .expect("a cluster of a test")
 }
 
 /// A template of pods with a label.

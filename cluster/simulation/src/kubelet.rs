@@ -43,7 +43,9 @@ pub fn play(cluster: &Cluster, fare: Fare) -> JoinHandle<()> {
                 if since.1 != leaves {
                     *since = state;
                 }
-                let age = Duration::from_micros(u64::try_from(now - since.0).unwrap());
+                let age = Duration::from_micros(
+                    u64::try_from(now - since.0).expect("a cluster of a test"),
+                );
                 if leaves {
                     if age >= fare.gone_after {
                         let options = json!({ "gracePeriodSeconds": 0 });

@@ -16,7 +16,7 @@ pub(super) fn hash(template: &Value, collisions: Option<i64>) -> String {
     canonical(template, &mut text);
     if let Some(collisions) = collisions {
         // Writing to a string does not fail.
-        drop(write!(text, "#{collisions}"));
+        _ = write!(text, "#{collisions}");
     }
     // FNV-1a, 64 bits folded to 32
     let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
@@ -40,7 +40,7 @@ fn canonical(value: &Value, to: &mut String) {
             fields.sort_by_key(|(name, _)| *name);
             to.push('{');
             for (name, value) in fields {
-                drop(write!(to, "{name:?}:"));
+                _ = write!(to, "{name:?}:");
                 canonical(value, to);
                 to.push(',');
             }
@@ -54,7 +54,7 @@ fn canonical(value: &Value, to: &mut String) {
             }
             to.push(']');
         }
-        other => drop(write!(to, "{other}")),
+        other => _ = write!(to, "{other}"),
     }
 }
 
@@ -63,12 +63,12 @@ pub(crate) fn same(a: &Value, b: &Value) -> bool {
     let bare = |template: &Value| {
         let mut template = template.clone();
         let metadata = template.get_mut("metadata").and_then(Value::as_object_mut);
-        if let Some(metadata) = metadata {
-            if let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut) {
-                labels.remove(LABEL);
-                if labels.is_empty() {
-                    metadata.remove("labels");
-                }
+        if let Some(metadata) = metadata
+            && let Some(labels) = metadata.get_mut("labels").and_then(Value::as_object_mut)
+        {
+            labels.remove(LABEL);
+            if labels.is_empty() {
+                metadata.remove("labels");
             }
         }
         let mut text = String::new();

@@ -155,7 +155,7 @@ mod tests {
                 if fails { Outcome::Again(None) } else { Outcome::Done }
             }
         }));
-        work.add_after(Key::new("", "late"), Duration::from_secs(60));
+        work.add_after(Key::new("", "late"), Duration::from_mins(1));
         work.add(Key::new("", "bad"));
         work.add(Key::new("", "good"));
         let mut seen = Vec::new();

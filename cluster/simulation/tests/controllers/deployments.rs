@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deployments before the real apiserver: rollouts within their limits at every revision, undo, pause, deadlines.
-#![allow(clippy::unwrap_used, reason = "what is not there is a failure of the test")]
 
 use berth_cluster_client::{Informer, Resource, Subscription};
 use berth_cluster_controllers::view::{Pod, ReplicaSet};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! ReplicaSets before the real apiserver.
-#![allow(clippy::unwrap_used, reason = "what is not there is a failure of the test")]
 
 use berth_cluster_controllers::Settings;
 use berth_cluster_simulation::Cluster;
