@@ -8,7 +8,10 @@
 
 mod api;
 mod cache;
+mod chance;
 pub mod clock;
+pub mod election;
+pub mod events;
 mod informer;
 mod line;
 mod reflector;

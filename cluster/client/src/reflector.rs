@@ -2,6 +2,7 @@
 //! Follows a kind: a list, then a watch from its revision, again and again; whatever fails is tried anew.
 
 use crate::api::{Api, CallError};
+use crate::chance::Chance;
 use crate::informer::Shared;
 use crate::line::{self, Line, ObjectError, Page, View};
 use bytes::{Buf, Bytes, BytesMut};
@@ -75,12 +76,12 @@ enum Ended {
 /// Pauses that grow.
 struct Backoff {
     pause: Duration,
-    chance: u64,
+    chance: Chance,
 }
 
 impl Backoff {
     fn new(seed: u64) -> Self {
-        Self { pause: PAUSE, chance: seed }
+        Self { pause: PAUSE, chance: Chance::new(seed) }
     }
 
     /// What failed works again.
@@ -88,20 +89,11 @@ impl Backoff {
         self.pause = PAUSE;
     }
 
-    /// The next number (splitmix64, Steele et al. 2014).
-    fn chance(&mut self) -> u64 {
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.chance;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
     /// Waits between half of the pause and all of it, and doubles it.
     async fn wait(&mut self, at_least: Option<u64>) {
         let half = self.pause / 2;
         let millis = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
-        let wait = half + Duration::from_millis(self.chance() % millis);
+        let wait = half + Duration::from_millis(self.chance.next() % millis);
         self.pause = (self.pause * 2).min(PAUSE_MAX);
         let least = at_least.map_or(Duration::ZERO, Duration::from_secs).min(PAUSE_MAX);
         tokio::time::sleep(wait.max(least)).await;
@@ -116,7 +108,14 @@ pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Share
         let (items, mut revision) = match list(&api, &path).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "a list failed and is tried again");
+                if error.is_not_served() {
+                    // There is none of it, as long as the server does not have the kind.
+                    tracing::debug!(path, "a kind is not served, and looked for now and then");
+                    let Some(shared) = to.upgrade() else { return };
+                    shared.replace(Vec::new());
+                } else {
+                    tracing::warn!(%error, "a list failed and is tried again");
+                }
                 backoff.wait(error.retry_after()).await;
                 continue;
             }
@@ -128,7 +127,7 @@ pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Share
         loop {
             let began = Instant::now();
             let before = revision.clone();
-            let seconds = WATCH + backoff.chance() % WATCH;
+            let seconds = WATCH + backoff.chance.next() % WATCH;
             match watch(&api, &path, seconds, &mut revision, &to).await {
                 Ended::Unwanted => return,
                 Ended::Expired => break,
@@ -158,6 +157,11 @@ enum ListError {
 }
 
 impl ListError {
+    /// Whether the server does not know the kind.
+    fn is_not_served(&self) -> bool {
+        matches!(self, Self::Call(error) if error.code() == Some(404))
+    }
+
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Call(CallError::Refused { retry_after, .. }) => *retry_after,
