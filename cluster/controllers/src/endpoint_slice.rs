@@ -152,8 +152,8 @@ impl Controller {
                 return Outcome::Done;
             }
             let pods = state.book.pods(&service).into_iter().map(|pod| {
-                let zone = state.book.zone(&pod.view.spec.node_name);
-                (pod, zone)
+                let place = state.book.place(&pod.view.spec.node_name);
+                (pod, place)
             });
             let slices = state.slices.group(&key.to_string());
             Observed { pods: pods.collect(), slices, service }

@@ -46,7 +46,9 @@ pub(crate) async fn run(context: Context) {
     }
     while let Some(change) = services.try_next() {
         let key = controller.state().book.service_changed(&change);
-        key.into_iter().for_each(|key| controller.work.add(key));
+        if let Some(key) = key {
+            controller.work.add(key);
+        }
     }
     while let Some(change) = pods.try_next() {
         controller.state().book.pod_changed(&change);
@@ -62,7 +64,9 @@ pub(crate) async fn run(context: Context) {
             }
             for change in some.drain(..) {
                 let key = controller.state().book.service_changed(&change);
-                key.into_iter().for_each(|key| controller.work.add(key));
+                if let Some(key) = key {
+                    controller.work.add(key);
+                }
             }
             for change in some_endpoints.drain(..) {
                 controller.state().endpoints.apply(&change);
@@ -73,7 +77,9 @@ pub(crate) async fn run(context: Context) {
             for change in some_pods.drain(..) {
                 let keys = controller.state().book.pod_changed(&change);
                 let batch = controller.context.settings.endpoints_batch;
-                keys.into_iter().for_each(|key| controller.work.add_after(key, batch));
+                for key in keys {
+                    controller.work.add_after(key, batch);
+                }
             }
         }
     };
@@ -147,7 +153,7 @@ impl Controller {
         match known {
             None => drop(api.post(&ENDPOINTS.all(&key.namespace), body(&object)).await?),
             Some(_) => {
-                drop(api.put(&ENDPOINTS.one(&key.namespace, &key.name), body(&object)).await?)
+                drop(api.put(&ENDPOINTS.one(&key.namespace, &key.name), body(&object)).await?);
             }
         }
         Ok(())

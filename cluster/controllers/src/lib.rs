@@ -22,11 +22,11 @@ mod place;
 pub mod pod_gc;
 pub mod queue;
 pub mod replica_set;
-mod serving;
+pub mod serving;
 mod start;
 pub mod taint_eviction;
 mod template;
 pub mod view;
 pub mod written;
 
-pub use start::{CONTROLLERS, Config, Controllers, SHARED, Settings};
+pub use start::{CONTROLLERS, Config, Controllers, Recorders, SHARED, Settings};

@@ -4,6 +4,7 @@
 mod book;
 
 pub(crate) use book::Book;
+pub use book::Place;
 
 use crate::view::service::ServiceSpec;
 use crate::view::{Pod, Service, ServicePort};

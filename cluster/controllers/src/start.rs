@@ -9,7 +9,7 @@ use crate::{
     collector, deployment, endpoint_slice, endpoints, load_balancer, node_ipam, node_lifecycle,
     pod_gc, replica_set, taint_eviction,
 };
-use berth_cluster_client::{Api, Clock};
+use berth_cluster_client::{Api, Clock, events};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,14 +65,17 @@ impl Default for Settings {
     }
 }
 
+/// The recorder of a controller's events.
+pub type Recorders = Box<dyn Fn(&str) -> Recorder + Send + Sync>;
+
 /// What is needed to start.
 pub struct Config {
     /// Which of [`CONTROLLERS`] run.
     pub names: Vec<String>,
     /// The API as a user: [`SHARED`], or a ServiceAccount of [`CONTROLLERS`].
     pub api: Box<dyn Fn(&str) -> Api + Send + Sync>,
-    /// Takes down the events of a component.
-    pub recorder: Box<dyn Fn(&str) -> Recorder + Send + Sync>,
+    /// Takes down the events of a component; none if they go into the API.
+    pub recorder: Option<Recorders>,
     /// What time it is.
     pub clock: Clock,
     /// Decides how long informers wait after failures.
@@ -103,10 +106,14 @@ impl Controllers {
         let on = |name: &str| names.iter().any(|one| one == name);
         let mut tasks = Vec::new();
         for (name, account) in CONTROLLERS.into_iter().filter(|(name, _)| on(name)) {
+            let recorder = match &recorder {
+                Some(recorder) => recorder(name),
+                None => Arc::new(events::Recorder::start(api(account), name, clock)),
+            };
             let context = Context {
                 api: api(account),
                 informers: Arc::clone(&informers),
-                recorder: recorder(account),
+                recorder,
                 clock,
                 settings: Arc::clone(&settings),
             };

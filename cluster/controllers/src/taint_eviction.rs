@@ -96,7 +96,9 @@ impl Controller {
         if let Some(node) = &change.after {
             state.changed.insert(node.id.name.clone(), self.context.now());
             let pods = state.pods.group(&node.id.name);
-            pods.iter().for_each(|pod| self.work.add(index::key(pod)));
+            for pod in &pods {
+                self.work.add(index::key(pod));
+            }
         }
     }
 

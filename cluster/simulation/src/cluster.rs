@@ -103,7 +103,7 @@ impl Cluster {
         Controllers::start(Config {
             names: names.iter().map(|&name| name.to_owned()).collect(),
             api: Box::new(move |name| doors.component(name)),
-            recorder: Box::new(move |_| Arc::new(told.clone()) as Recorder),
+            recorder: Some(Box::new(move |_| Arc::new(told.clone()) as Recorder)),
             clock: self.clock,
             seed: 1,
             settings,

@@ -110,7 +110,7 @@ impl Controller {
         for Change { before, after } in some.drain(..) {
             match (before, after) {
                 (_, Some(after)) => {
-                    tasks.extend(state.graph.set(&after.id.uid, object(kind, &after)))
+                    tasks.extend(state.graph.set(&after.id.uid, object(kind, &after)));
                 }
                 (Some(before), None) => tasks.extend(state.graph.remove(&before.id.uid)),
                 (None, None) => {}

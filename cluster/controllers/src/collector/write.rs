@@ -109,7 +109,9 @@ impl Controller {
                 let mut version = live.id.resource_version.clone();
                 if unblock {
                     let mut all = live.meta.owner_references.clone();
-                    all.iter_mut().for_each(|owner| owner.block_owner_deletion = false);
+                    for owner in &mut all {
+                        owner.block_owner_deletion = false;
+                    }
                     version = self.owned_by(path, live, &all.iter().collect::<Vec<_>>()).await?;
                 }
                 let options = json!({

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! From a Service, its pods and its slices to the slices that are to be: as few of them change as can be.
 
-use crate::serving::{HEADLESS, addresses, headless, hostname, listed, number};
+use crate::serving::{HEADLESS, Place, addresses, headless, hostname, listed, number};
 use crate::view::endpoints::{Conditions, Target};
 use crate::view::{Endpoint, Pod, Service, Slice, SlicePort, Texts};
 use berth_cluster_client::Item;
@@ -18,8 +18,8 @@ pub(crate) const US: &str = "endpointslice-controller.k8s.io";
 /// Endpoints of a slice (upstream's default).
 pub const ENDPOINTS_MAX: usize = 100;
 
-/// A pod, and the zone of its node; none if the node is not there.
-pub type Placed = (Arc<Item<Pod>>, Option<Option<String>>);
+/// A pod, and where its node is; none if the node is not there.
+pub type Placed = (Arc<Item<Pod>>, Option<Place>);
 
 /// What is observed.
 #[derive(Debug, Clone)]
@@ -94,8 +94,8 @@ fn desired(observed: &Observed, family: &str, again: &mut bool) -> ByPorts {
     let service = &observed.service;
     let anyway = service.view.spec.publish_not_ready_addresses;
     let mut all = ByPorts::new();
-    for (pod, zone) in observed.pods.iter().filter(|(pod, _)| listed(&pod.view, true)) {
-        if zone.is_none() && !anyway {
+    for (pod, place) in observed.pods.iter().filter(|(pod, _)| listed(&pod.view, true)) {
+        if place.is_none() && !anyway {
             *again = true;
             continue;
         }
@@ -124,7 +124,7 @@ fn desired(observed: &Observed, family: &str, again: &mut bool) -> ByPorts {
             },
             hostname: hostname(pod, service),
             node_name: (!node.is_empty()).then(|| node.clone()),
-            zone: zone.clone().flatten(),
+            zone: place.as_ref().and_then(|place| place.zone.clone()),
             target_ref: Some(target.clone()),
         };
         all.entry(ports(&service.view, &pod.view)).or_default().insert(target, endpoint);

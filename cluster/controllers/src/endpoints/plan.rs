@@ -120,8 +120,12 @@ fn shorten(mut subsets: Vec<Subset>) -> (Vec<Subset>, bool) {
         addresses.truncate(left);
         left -= addresses.len();
     };
-    subsets.iter_mut().for_each(|subset| cut_to(&mut subset.addresses));
-    subsets.iter_mut().for_each(|subset| cut_to(&mut subset.not_ready_addresses));
+    for subset in &mut subsets {
+        cut_to(&mut subset.addresses);
+    }
+    for subset in &mut subsets {
+        cut_to(&mut subset.not_ready_addresses);
+    }
     subsets.retain(|one| !one.addresses.is_empty() || !one.not_ready_addresses.is_empty());
     (subsets, cut)
 }

@@ -19,6 +19,13 @@ pub(crate) struct Book {
     nodes: Index<Node>,
 }
 
+/// Where a node is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its zone, if it says one.
+    pub zone: Option<String>,
+}
+
 /// The group of what has, or selects by, a label.
 fn label(namespace: &str, name: &str, value: &str) -> String {
     format!("{namespace}/{name}={value}")
@@ -74,10 +81,10 @@ impl Book {
         pods.filter(|pod| takes(service, pod)).collect()
     }
 
-    /// A node's zone; none if there is no such node.
-    pub(crate) fn zone(&self, node: &str) -> Option<Option<String>> {
+    /// Where a node is; none if there is no such node.
+    pub(crate) fn place(&self, node: &str) -> Option<Place> {
         let node = self.nodes.get(&Key::new("", node))?;
-        Some(zone(&node.view))
+        Some(Place { zone: zone(&node.view) })
     }
 
     /// The Service that changed.
