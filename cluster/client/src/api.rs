@@ -7,6 +7,10 @@ use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::Deserialize;
+use std::time::Duration;
+
+/// How long an answer is waited for: an apiserver gives up a request after a minute.
+const CALL_TIME: Duration = Duration::from_secs(65);
 
 /// Form of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,16 +147,23 @@ impl Api {
         self.call(Method::DELETE, path, options.map(|options| (Media::Json, options))).await
     }
 
-    /// The whole answer of a call.
+    /// The whole answer of a call. One that is not there after 65 s is lost.
     pub async fn call(
         &self,
         method: Method,
         path: &str,
         body: Option<(Media, Bytes)>,
     ) -> Result<Bytes, CallError> {
-        let answer = self.open(method.clone(), path, body).await?;
-        let whole = answer.into_body().collect().await;
-        whole.map(http_body_util::Collected::to_bytes).map_err(|source| lost(method, path, source))
+        let whole = async {
+            let answer = self.open(method.clone(), path, body).await?;
+            let whole = answer.into_body().collect().await;
+            let whole = whole.map(http_body_util::Collected::to_bytes);
+            whole.map_err(|source| lost(method.clone(), path, source))
+        };
+        let Ok(answer) = tokio::time::timeout(CALL_TIME, whole).await else {
+            return Err(lost(method, path, "no answer in time"));
+        };
+        answer
     }
 
     /// An answer whose head is there, and is a success.
