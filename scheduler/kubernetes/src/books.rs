@@ -16,7 +16,7 @@ mod tell;
 use crate::feed::Input;
 use crate::view::PodView;
 use berth_cluster_client::{Change, Item};
-use berth_scheduler_core::{Backoff, Decided, Engine, PodIx, Tick};
+use berth_scheduler_core::{Backoff, Binding, Decided, Engine, PodIx, Tick};
 use berth_scheduler_model::Str;
 use berth_scheduler_model::objects::Event;
 use pods::{Known, Pods, Stage};
@@ -37,6 +37,10 @@ pub enum Step {
         pod: Shown,
         /// Its node.
         node: Str,
+        /// When it was seen first.
+        since: Tick,
+        /// What was decided about its claims: to be done before.
+        claims: Vec<Binding>,
     },
     /// A pod goes, so that another one gets its room; if it does not, [`Books::stays`] has to follow.
     Evict(Victim),
@@ -120,7 +124,7 @@ impl Books {
     fn shown(&mut self, now: Tick, after: &Shown) {
         let pod = &after.view.0.pod;
         let Some(known) = self.pods.get_mut(&pod.uid) else {
-            self.pods.insert(Known::new(Arc::clone(after)));
+            self.pods.insert(Known::new(Arc::clone(after), now));
             self.apply(now, after);
             return;
         };
@@ -177,8 +181,9 @@ impl Books {
                 Decided::Placed(placement) => {
                     let node = self.engine.node_name(placement.node).clone();
                     let uid = self.engine.pod_id(placement.pod).uid;
-                    if let Some(pod) = self.pods.assume(uid, &node) {
-                        self.steps.push_back(Step::Bind { pod, node });
+                    if let Some((pod, since)) = self.pods.assume(uid, &node) {
+                        let claims = self.engine.bindings(placement.pod).to_vec();
+                        self.steps.push_back(Step::Bind { pod, node, since, claims });
                     }
                 }
                 Decided::Waits { pod, refusal, eviction } => {

@@ -23,6 +23,7 @@ pub(crate) enum Input {
 #[derive(Debug)]
 pub(crate) struct Feed {
     inputs: UnboundedReceiver<Input>,
+    claims: Informer<Seen<view::Claims>>,
     _tasks: JoinSet<()>,
 }
 
@@ -40,7 +41,7 @@ impl Start {
         Informer::start(self.api.clone(), Resource::new(group, version, plural), self.seed)
     }
 
-    async fn state<K: State>(&mut self) {
+    async fn state<K: State>(&mut self) -> Informer<Seen<K>> {
         let informer = self.inform::<K>();
         informer.synced().await;
         let (mut changes, to) = (informer.subscribe(), self.to.clone());
@@ -50,8 +51,9 @@ impl Start {
                 drop(to.send(Input::State(event)));
             }
         }
+        let kept = informer.clone();
         self.tasks.spawn(async move {
-            let (_informer, mut some) = (informer, Vec::new());
+            let (_kept, mut some) = (kept, Vec::new());
             while changes.next_many(&mut some, MANY).await > 0 {
                 for event in some.drain(..).filter_map(event::<K>) {
                     if to.send(Input::State(event)).is_err() {
@@ -60,6 +62,7 @@ impl Start {
                 }
             }
         });
+        informer
     }
 }
 
@@ -93,7 +96,7 @@ impl Feed {
         start.state::<view::Capacities>().await;
         start.state::<view::Attachments>().await;
         start.state::<view::Volumes>().await;
-        start.state::<view::Claims>().await;
+        let claims = start.state::<view::Claims>().await;
         start.state::<view::Nodes>().await;
         pods.synced().await;
         let (mut changes, to) = (pods.subscribe(), start.to);
@@ -110,7 +113,12 @@ impl Feed {
                 }
             }
         });
-        Self { inputs, _tasks: start.tasks }
+        Self { inputs, claims, _tasks: start.tasks }
+    }
+
+    /// Claims as they are.
+    pub(crate) fn claims(&self) -> &Informer<Seen<view::Claims>> {
+        &self.claims
     }
 
     /// Appends what there is, at most so much; waits for something if there is nothing.

@@ -7,10 +7,15 @@
 
 mod books;
 mod calls;
+mod claims;
 mod feed;
+mod replica;
 mod run;
+mod stats;
 mod view;
 
 pub use books::{Answer, Books, Refused, Step, Victim};
-pub use run::{Options, Scheduler, Stats};
+pub use replica::Replica;
+pub use run::{Options, Scheduler};
+pub use stats::Stats;
 pub use view::{Kind, PodKind, PodView, Seen, Source};

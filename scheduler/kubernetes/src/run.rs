@@ -3,22 +3,27 @@
 
 use crate::books::{Answer, Books, Refused, Shown, Step, Victim};
 use crate::calls;
+use crate::claims::{Decided, Storage};
 use crate::feed::{Feed, Input};
+use crate::stats::Stats;
 use berth_cluster_client::events::{Recorder, Reference, Type};
-use berth_cluster_client::{Api, Clock};
-use berth_scheduler_core::{Backoff, Engine, Options as EngineOptions, QueueSizes, Tick};
+use berth_cluster_client::{Api, Clock, Id};
+use berth_scheduler_core::{Backoff, Binding, Engine, Options as EngineOptions, Tick};
 use berth_scheduler_model::Str;
 use berth_scheduler_model::profile::Profile;
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// Changes that are taken in at a time, and decisions that are made before others are looked at.
 const MANY: usize = 1_024;
 const DECISIONS: usize = 64;
+/// How long bindings that are under way, and events, are waited for at the end.
+const STOPPING: Duration = Duration::from_secs(10);
 
 /// How a scheduler is set up.
 #[derive(Debug, Clone)]
@@ -27,6 +32,8 @@ pub struct Options {
     pub profiles: Vec<Profile>,
     /// How refused pods back off.
     pub backoff: Backoff,
+    /// Preemption refuses to violate a disruption budget instead of doing it as a last resort.
+    pub strict_budgets: bool,
     /// Orders nodes of equal score.
     pub seed: u64,
     /// Seeds hash tables; random in production.
@@ -35,6 +42,8 @@ pub struct Options {
     pub binding: usize,
     /// Conditions and evictions under way at a time, each.
     pub telling: usize,
+    /// How long a pod's claims are waited for (`bindTimeoutSeconds` of VolumeBinding).
+    pub claim_patience: Duration,
     /// What time it is.
     pub clock: Clock,
 }
@@ -44,53 +53,14 @@ impl Default for Options {
         Self {
             profiles: vec![Profile::default()],
             backoff: Backoff::default(),
+            strict_budgets: false,
             seed: 0,
             hash_seed: 0,
             binding: 256,
             telling: 16,
+            claim_patience: Duration::from_mins(10),
             clock: Clock::Machine,
         }
-    }
-}
-
-/// Counts of a scheduler, since it started.
-#[derive(Debug, Default)]
-pub struct Stats {
-    /// Pods that were bound.
-    pub bound: AtomicU64,
-    /// Bindings that were refused.
-    pub refused: AtomicU64,
-    /// Times that no node would do.
-    pub unschedulable: AtomicU64,
-    /// Pods that were evicted for others.
-    pub evicted: AtomicU64,
-    active: AtomicU64,
-    backoff: AtomicU64,
-    waiting: AtomicU64,
-    gated: AtomicU64,
-}
-
-impl Stats {
-    fn sizes(&self, sizes: QueueSizes) {
-        for (to, size) in [
-            (&self.active, sizes.active),
-            (&self.backoff, sizes.backoff),
-            (&self.waiting, sizes.unschedulable),
-            (&self.gated, sizes.gated),
-        ] {
-            to.store(size as u64, Ordering::Relaxed);
-        }
-    }
-
-    /// Pods that wait, by upstream's names of the queues.
-    pub fn pending(&self) -> [(&'static str, u64); 4] {
-        let get = |from: &AtomicU64| from.load(Ordering::Relaxed);
-        [
-            ("active", get(&self.active)),
-            ("backoff", get(&self.backoff)),
-            ("unschedulable", get(&self.waiting)),
-            ("gated", get(&self.gated)),
-        ]
     }
 }
 
@@ -98,7 +68,7 @@ impl Stats {
 #[derive(Debug)]
 pub struct Scheduler {
     task: JoinHandle<()>,
-    stats: Arc<Stats>,
+    stop: watch::Sender<bool>,
 }
 
 impl Drop for Scheduler {
@@ -108,22 +78,22 @@ impl Drop for Scheduler {
 }
 
 impl Scheduler {
-    /// Starts to schedule. `events` records what happened, if it is to be recorded.
-    pub fn start(api: Api, options: Options, events: Option<Recorder>) -> Self {
-        let stats = Arc::new(Stats::default());
-        let task = tokio::spawn(run(api, options, events, Arc::clone(&stats)));
-        Self { task, stats }
+    /// Starts to schedule.
+    pub fn start(api: Api, options: Options, stats: Arc<Stats>) -> Self {
+        let (stop, stopped) = watch::channel(false);
+        Self { task: tokio::spawn(run(api, options, stats, stopped)), stop }
     }
 
-    /// What it has done.
-    pub fn stats(&self) -> &Arc<Stats> {
-        &self.stats
+    /// Stops: nothing more is decided, and what is under way is waited for, but not for ever.
+    pub async fn stop(mut self) {
+        self.stop.send_replace(true);
+        drop(timeout(STOPPING, &mut self.task).await);
     }
 }
 
 /// What came of a call.
 enum Done {
-    Bound(Str, Answer),
+    Bound { uid: Str, answer: Answer, slot: bool },
     Told(Str, bool),
     Evicted(Str, bool),
 }
@@ -131,7 +101,8 @@ enum Done {
 struct Running {
     api: Api,
     options: Options,
-    events: Option<Recorder>,
+    recorders: Recorders,
+    storage: Storage,
     stats: Arc<Stats>,
     books: Books,
     began: Instant,
@@ -140,25 +111,34 @@ struct Running {
     binding: usize,
     telling: usize,
     evicting: usize,
-    victims: std::collections::VecDeque<Victim>,
+    victims: VecDeque<Victim>,
 }
 
-async fn run(api: Api, options: Options, events: Option<Recorder>, stats: Arc<Stats>) {
-    let mut feed = Feed::start(api.clone(), options.seed).await;
+async fn run(api: Api, options: Options, stats: Arc<Stats>, mut stop: watch::Receiver<bool>) {
+    let mut feed = tokio::select! {
+        feed = Feed::start(api.clone(), options.seed) => feed,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
     let engine = Engine::new(EngineOptions {
         seed: options.seed,
         hash_seed: options.hash_seed,
         profiles: options.profiles.clone(),
         backoff: options.backoff,
+        strict_budgets: options.strict_budgets,
         vector: berth_scheduler_host::vector(),
         ..EngineOptions::default()
     });
     let (done, mut answers) = unbounded_channel();
     let mut running = Running {
         books: Books::new(engine, options.backoff),
+        recorders: Recorders::start(&api, &options),
+        storage: Storage {
+            api: api.clone(),
+            claims: feed.claims().clone(),
+            patience: options.claim_patience,
+        },
         api,
         options,
-        events,
         stats,
         began: Instant::now(),
         calls: JoinSet::new(),
@@ -166,7 +146,7 @@ async fn run(api: Api, options: Options, events: Option<Recorder>, stats: Arc<St
         binding: 0,
         telling: 0,
         evicting: 0,
-        victims: std::collections::VecDeque::new(),
+        victims: VecDeque::new(),
     };
     let mut inputs: Vec<Input> = Vec::new();
     loop {
@@ -178,6 +158,7 @@ async fn run(api: Api, options: Options, events: Option<Recorder>, stats: Arc<St
         let wake = running.wake();
         let count = tokio::select! {
             biased;
+            _ = stop.wait_for(|stop| *stop) => break,
             count = feed.next_many(&mut inputs, MANY) => count,
             Some(one) = answers.recv() => { running.answered(one); continue }
             () = tokio::task::yield_now(), if more => continue,
@@ -191,6 +172,8 @@ async fn run(api: Api, options: Options, events: Option<Recorder>, stats: Arc<St
             running.books.take(now, input);
         }
     }
+    while running.calls.join_next().await.is_some() {}
+    running.recorders.flush().await;
 }
 
 async fn until(wake: Option<Instant>) {
@@ -223,7 +206,14 @@ impl Running {
                 break;
             }
             match self.books.next(now) {
-                Some(Step::Bind { pod, node }) => self.bind(pod, node),
+                Some(Step::Bind { pod, node, since, claims }) if claims.is_empty() => {
+                    self.binding += 1;
+                    self.bind(pod, node, since, Vec::new());
+                }
+                // Volumes take their time: nothing else waits for them.
+                Some(Step::Bind { pod, node, since, claims }) => {
+                    self.bind(pod, node, since, claims);
+                }
                 Some(Step::Evict(victim)) => self.victims.push_back(victim),
                 None => {
                     more = false;
@@ -241,15 +231,16 @@ impl Running {
         {
             self.evict(victim);
         }
-        self.stats.sizes(self.books.engine().queue_sizes());
+        let engine = self.books.engine();
+        self.stats.set_sizes(engine.queue_sizes(), engine.nodes(), engine.pods(), self.binding);
         more
     }
 
     fn answered(&mut self, done: Done) {
         let now = self.now();
         match done {
-            Done::Bound(uid, answer) => {
-                self.binding -= 1;
+            Done::Bound { uid, answer, slot } => {
+                self.binding -= usize::from(slot);
                 self.books.answered(now, &uid, answer);
             }
             Done::Told(uid, done) => {
@@ -266,56 +257,42 @@ impl Running {
         while self.calls.try_join_next().is_some() {}
     }
 
-    fn bind(&mut self, pod: Shown, node: Str) {
-        self.binding += 1;
-        let (api, done, events) = (self.api.clone(), self.done.clone(), self.events.clone());
-        let stats = Arc::clone(&self.stats);
+    fn bind(&mut self, pod: Shown, node: Str, seen: Tick, claims: Vec<Binding>) {
+        let slot = claims.is_empty();
+        let waits_since = self.began + Duration::from_millis(seen);
+        let (api, done) = (self.api.clone(), self.done.clone());
+        let (recorder, stats) = (self.recorders.of(&pod), Arc::clone(&self.stats));
+        let storage = self.storage.clone();
         self.calls.spawn(async move {
-            let (answer, error) = calls::bind(&api, &pod, &node).await;
-            match answer {
-                Answer::Bound => {
-                    stats.bound.fetch_add(1, Ordering::Relaxed);
-                    let id = &pod.id;
-                    let text =
-                        format!("Successfully assigned {}/{} to {node}", id.namespace, id.name);
-                    record(events.as_ref(), &pod, Type::Normal, "Scheduled", "Binding", text);
-                }
-                Answer::Refused => {
-                    stats.refused.fetch_add(1, Ordering::Relaxed);
-                    let text = error.map(|error| error.to_string()).unwrap_or_default();
-                    tracing::warn!(
-                        pod = pod.id.name,
-                        namespace = pod.id.namespace,
-                        error = text,
-                        "a binding was refused"
-                    );
-                    record(
-                        events.as_ref(),
-                        &pod,
-                        Type::Warning,
-                        "FailedScheduling",
-                        "Binding",
-                        text,
-                    );
-                }
+            let began = Instant::now();
+            let (answer, error) = bound(&api, &storage, &pod, &node, claims).await;
+            if answer == Answer::Bound {
+                stats.add_bound(began.elapsed(), waits_since.elapsed());
+                let id = &pod.id;
+                let text = format!("Successfully assigned {}/{} to {node}", id.namespace, id.name);
+                record(recorder, &pod, Type::Normal, "Scheduled", "Binding", text);
+            } else {
+                stats.add_refused(began.elapsed());
+                let text = error.unwrap_or_default();
+                let Id { name, namespace, .. } = &pod.id;
+                tracing::warn!(namespace, name, error = text, "a binding was refused");
+                record(recorder, &pod, Type::Warning, "FailedScheduling", "Scheduling", text);
             }
-            drop(done.send(Done::Bound(pod.view.0.pod.uid.clone(), answer)));
+            let uid = pod.view.0.pod.uid.clone();
+            drop(done.send(Done::Bound { uid, answer, slot }));
         });
     }
 
     fn tell(&mut self, refused: Refused) {
         if refused.tried {
-            self.stats.unschedulable.fetch_add(1, Ordering::Relaxed);
+            self.stats.add_unschedulable();
         }
-        let text = refused.message.to_string();
-        record(
-            self.events.as_ref(),
-            &refused.pod,
-            Type::Warning,
-            "FailedScheduling",
-            "Scheduling",
-            text,
-        );
+        if refused.nominated.is_some() {
+            self.stats.add_preemption();
+        }
+        let (pod, text) = (&refused.pod, refused.message.to_string());
+        let recorder = self.recorders.of(pod);
+        record(recorder, pod, Type::Warning, "FailedScheduling", "Scheduling", text);
         if !refused.change {
             return;
         }
@@ -326,29 +303,23 @@ impl Running {
             if let Err(error) = &told {
                 tracing::debug!(%error, "a pod could not be told why it waits");
             }
-            drop(done.send(Done::Told(refused.pod.view.0.pod.uid.clone(), told.is_ok())));
+            let uid = refused.pod.view.0.pod.uid.clone();
+            drop(done.send(Done::Told(uid, told.is_ok())));
         });
     }
 
     fn evict(&mut self, victim: Victim) {
         self.evicting += 1;
         let (api, done, now) = (self.api.clone(), self.done.clone(), self.options.clock.micros());
-        let (events, stats) = (self.events.clone(), Arc::clone(&self.stats));
+        let (recorder, stats) = (self.recorders.of(&victim.by), Arc::clone(&self.stats));
         self.calls.spawn(async move {
             let evicted = calls::evict(&api, &victim, now).await;
             match &evicted {
                 Ok(()) => {
-                    stats.evicted.fetch_add(1, Ordering::Relaxed);
-                    let text =
-                        format!("Preempted by pod {} on node {}", victim.by.id.uid, victim.node);
-                    record(
-                        events.as_ref(),
-                        &victim.pod,
-                        Type::Normal,
-                        "Preempted",
-                        "Preempting",
-                        text,
-                    );
+                    stats.add_evicted();
+                    let (by, node) = (&victim.by.id.uid, &victim.node);
+                    let text = format!("Preempted by pod {by} on node {node}");
+                    record(recorder, &victim.pod, Type::Normal, "Preempted", "Preempting", text);
                 }
                 Err(error) => tracing::warn!(%error, "a pod could not be evicted"),
             }
@@ -358,23 +329,69 @@ impl Running {
     }
 }
 
+/// Binds a pod, after what it needs of storage.
+async fn bound(
+    api: &Api,
+    storage: &Storage,
+    pod: &Shown,
+    node: &Str,
+    bindings: Vec<Binding>,
+) -> (Answer, Option<String>) {
+    if !bindings.is_empty() {
+        let decided = Decided { pod: Arc::clone(pod), node: node.to_string(), bindings };
+        // It is large, and rare.
+        if let Err(error) = Box::pin(storage.bind(&decided)).await {
+            return (Answer::Refused, Some(error.to_string()));
+        }
+    }
+    let (answer, error) = calls::bind(api, pod, node).await;
+    (answer, error.map(|error| error.to_string()))
+}
+
+/// Events are told in the name of the profile that a pod chose.
+struct Recorders(Vec<(Str, Recorder)>);
+
+impl Recorders {
+    fn start(api: &Api, options: &Options) -> Self {
+        let names = options.profiles.iter().map(|profile| profile.name.clone());
+        let start = |name: Str| {
+            let recorder = Recorder::start(api.clone(), &name, options.clock);
+            (name, recorder)
+        };
+        Self(names.map(start).collect())
+    }
+
+    /// The one for a pod.
+    fn of(&self, pod: &Shown) -> Option<Recorder> {
+        let name = pod.view.0.pod.spec.scheduler_name.as_deref().unwrap_or("default-scheduler");
+        let found = self.0.iter().find(|(of, _)| **of == *name);
+        found.map(|(_, recorder)| recorder.clone())
+    }
+
+    async fn flush(&self) {
+        for (_, recorder) in &self.0 {
+            recorder.flush().await;
+        }
+    }
+}
+
 fn record(
-    events: Option<&Recorder>,
+    recorder: Option<Recorder>,
     pod: &Shown,
     kind: Type,
     reason: &str,
     action: &str,
     text: String,
 ) {
-    if let Some(events) = events {
-        let about = Reference {
-            api_version: "v1".to_owned(),
-            kind: "Pod".to_owned(),
-            namespace: pod.id.namespace.clone(),
-            name: pod.id.name.clone(),
-            uid: pod.id.uid.clone(),
-            resource_version: pod.id.resource_version.clone(),
-        };
-        events.record(&about, kind, reason, action, text);
-    }
+    let Some(recorder) = recorder else { return };
+    let Id { namespace, name, uid, resource_version } = pod.id.clone();
+    let about = Reference {
+        api_version: "v1".to_owned(),
+        kind: "Pod".to_owned(),
+        namespace,
+        name,
+        uid,
+        resource_version,
+    };
+    recorder.record(&about, kind, reason, action, text);
 }

@@ -77,7 +77,7 @@ impl Case {
         let mut all = Vec::new();
         while let Some(step) = self.books.next(self.now) {
             all.push(match step {
-                Step::Bind { pod, node } => format!("{}>{node}", pod.id.name),
+                Step::Bind { pod, node, .. } => format!("{}>{node}", pod.id.name),
                 Step::Evict(victim) => format!("!{}", victim.pod.id.name),
             });
         }

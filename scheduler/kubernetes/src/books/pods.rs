@@ -27,6 +27,8 @@ pub(super) enum Stage {
 pub(super) struct Known {
     pub(super) shown: Shown,
     pub(super) stage: Stage,
+    /// When it was seen first.
+    pub(super) since: Tick,
     /// What was said of it last; that this is on its way; and what is to be said next.
     pub(super) told: Option<Str>,
     pub(super) telling: bool,
@@ -37,10 +39,10 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn new(shown: Shown) -> Self {
+    pub(super) fn new(shown: Shown, since: Tick) -> Self {
         let told = shown.view.0.unschedulable.as_ref().map(|one| one.message.clone());
         let stage = Stage::Waiting;
-        Self { shown, stage, told, telling: false, wanted: None, held: None, refusals: 0 }
+        Self { shown, stage, since, told, telling: false, wanted: None, held: None, refusals: 0 }
     }
 }
 
@@ -89,14 +91,14 @@ impl Pods {
     }
 
     /// It has a node: what to bind, unless something is on its way that would come after that.
-    pub(super) fn assume(&mut self, uid: &str, node: &Str) -> Option<Shown> {
+    pub(super) fn assume(&mut self, uid: &str, node: &Str) -> Option<(Shown, Tick)> {
         let known = self.known.get_mut(uid)?;
         known.stage = Stage::Assumed;
         if known.telling {
             known.held = Some(node.clone());
             return None;
         }
-        Some(Arc::clone(&known.shown))
+        Some((Arc::clone(&known.shown), known.since))
     }
 
     /// Its binding was refused: it rests. `false`: it is not assumed any more.

@@ -154,12 +154,14 @@ impl Books {
         if !done {
             known.told = None;
         }
-        let pod = Arc::clone(&known.shown);
         if known.wanted.is_some() {
-            self.tells.push_back(pod.view.0.pod.uid.clone());
+            self.tells.push_back(known.shown.view.0.pod.uid.clone());
         }
         if let Some(node) = known.held.take() {
-            self.steps.push_back(Step::Bind { pod, node });
+            let (pod, since) = (Arc::clone(&known.shown), known.since);
+            let ix = self.engine.find_pod(uid);
+            let claims = ix.map(|ix| self.engine.bindings(ix).to_vec()).unwrap_or_default();
+            self.steps.push_back(Step::Bind { pod, node, since, claims });
         }
     }
 }
