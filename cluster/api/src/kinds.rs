@@ -14,6 +14,7 @@ pub mod priority;
 pub mod rbac;
 pub mod row;
 pub mod service;
+pub mod storage;
 mod view;
 pub mod workload;
 
@@ -33,5 +34,6 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(event::kinds());
     all.extend(priority::kinds());
     all.extend(budget::kinds());
+    all.extend(storage::kinds());
     all
 }

@@ -50,7 +50,8 @@ fn weight(one: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
+/// A term of a selector of nodes.
+pub(crate) fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
     for (i, one) in term.list("matchExpressions").iter().enumerate() {
         node_expression(one, &path.child("matchExpressions").index(i), errors);
     }

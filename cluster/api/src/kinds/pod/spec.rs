@@ -315,12 +315,16 @@ fn probe(probe: &Value, once: bool, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// What a template may have of metadata.
+pub(crate) fn metadata(meta: &Value, path: &Path, errors: &mut Errors) {
+    labels(meta, "labels", &path.child("labels"), errors);
+    super::checks::annotations(meta, "annotations", &path.child("annotations"), errors);
+}
+
 /// A template of pods.
 pub fn template(template: &Value, path: &Path, errors: &mut Errors) {
-    let meta = template.at("metadata");
-    let at = path.child("metadata");
-    labels(meta, "labels", &at.child("labels"), errors);
-    super::checks::annotations(meta, "annotations", &at.child("annotations"), errors);
+    let (meta, at) = (template.at("metadata"), path.child("metadata"));
+    metadata(meta, &at, errors);
     let (pod, path) = (template.at("spec"), path.child("spec"));
     spec(pod, &path, errors);
     if !pod.list("ephemeralContainers").is_empty() {
