@@ -52,6 +52,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("invalid/service/policy-clusterip", "1.33 asks whether a service is accessible from outside"),
     ("invalid/service/healthport", "1.33 has another sentence"),
     ("invalid/service/targetport", "1.33 asks for a letter, where 1.20 took a number, too"),
+    ("invalid/daemonset/zero-unavail", "since 1.22 another number may take its place"),
     ("default/pvc/snapshot-source", "since 1.22 a claim says what it is filled with in two fields"),
     ("default/csidriver/minimal", "1.33 has more fields, and counts generations"),
     ("invalid/csinode/dup", "since 1.21 the whole is looked at once"),

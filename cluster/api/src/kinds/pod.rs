@@ -23,6 +23,7 @@ pub use defaults::template as default_template;
 pub use qos::class as qos_class;
 pub(crate) use quantity::{nano, round as round_amounts};
 pub(crate) use scheduling::node_term;
+pub(crate) use spec::metadata as validate_metadata;
 pub use spec::{spec as validate_spec, template as validate_template};
 pub(crate) use volume_defaults::source as default_source;
 pub(crate) use volumes::{check_of as source_check, driver_name, need};
