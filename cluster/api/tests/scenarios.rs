@@ -53,6 +53,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("invalid/service/healthport", "1.33 has another sentence"),
     ("invalid/service/targetport", "1.33 asks for a letter, where 1.20 took a number, too"),
     ("invalid/daemonset/zero-unavail", "since 1.22 another number may take its place"),
+    ("invalid/networkpolicy/peer", "1.33 has another sentence about networks"),
     ("default/pvc/snapshot-source", "since 1.22 a claim says what it is filled with in two fields"),
     ("default/csidriver/minimal", "1.33 has more fields, and counts generations"),
     ("invalid/csinode/dup", "since 1.21 the whole is looked at once"),
@@ -266,6 +267,10 @@ fn differs(step: &Value, made: &Result<Value, Refusal>) -> Option<String> {
             let wanted = json!([answer["message"], answer["details"]["causes"]]);
             // What two objects differ in is not shown.
             let wanted = wanted.to_string().replace("$diff", "");
+            // The group that two kinds have had since 1.22.
+            let wanted = wanted
+                .replace("Ingress.extensions ", "Ingress.networking.k8s.io ")
+                .replace("NetworkPolicy.extensions ", "NetworkPolicy.networking.k8s.io ");
             let wanted: Value = serde_json::from_str(&wanted).unwrap();
             let got = json!([status["message"], status["details"]["causes"]]);
             (wanted != got && !marked).then(|| paths(&wanted, &got, "").join("\n   "))
@@ -312,7 +317,7 @@ fn what_is_created_and_what_is_refused_is_as_recorded() {
 }
 
 /// Kinds of which recorded updates are compared; those of pods and workloads are, in `pods.rs`.
-const UPDATED: [&str; 20] = [
+const UPDATED: [&str; 26] = [
     "namespaces",
     "nodes",
     "leases",
@@ -333,6 +338,12 @@ const UPDATED: [&str; 20] = [
     "csinodes",
     "csistoragecapacities",
     "volumeattachments",
+    "networkpolicies",
+    "ingresses",
+    "ingressclasses",
+    "runtimeclasses",
+    "resourcequotas",
+    "limitranges",
 ];
 
 /// Updates that differ, and why.

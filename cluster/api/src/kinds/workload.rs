@@ -12,6 +12,7 @@ mod stateful;
 mod template;
 
 pub(crate) use replicas::{at_most_all, whole_or_percent};
+pub(crate) use selector::text as selector_text;
 
 use crate::Map;
 use crate::field::Errors;

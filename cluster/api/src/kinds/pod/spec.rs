@@ -225,7 +225,8 @@ fn propagation(mode: &str, container: &Value, path: &Path, errors: &mut Errors) 
     }
 }
 
-fn resources(resources: &Value, path: &Path, errors: &mut Errors) {
+/// What a container may use, and asks for.
+pub(crate) fn resources(resources: &Value, path: &Path, errors: &mut Errors) {
     for list in ["limits", "requests"] {
         for (name, amount) in resources.entries(list) {
             let at = path.child(list).key(name);

@@ -5,7 +5,7 @@ use crate::kinds::view::View;
 use serde_json::Value;
 
 /// `a=b,c in (d,e),!f`, in order of the keys; empty if it selects everything.
-pub(super) fn text(selector: &Value) -> String {
+pub(crate) fn text(selector: &Value) -> String {
     let mut all: Vec<(&str, String)> = Vec::new();
     // The oldest kind of workload has labels alone, without a form around them.
     let plain = selector.as_object().into_iter().flatten().filter(|(_, value)| value.is_string());
