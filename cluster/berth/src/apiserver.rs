@@ -5,10 +5,12 @@ use crate::cli::ApiserverArgs;
 use anyhow::{Context, anyhow};
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_apiserver::{
-    CONTROLLERS, Control, Controllers, Listener, Listening, Server, read_meta,
+    CONTROLLERS, Caller, Control, Controllers, Listener, Listening, Server, read_meta,
 };
 use berth_cluster_auth::pki::{Options as Hosts, Pki};
 use berth_cluster_auth::token::{Issuer, StaticTokens};
+use berth_cluster_auth::user::User;
+use berth_cluster_client::Api;
 use berth_cluster_store::{Options, Store};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -228,6 +230,11 @@ async fn renew(pki: Pki) {
 }
 
 impl Running {
+    /// The API for a component in this process.
+    pub(crate) fn within(&self, user: &str) -> Api {
+        Api::within(self.server.clone(), Caller(User::authenticated(user, "", Vec::new())))
+    }
+
     /// Ends it in good order.
     pub(crate) async fn stop(self) {
         self.renewal.abort();

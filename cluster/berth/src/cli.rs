@@ -10,6 +10,7 @@ pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, St
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 const AFTER_HELP: &str = "\
 Start here:
@@ -19,6 +20,8 @@ Start here:
         the Kubernetes API alone, durable
   berth scheduler --standalone --listen 0.0.0.0:7301 --data /var/lib/berth
         the scheduling service alone, durable
+  berth scheduler --kubeconfig scheduler.kubeconfig
+        the scheduler of a Kubernetes cluster, this one or any other
   berth balancer --config balancer.yaml
         the balancer alone, from a file that is watched
 
@@ -58,7 +61,7 @@ pub(crate) enum Log {
 pub(crate) enum Command {
     /// Start everything there is so far: the Kubernetes API, the scheduling service and the balancer
     Up(UpArgs),
-    /// Run the scheduling service alone
+    /// Run the scheduler alone: of a Kubernetes cluster, or as a service over gRPC
     Scheduler(Box<SchedulerArgs>),
     /// Run the Kubernetes API alone, over a store
     Apiserver(Box<ApiserverArgs>),
@@ -126,6 +129,9 @@ Examples:
         durable: an answer comes after it is on disk, a restart recovers
   berth scheduler --standalone --listen 0.0.0.0:7301 --config scheduler.yaml
         with the profiles of a KubeSchedulerConfiguration, chosen by a pod's scheduler_name
+  berth scheduler --kubeconfig scheduler.kubeconfig --metrics 127.0.0.1:10259
+        the scheduler of a Kubernetes cluster: start a second one, and one of them leads; it needs no more rights than
+        system:kube-scheduler has, and serves pods whose schedulerName one of its profiles has
   berth scheduler --standalone --listen 0.0.0.0:7301 --tls-cert c.pem --tls-key k.pem --client-ca ca.pem
         over TLS, for clients with a certificate of that authority
 
@@ -140,12 +146,16 @@ The contract, with all that it promises, stands in proto/berth/scheduler/v1/sche
 #[derive(Debug, clap::Args)]
 #[command(after_help = SCHEDULER_HELP)]
 pub(crate) struct SchedulerArgs {
-    /// Serve gRPC without a Kubernetes cluster (the only way there is so far)
-    #[arg(long, required = true)]
+    /// Serve gRPC without a Kubernetes cluster
+    #[arg(long)]
     pub(crate) standalone: bool,
 
+    /// Of a Kubernetes cluster.
+    #[command(flatten)]
+    pub(crate) cluster: ClusterSchedulerArgs,
+
     /// Where gRPC is served; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:7301", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:7301", value_name = "ADDR", requires = "standalone")]
     pub(crate) listen: SocketAddr,
 
     /// Where /metrics, /livez and /readyz are served [default: nowhere]
@@ -153,7 +163,7 @@ pub(crate) struct SchedulerArgs {
     pub(crate) metrics: Option<SocketAddr>,
 
     /// Keep a journal in this directory, made if it is not there [default: nothing is kept]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", requires = "standalone")]
     pub(crate) data: Option<PathBuf>,
 
     /// A KubeSchedulerConfiguration, YAML or JSON [default: kube-scheduler's own defaults]
@@ -169,11 +179,14 @@ pub(crate) struct SchedulerArgs {
     pub(crate) seed: u64,
 
     /// Threads that decide: more than one help with large messages of many kinds of pods, and change no decision
-    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    #[arg(
+        long, default_value_t = 1, value_name = "N", requires = "standalone",
+        value_parser = clap::value_parser!(u16).range(1..=64)
+    )]
     pub(crate) threads: u16,
 
     /// Certificate chain of the server (PEM); with it, only TLS is spoken
-    #[arg(long, value_name = "FILE", requires = "tls_key", help_heading = "TLS")]
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "standalone"], help_heading = "TLS")]
     pub(crate) tls_cert: Option<PathBuf>,
 
     /// Private key of the certificate (PEM)
@@ -183,6 +196,62 @@ pub(crate) struct SchedulerArgs {
     /// Turn away clients whose certificate is not signed by one of these (PEM)
     #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
     pub(crate) client_ca: Option<PathBuf>,
+}
+
+/// Flags of `scheduler` about a Kubernetes cluster; names and defaults are kube-scheduler's.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Of a Kubernetes cluster")]
+pub(crate) struct ClusterSchedulerArgs {
+    /// Schedule the pods of this cluster, as the user of the file
+    #[arg(long, value_name = "FILE", conflicts_with = "standalone")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+
+    /// Schedule only while being the leader, by a Lease [default: true]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true", require_equals = true)]
+    pub(crate) leader_elect: Option<bool>,
+
+    /// After how long without a renewal others take the Lease, such as 15s [default: 15s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) leader_elect_lease_duration: Option<Duration>,
+
+    /// After how long without a renewal the leader stops [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) leader_elect_renew_deadline: Option<Duration>,
+
+    /// How often the Lease is renewed, and looked at by others [default: 2s]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) leader_elect_retry_period: Option<Duration>,
+
+    /// Name of the Lease [default: kube-scheduler]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) leader_elect_resource_name: Option<String>,
+
+    /// Namespace of the Lease [default: kube-system]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) leader_elect_resource_namespace: Option<String>,
+}
+
+/// A duration as Go writes it: `15s`, `500ms`, `1m30s`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = || format!("{text:?} is no duration such as 15s, 500ms or 1m30s");
+    let (mut sum, mut rest) = (Duration::ZERO, text);
+    while !rest.is_empty() {
+        let digits = rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?;
+        let (number, after) = rest.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let letters = after.find(|letter: char| letter.is_ascii_digit()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        let millis = match unit {
+            "ms" => 1,
+            "s" => 1_000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            _ => return Err(wrong()),
+        };
+        sum += Duration::from_millis(number.checked_mul(millis).ok_or_else(wrong)?);
+        rest = after;
+    }
+    if text.is_empty() { Err(wrong()) } else { Ok(sum) }
 }
 
 /// How preemption treats disruption budgets.

@@ -8,6 +8,7 @@ mod balancer;
 mod cli;
 mod logs;
 mod schedule;
+mod scheduler;
 mod up;
 
 use anyhow::Context;

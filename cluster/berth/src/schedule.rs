@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! `berth scheduler`: the scheduling service alone.
+//! `berth scheduler --standalone`: the scheduling service alone.
 
 use crate::cli::{Budgets, SchedulerArgs};
 use anyhow::{Context, anyhow};
@@ -11,7 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
-    debug_assert!(args.standalone, "clap asks for it");
+    if !args.standalone {
+        return crate::scheduler::run(args).await;
+    }
     let mut builder = Server::builder()
         .listen(args.listen)
         .seed(args.seed)

@@ -45,7 +45,10 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
             return Err(error.context("--balancer and --balancer-admin choose its addresses"));
         }
     };
-    println!("Berth is up: the Kubernetes API, the scheduling service and the balancer.");
+    let scheduler = crate::scheduler::within(api.within("system:kube-scheduler"), &own)?;
+    println!(
+        "Berth is up: the Kubernetes API and its scheduler, the scheduling service and the balancer."
+    );
     println!("API        {}", api.url);
     println!("kubeconfig {}", api.kubeconfig.display());
     print_addresses(&server, false);
@@ -73,6 +76,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     println!();
     println!("Ctrl-C stops it.");
     let stopped = until_stopped(server).await;
+    scheduler.stop().await;
     balancer.stop(true).await;
     api.stop().await;
     stopped

@@ -3,10 +3,14 @@
 
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderMap, HeaderValue, Method, Request, Response};
+use http::{Extensions, HeaderMap, HeaderValue, Method, Request, Response};
 use http_body_util::BodyExt;
 use kube::client::Body;
 use serde::Deserialize;
+use std::time::Duration;
+
+/// How long an answer is waited for: an apiserver gives up a request after a minute.
+const CALL_TIME: Duration = Duration::from_secs(65);
 
 /// Form of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +92,7 @@ struct Status {
 pub struct Api {
     client: kube::Client,
     headers: HeaderMap,
+    extensions: Extensions,
 }
 
 impl std::fmt::Debug for Api {
@@ -99,13 +104,21 @@ impl std::fmt::Debug for Api {
 impl Api {
     /// Over a client.
     pub fn new(client: kube::Client) -> Self {
-        Self { client, headers: HeaderMap::new() }
+        Self { client, headers: HeaderMap::new(), extensions: Extensions::new() }
     }
 
     /// With a header on each call, such as `Berth-Fence`.
     #[must_use]
     pub fn with_header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {
         self.headers.insert(name, value);
+        self
+    }
+
+    /// As somebody else, before a server in the same process ([`Api::within`]), in the type that it looks for: so one door serves
+    /// thousands of users. Over HTTPS this says nothing.
+    #[must_use]
+    pub fn with_caller<T: Clone + Send + Sync + 'static>(mut self, caller: T) -> Self {
+        self.extensions.insert(caller);
         self
     }
 
@@ -134,16 +147,23 @@ impl Api {
         self.call(Method::DELETE, path, options.map(|options| (Media::Json, options))).await
     }
 
-    /// The whole answer of a call.
+    /// The whole answer of a call. One that is not there after 65 s is lost.
     pub async fn call(
         &self,
         method: Method,
         path: &str,
         body: Option<(Media, Bytes)>,
     ) -> Result<Bytes, CallError> {
-        let answer = self.open(method.clone(), path, body).await?;
-        let whole = answer.into_body().collect().await;
-        whole.map(http_body_util::Collected::to_bytes).map_err(|source| lost(method, path, source))
+        let whole = async {
+            let answer = self.open(method.clone(), path, body).await?;
+            let whole = answer.into_body().collect().await;
+            let whole = whole.map(http_body_util::Collected::to_bytes);
+            whole.map_err(|source| lost(method.clone(), path, source))
+        };
+        let Ok(answer) = tokio::time::timeout(CALL_TIME, whole).await else {
+            return Err(lost(method, path, "no answer in time"));
+        };
+        answer
     }
 
     /// An answer whose head is there, and is a success.
@@ -157,6 +177,7 @@ impl Api {
         *request.method_mut() = method.clone();
         *request.uri_mut() = path.parse().map_err(|error| lost(method.clone(), path, error))?;
         request.headers_mut().clone_from(&self.headers);
+        request.extensions_mut().clone_from(&self.extensions);
         request.headers_mut().insert(ACCEPT, HeaderValue::from_static("application/json"));
         if let Some((media, bytes)) = body {
             request.headers_mut().insert(CONTENT_TYPE, media.name());

@@ -108,7 +108,14 @@ pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Share
         let (items, mut revision) = match list(&api, &path).await {
             Ok(found) => found,
             Err(error) => {
-                tracing::warn!(%error, "a list failed and is tried again");
+                if error.is_not_served() {
+                    // There is none of it, as long as the server does not have the kind.
+                    tracing::debug!(path, "a kind is not served, and looked for now and then");
+                    let Some(shared) = to.upgrade() else { return };
+                    shared.replace(Vec::new());
+                } else {
+                    tracing::warn!(%error, "a list failed and is tried again");
+                }
                 backoff.wait(error.retry_after()).await;
                 continue;
             }
@@ -150,6 +157,11 @@ enum ListError {
 }
 
 impl ListError {
+    /// Whether the server does not know the kind.
+    fn is_not_served(&self) -> bool {
+        matches!(self, Self::Call(error) if error.code() == Some(404))
+    }
+
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::Call(CallError::Refused { retry_after, .. }) => *retry_after,

@@ -12,7 +12,7 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 impl Api {
     /// Over a server that is a service. `caller` travels with each request as an extension: it says who calls, in the type that the
-    /// server looks for.
+    /// server looks for, unless [`Api::with_caller`] says another.
     pub fn within<S, B, T>(server: S, caller: T) -> Self
     where
         S: Service<Request<Body>, Response = Response<B>> + Send + 'static,
@@ -45,7 +45,10 @@ where
     }
 
     fn call(&mut self, mut request: Request<Body>) -> S::Future {
-        request.extensions_mut().insert(self.caller.clone());
+        // Only code of this process can have said who calls ([`Api::with_caller`]).
+        if request.extensions().get::<T>().is_none() {
+            request.extensions_mut().insert(self.caller.clone());
+        }
         self.server.call(request)
     }
 }

@@ -53,6 +53,7 @@ mod vector;
 mod victims;
 mod volumes;
 mod whatif;
+pub mod words;
 
 pub use engine::Engine;
 pub use explain::{Explanation, NodeVerdict, Objection};

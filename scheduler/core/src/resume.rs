@@ -40,6 +40,11 @@ impl Engine {
         self.queue.part_of(pod)
     }
 
+    /// The pods that wait with a pod of the queue, itself included: what is refused to one of them is refused to all.
+    pub fn waiting_with(&self, pod: PodIx) -> Vec<PodIx> {
+        self.queue.class_of(pod).map(|class| self.queue.of_class(class)).unwrap_or_default()
+    }
+
     /// A pod of the queue loses its nomination; it is tried again at once.
     pub fn clear_nomination(&mut self, pod: PodIx) {
         self.nominate(pod, NO_SLOT);

@@ -23,7 +23,7 @@ mod time;
 pub use error::{ObjectError, Problem};
 pub use groups::{budget, namespace, replica_set, replication_controller, service, stateful_set};
 pub use node::node;
-pub use pod::{PodObject, pod};
+pub use pod::{PodObject, Unschedulable, pod};
 pub use storage::{
     csi_capacity, csi_driver, csi_node, persistent_volume, persistent_volume_claim, storage_class,
     volume_attachment,

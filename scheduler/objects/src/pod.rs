@@ -19,6 +19,7 @@ use crate::groups::Meta;
 use crate::time;
 use affinity::AffinityView;
 pub(crate) use affinity::NodeAffinityView;
+use berth_scheduler_model::Str;
 use berth_scheduler_model::limits::{CONTAINERS_MAX, TERMS_MAX};
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_model::pod::{OwnerRef, Pod, PodSpec, PreemptionPolicy};
@@ -38,6 +39,17 @@ pub struct PodObject {
     pub pod: Pod,
     /// It succeeded or failed: for the scheduler it is gone.
     pub finished: bool,
+    /// What a scheduler said of it last, if it was that no node will do.
+    pub unschedulable: Option<Unschedulable>,
+}
+
+/// The condition `PodScheduled` of a pod that was refused (status `False`, reason `Unschedulable`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unschedulable {
+    /// Why.
+    pub message: Str,
+    /// `lastTransitionTime`, as it is written.
+    pub since: Str,
 }
 
 impl PodObject {
@@ -130,6 +142,8 @@ struct ConditionView {
     r#type: Text,
     status: Text,
     reason: Text,
+    message: Text,
+    last_transition_time: Text,
 }
 
 /// Reads a `v1.Pod`.
@@ -163,7 +177,7 @@ pub fn pod<'de, D: Deserializer<'de>>(source: D) -> Result<PodObject, ObjectErro
         uid,
     };
     let finished = matches!(status.phase.as_str(), "Succeeded" | "Failed");
-    Ok(PodObject { pod, finished })
+    Ok(PodObject { pod, finished, unschedulable: status.unschedulable() })
 }
 
 impl StatusView {
@@ -175,6 +189,15 @@ impl StatusView {
             .is_some_and(|condition| {
                 *condition.status == "True" && *condition.reason == "PreemptionByScheduler"
             })
+    }
+
+    fn unschedulable(&self) -> Option<Unschedulable> {
+        let found = self.conditions.iter().find(|one| *one.r#type == "PodScheduled")?;
+        let refused = *found.status == "False" && *found.reason == "Unschedulable";
+        refused.then(|| Unschedulable {
+            message: found.message.as_str().into(),
+            since: found.last_transition_time.as_str().into(),
+        })
     }
 
     /// The kubelet found that a wanted resize can never be done.

@@ -166,6 +166,15 @@ pub(super) const ROLES: &[Role] = &[
         &[on("create", "core", "serviceaccounts"), WRITE_EVENTS],
     ),
     controller(
+        "system:controller:service-controller",
+        &[
+            on(READ, "core", "services"),
+            on("patch update", "core", "services/status"),
+            on("list watch", "core", "nodes"),
+            WRITE_EVENTS,
+        ],
+    ),
+    controller(
         "system:controller:statefulset-controller",
         &[
             on("list watch", "core", "pods"),

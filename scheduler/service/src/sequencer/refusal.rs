@@ -8,11 +8,10 @@
 use super::Millis;
 use super::specs::SpecId;
 use berth_proto::v1;
-use berth_scheduler_core::{Engine, Refusal};
+use berth_scheduler_core::{Engine, Refusal, words};
 use berth_scheduler_model::pod::Pod;
 use berth_scheduler_model::rules::Plugin;
 use std::collections::BTreeMap;
-use std::fmt::Write;
 
 /// Nodes that may be looked at per second for words, and at once.
 const NODES_PER_SECOND: u64 = 500_000;
@@ -60,7 +59,7 @@ impl Refusals {
             let name = pod.spec.scheduler_name.as_deref().unwrap_or("default-scheduler");
             format!("0/{nodes} nodes are available: no profile has the scheduler name {name}.")
         } else if self.may_look(now, nodes) {
-            let text = reasons(engine, &pod(), nodes);
+            let text = words::message(&engine.explain(&pod()), nodes);
             if self.words.len() >= WORDS_MAX {
                 self.words.clear();
             }
@@ -68,7 +67,7 @@ impl Refusals {
             self.words.insert(spec, Words { counts, nodes, text: text.clone(), made: now });
             text
         } else {
-            sentence(nodes, rules.iter().map(|rule| (rule.nodes, rule.plugin.clone())))
+            words::sentence(nodes, rules.iter().map(|rule| (rule.nodes, rule.plugin.clone())))
         };
         v1::Refused { message, nodes, rules, deadline_passed: false, gates: Vec::new() }
     }
@@ -91,32 +90,4 @@ fn rules(refusal: &Refusal) -> Vec<v1::RuleCount> {
     counts
         .map(|(plugin, nodes)| v1::RuleCount { plugin: plugin.name().to_owned(), nodes })
         .collect()
-}
-
-/// The message with the reasons of each node.
-fn reasons(engine: &mut Engine, pod: &Pod, nodes: u32) -> String {
-    let explanation = engine.explain(pod);
-    if let Some(reason) = explanation.unsupported.first() {
-        return format!("0/{nodes} nodes are available: {}.", reason.text());
-    }
-    let mut counts: BTreeMap<_, u32> = BTreeMap::new();
-    for verdict in &explanation.nodes {
-        for reason in verdict.objections.first().into_iter().flat_map(|first| &first.reasons) {
-            *counts.entry(reason).or_default() += 1;
-        }
-    }
-    sentence(nodes, counts.into_iter().map(|(reason, nodes)| (nodes, reason.text())))
-}
-
-/// Upstream sorts the parts as texts, number first.
-fn sentence(nodes: u32, parts: impl Iterator<Item = (u32, String)>) -> String {
-    let mut parts: Vec<String> = parts.map(|(count, text)| format!("{count} {text}")).collect();
-    parts.sort();
-    let mut sentence = format!("0/{nodes} nodes are available");
-    if !parts.is_empty() {
-        // Writing to a String does not fail.
-        let _ = write!(sentence, ": {}", parts.join(", "));
-    }
-    sentence.push('.');
-    sentence
 }

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Objects in groups: those of an owner, of a node, of a namespace. Kept by who reads the changes, so that it is never ahead of what was
+//! made of them.
+
+use crate::queue::Key;
+use berth_cluster_client::{Change, Item};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+/// Which groups an object is in.
+type Groups<V> = fn(&Item<V>) -> Vec<String>;
+
+/// Objects by key, and by group.
+#[derive(Debug)]
+pub(crate) struct Index<V> {
+    all: BTreeMap<Key, Arc<Item<V>>>,
+    groups: BTreeMap<String, BTreeSet<Key>>,
+    of: Groups<V>,
+}
+
+impl<V> Index<V> {
+    pub(crate) fn new(of: Groups<V>) -> Self {
+        Self { all: BTreeMap::new(), groups: BTreeMap::new(), of }
+    }
+
+    /// Takes a change in.
+    pub(crate) fn apply(&mut self, change: &Change<V>) {
+        if let Some(before) = &change.before {
+            let key = key(before);
+            for group in (self.of)(before) {
+                if let Some(keys) = self.groups.get_mut(&group) {
+                    keys.remove(&key);
+                    if keys.is_empty() {
+                        self.groups.remove(&group);
+                    }
+                }
+            }
+            self.all.remove(&key);
+        }
+        if let Some(after) = &change.after {
+            let key = key(after);
+            for group in (self.of)(after) {
+                self.groups.entry(group).or_default().insert(key.clone());
+            }
+            self.all.insert(key, Arc::clone(after));
+        }
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<Item<V>>> {
+        self.all.get(key).cloned()
+    }
+
+    /// Those of a group, by key.
+    pub(crate) fn group(&self, group: &str) -> Vec<Arc<Item<V>>> {
+        let keys = self.groups.get(group).into_iter().flatten();
+        keys.filter_map(|key| self.get(key)).collect()
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Item<V>>> {
+        self.all.values()
+    }
+}
+
+/// The key of an object.
+pub(crate) fn key<V>(item: &Item<V>) -> Key {
+    Key::new(&item.id.namespace, &item.id.name)
+}
+
+/// The group of what is in a namespace.
+pub(crate) fn namespace<V>(item: &Item<V>) -> Vec<String> {
+    vec![item.id.namespace.clone()]
+}

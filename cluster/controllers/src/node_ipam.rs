@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Each node gets a part of the cluster's addresses for its pods. Which is decided by a [`Book`](book::Book); here it is written.
+
+pub mod book;
+
+use crate::context::{Context, body, unless_gone};
+use crate::events::{Type, about};
+use crate::index::{self, Index};
+use crate::informers::begin;
+use crate::place::NODES;
+use crate::queue::{self, Key, Outcome, Work};
+use crate::view::Node;
+use berth_cluster_client::{Change, Media};
+use book::Book;
+use serde_json::json;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Nodes that are written at a time.
+const AT_ONCE: usize = 16;
+/// Changes that are read at a time.
+const CHANGES: usize = 256;
+/// When a node for which there was nothing is looked at again.
+const FULL: Duration = Duration::from_mins(1);
+
+#[derive(Debug)]
+struct State {
+    nodes: Index<Node>,
+    book: Book,
+}
+
+#[derive(Debug)]
+struct Controller {
+    context: Context,
+    work: Work,
+    state: Mutex<State>,
+}
+
+/// Runs the controller for ever.
+pub(crate) async fn run(context: Context) {
+    let mut nodes = begin(context.informers.nodes()).await;
+    let book = Book::new(context.settings.cluster_cidr, context.settings.node_cidr_bits);
+    let state = State { nodes: Index::new(|_| Vec::new()), book };
+    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    // What is given out already is known before anything is given out.
+    while let Some(change) = nodes.try_next() {
+        controller.node_changed(&change);
+    }
+    let intake = async {
+        let mut some = Vec::new();
+        while nodes.next_many(&mut some, CHANGES).await > 0 {
+            some.drain(..).for_each(|change| controller.node_changed(&change));
+        }
+    };
+    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
+        let controller = Arc::clone(&controller);
+        async move { controller.sync(key).await }
+    });
+    tokio::select! { () = intake => {}, () = work => {} }
+}
+
+impl Controller {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn node_changed(&self, change: &Change<Node>) {
+        let mut state = self.state();
+        state.nodes.apply(change);
+        match (&change.before, &change.after) {
+            (_, Some(node)) if !node.view.spec.pod_cidr.is_empty() => {
+                state.book.occupy(&node.id.name, &node.view.spec.pod_cidr);
+            }
+            (_, Some(node)) => self.work.add(index::key(node)),
+            (Some(node), None) => state.book.release(&node.id.name),
+            (None, None) => {}
+        }
+    }
+
+    async fn sync(self: Arc<Self>, key: Key) -> Outcome {
+        let (node, range) = {
+            let mut state = self.state();
+            let Some(node) = state.nodes.get(&key) else { return Outcome::Done };
+            if !node.view.spec.pod_cidr.is_empty() {
+                return Outcome::Done;
+            }
+            let range = state.book.assign(&key.name);
+            (node, range)
+        };
+        let Some(range) = range else {
+            let text = format!("Node {} status is now: CIDRNotAvailable", key.name);
+            let about = about(NODES, &node);
+            self.context.recorder.record(&about, Type::Normal, "CIDRNotAvailable", "Assign", text);
+            return Outcome::After(FULL);
+        };
+        let patch = json!({
+            "metadata": { "uid": node.id.uid },
+            "spec": { "podCIDR": range, "podCIDRs": [range] },
+        });
+        let path = NODES.one("", &key.name);
+        match unless_gone(self.context.api.patch(&path, Media::Strategic, body(&patch)).await) {
+            Ok(()) => Outcome::Done,
+            Err(error) => Outcome::failed(&key, &error),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: Apache-2.0
+//! ReplicaSets: so many pods of a template. What is to be done is decided in [`plan`]; here it is done.
+
+pub mod plan;
+pub mod rank;
+mod status;
+mod write;
+
+pub(crate) use status::condition as written_condition;
+
+use crate::context::Context;
+use crate::expectations::Expectations;
+use crate::index::{self, Index};
+use crate::informers::begin;
+use crate::queue::{self, Key, Outcome, Work};
+use crate::view::{Pod, ReplicaSet, selects};
+use berth_cluster_client::{Change, Item};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// ReplicaSets that are worked on at a time (upstream's number).
+const AT_ONCE: usize = 5;
+/// Changes that are read at a time.
+const CHANGES: usize = 256;
+
+/// What is known.
+#[derive(Debug)]
+struct State {
+    /// By the uid of their controller, or, without one, by namespace.
+    pods: Index<Pod>,
+    /// By the uid of their controller, and by namespace.
+    sets: Index<ReplicaSet>,
+    expectations: Expectations,
+}
+
+/// The group of what a controller has.
+fn of(uid: &str) -> String {
+    format!("of/{uid}")
+}
+
+/// The group of what nobody has.
+fn orphans(namespace: &str) -> String {
+    format!("in/{namespace}")
+}
+
+#[derive(Debug)]
+struct Controller {
+    context: Context,
+    work: Work,
+    state: Mutex<State>,
+}
+
+/// Runs the controller for ever.
+pub(crate) async fn run(context: Context) {
+    let mut sets = begin(context.informers.replica_sets()).await;
+    let mut pods = begin(context.informers.pods()).await;
+    let state = State {
+        pods: Index::new(|pod| {
+            vec![
+                pod.view
+                    .metadata
+                    .controller()
+                    .map_or_else(|| orphans(&pod.id.namespace), |owner| of(&owner.uid)),
+            ]
+        }),
+        sets: Index::new(|set| {
+            let owner = set.view.metadata.controller().map(|owner| of(&owner.uid));
+            owner.into_iter().chain([orphans(&set.id.namespace)]).collect()
+        }),
+        expectations: Expectations::default(),
+    };
+    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    while let Some(change) = sets.try_next() {
+        controller.set_changed(&change);
+    }
+    while let Some(change) = pods.try_next() {
+        controller.pod_changed(&change);
+    }
+    let intake = async {
+        let (mut some_sets, mut some_pods) = (Vec::new(), Vec::new());
+        loop {
+            tokio::select! {
+                biased;
+                count = sets.next_many(&mut some_sets, CHANGES) => if count == 0 { return },
+                count = pods.next_many(&mut some_pods, CHANGES) => if count == 0 { return },
+            }
+            some_sets.drain(..).for_each(|change| controller.set_changed(&change));
+            some_pods.drain(..).for_each(|change| controller.pod_changed(&change));
+        }
+    };
+    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
+        let controller = Arc::clone(&controller);
+        async move { controller.sync(key).await }
+    });
+    tokio::select! { () = intake => {}, () = work => {} }
+}
+
+impl Controller {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set_changed(&self, change: &Change<ReplicaSet>) {
+        let mut state = self.state();
+        state.sets.apply(change);
+        let Some(item) = change.after.as_ref().or(change.before.as_ref()) else { return };
+        let key = index::key(item);
+        if change.after.is_none() {
+            state.expectations.forget(&key);
+        }
+        drop(state);
+        self.work.add(key);
+    }
+
+    fn pod_changed(&self, change: &Change<Pod>) {
+        let mut state = self.state();
+        state.pods.apply(change);
+        let leaves = |pod: &Arc<Item<Pod>>| pod.view.metadata.deleted();
+        let (before, after) = (change.before.as_ref(), change.after.as_ref());
+        // The owner that it had hears of it, too.
+        if let Some(before) = before
+            && let Some(owner) = state.owner(before)
+        {
+            if after.is_none_or(leaves) {
+                state.expectations.deleted(&owner, &before.id.uid);
+            }
+            self.work.add(owner);
+        }
+        let Some(after) = after else { return };
+        if let Some(owner) = state.owner(after) {
+            if leaves(after) {
+                state.expectations.deleted(&owner, &after.id.uid);
+            } else if before.is_none() {
+                state.expectations.created(&owner);
+            }
+            self.work.add(owner.clone());
+            let became_ready = after.view.ready() && !before.is_some_and(|pod| pod.view.ready());
+            let min_ready = state.sets.get(&owner).map_or(0, |set| set.view.min_ready_seconds);
+            if became_ready && min_ready > 0 {
+                // Seconds are cut off of times in objects: one more is enough for sure.
+                let seconds = u64::try_from(min_ready).unwrap_or(0).saturating_add(1);
+                self.work.add_after(owner, Duration::from_secs(seconds));
+            }
+        } else if after.view.metadata.controller().is_none() && !leaves(after) {
+            for set in state.sets.group(&orphans(&after.id.namespace)) {
+                if selects(&set.view.selector, &after.view.metadata.labels) {
+                    self.work.add(index::key(&set));
+                }
+            }
+        }
+    }
+
+    async fn sync(self: &Arc<Self>, key: Key) -> Outcome {
+        let observed = {
+            let state = self.state();
+            let Some(set) = state.sets.get(&key) else { return Outcome::Done };
+            let settled = state.expectations.satisfied(&key, self.work.now());
+            let pods = state.pods.group(&of(&set.id.uid));
+            let orphans = state.pods.group(&orphans(&key.namespace));
+            plan::Observed {
+                related: state.related(&set),
+                set,
+                pods,
+                orphans,
+                settled,
+                now: self.context.now(),
+            }
+        };
+        self.carry_out(&key, &observed).await
+    }
+}
+
+impl State {
+    /// The ReplicaSet that controls a pod, if it is known by that uid.
+    fn owner(&self, pod: &Item<Pod>) -> Option<Key> {
+        let owner = pod.view.metadata.controller().filter(|owner| owner.kind == "ReplicaSet")?;
+        let key = Key::new(&pod.id.namespace, &owner.name);
+        let set = self.sets.get(&key)?;
+        (set.id.uid == owner.uid).then_some(key)
+    }
+
+    /// The pods of all ReplicaSets that have the same controller.
+    fn related(&self, set: &Item<ReplicaSet>) -> Vec<Arc<Item<Pod>>> {
+        let Some(owner) = set.view.metadata.controller() else {
+            return self.pods.group(&of(&set.id.uid));
+        };
+        let sets = self.sets.group(&of(&owner.uid));
+        sets.iter().flat_map(|set| self.pods.group(&of(&set.id.uid))).collect()
+    }
+}

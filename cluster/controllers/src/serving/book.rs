@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+//! Services, pods and nodes, so that a change of one finds the Services that it is about.
+
+use super::takes;
+use crate::index::{self, Index};
+use crate::queue::Key;
+use crate::view::{Node, Pod, Service, Texts};
+use berth_cluster_client::{Change, Item};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+/// What is known.
+#[derive(Debug)]
+pub(crate) struct Book {
+    /// By the first label that they select by.
+    services: Index<Service>,
+    /// By each of their labels, and by node.
+    pods: Index<Pod>,
+    nodes: Index<Node>,
+}
+
+/// Where a node is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// Its zone, if it says one.
+    pub zone: Option<String>,
+}
+
+/// The group of what has, or selects by, a label.
+fn label(namespace: &str, name: &str, value: &str) -> String {
+    format!("{namespace}/{name}={value}")
+}
+
+/// The group of what is on a node.
+fn on(node: &str) -> String {
+    format!("on {node}")
+}
+
+fn groups_of_service(service: &Item<Service>) -> Vec<String> {
+    let namespace = &service.id.namespace;
+    let first = |selector: &Texts| match selector.first_key_value() {
+        Some((name, value)) => label(namespace, name, value),
+        None => label(namespace, "", ""),
+    };
+    service.view.spec.selector.iter().map(first).collect()
+}
+
+fn groups_of_pod(pod: &Item<Pod>) -> Vec<String> {
+    let namespace = &pod.id.namespace;
+    let labels = pod.view.metadata.labels.iter();
+    let labels = labels.map(|(name, value)| label(namespace, name, value));
+    labels.chain([label(namespace, "", ""), on(&pod.view.spec.node_name)]).collect()
+}
+
+/// What of a pod decides how it is listed.
+fn shown(pod: &Pod) -> impl PartialEq + '_ {
+    let addresses: Vec<&str> = super::addresses(pod);
+    let spec = &pod.spec;
+    let names = (&spec.node_name, &spec.hostname, &spec.subdomain);
+    let state = (pod.ready(), pod.metadata.deleted(), pod.terminal());
+    (&pod.metadata.labels, addresses, names, state)
+}
+
+impl Book {
+    pub(crate) fn new() -> Self {
+        Self {
+            services: Index::new(groups_of_service),
+            pods: Index::new(groups_of_pod),
+            nodes: Index::new(|_| Vec::new()),
+        }
+    }
+
+    pub(crate) fn service(&self, key: &Key) -> Option<Arc<Item<Service>>> {
+        self.services.get(key)
+    }
+
+    /// The pods that a Service selects.
+    pub(crate) fn pods(&self, service: &Item<Service>) -> Vec<Arc<Item<Pod>>> {
+        let groups = groups_of_service(service);
+        let pods = groups.iter().flat_map(|group| self.pods.group(group));
+        pods.filter(|pod| takes(service, pod)).collect()
+    }
+
+    /// Where a node is; none if there is no such node.
+    pub(crate) fn place(&self, node: &str) -> Option<Place> {
+        let node = self.nodes.get(&Key::new("", node))?;
+        Some(Place { zone: zone(&node.view) })
+    }
+
+    /// The Service that changed.
+    pub(crate) fn service_changed(&mut self, change: &Change<Service>) -> Option<Key> {
+        self.services.apply(change);
+        change.after.as_ref().or(change.before.as_ref()).map(|service| index::key(service))
+    }
+
+    /// The Services that a change of a pod is about.
+    pub(crate) fn pod_changed(&mut self, change: &Change<Pod>) -> BTreeSet<Key> {
+        self.pods.apply(change);
+        if let Change { before: Some(before), after: Some(after) } = change
+            && shown(&before.view) == shown(&after.view)
+        {
+            return BTreeSet::new();
+        }
+        let both = change.before.iter().chain(&change.after);
+        both.flat_map(|pod| self.services_of(pod)).collect()
+    }
+
+    fn services_of(&self, pod: &Arc<Item<Pod>>) -> Vec<Key> {
+        let groups = groups_of_pod(pod);
+        let services = groups.iter().flat_map(|group| self.services.group(group));
+        services.filter(|service| takes(service, pod)).map(|service| index::key(&service)).collect()
+    }
+
+    /// The Services that a change of a node is about: its pods were not listed before it was there, and say its zone.
+    pub(crate) fn node_changed(&mut self, change: &Change<Node>) -> BTreeSet<Key> {
+        self.nodes.apply(change);
+        let known = |node: &Option<Arc<Item<Node>>>| node.as_ref().map(|node| zone(&node.view));
+        if known(&change.before) == known(&change.after) {
+            return BTreeSet::new();
+        }
+        let Some(node) = change.after.as_ref().or(change.before.as_ref()) else {
+            return BTreeSet::new();
+        };
+        let pods = self.pods.group(&on(&node.id.name));
+        pods.iter().flat_map(|pod| self.services_of(pod)).collect()
+    }
+}
+
+fn zone(node: &Node) -> Option<String> {
+    node.metadata.labels.get("topology.kubernetes.io/zone").cloned()
+}
