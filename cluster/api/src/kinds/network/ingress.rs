@@ -9,9 +9,9 @@ use crate::kinds::row::column;
 use crate::kinds::view::View;
 use crate::registry::{Column, Part, Rules};
 use crate::{Map, cells, names};
+use core::net::IpAddr;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 /// The annotation by which the class was named before there was a field.
 const OLD_CLASS: &str = "kubernetes.io/ingress.class";

@@ -8,8 +8,8 @@ use crate::kinds::view::{View, items};
 use crate::kinds::workload::selector_text;
 use crate::registry::{Part, Rules};
 use crate::{Map, cells, meta, names};
+use core::net::IpAddr;
 use serde_json::{Value, json};
-use std::net::IpAddr;
 
 #[derive(Debug)]
 pub(super) struct Policy;
