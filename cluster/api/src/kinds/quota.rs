@@ -106,7 +106,9 @@ impl Rules for Quota {
     fn default(&self, object: &mut Map) {
         for (owner, fields) in [("spec", ["hard"].as_slice()), ("status", &["hard", "used"])] {
             if let Some(owner) = super::access::map_mut(object, owner) {
-                fields.iter().for_each(|field| round_amounts(owner, field));
+                for field in fields {
+                    round_amounts(owner, field);
+                }
             }
         }
     }

@@ -137,7 +137,9 @@ impl Rules for Limits {
             spec.remove("limits");
         }
         for limit in items(spec, "limits") {
-            FIELDS.iter().for_each(|field| round_amounts(limit, field));
+            for field in FIELDS {
+                round_amounts(limit, field);
+            }
             if limit.text("type") == "Container" {
                 default_container(limit);
             }

@@ -134,9 +134,10 @@ fn class_of(object: &Map) -> &str {
 pub(super) fn volume(object: &Map, now: i64) -> Vec<Value> {
     let spec = object.at("spec");
     let claim = spec.at("claimRef");
-    let claim = match claim.is_null() {
-        true => String::new(),
-        false => format!("{}/{}", claim.text("namespace"), claim.text("name")),
+    let claim = if claim.is_null() {
+        String::new()
+    } else {
+        format!("{}/{}", claim.text("namespace"), claim.text("name"))
     };
     vec![
         cells::name(object),
