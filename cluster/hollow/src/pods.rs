@@ -252,7 +252,7 @@ impl Pods {
                 let told = std::mem::replace(&mut running.life, life);
                 running.life.keep(&told);
             }
-            // The informer will say so; another pod of its name is another one here, too.
+            // The informer will say so.
             Came::Gone => return,
             Came::Failed => running.failed += 1,
         }
@@ -276,7 +276,7 @@ fn address(all: &mut [Taken], node: u32, network: Ipv4Addr) -> Ipv4Addr {
 fn came(answer: Option<Result<Bytes, CallError>>) -> Came {
     match answer {
         Some(Ok(_)) => Came::Done,
-        Some(Err(CallError::Refused { code: 404 | 409, .. })) => Came::Gone,
+        Some(Err(CallError::Refused { code: 404, .. })) => Came::Gone,
         Some(Err(error)) => {
             tracing::info!(%error, "a simulated pod tries again later");
             Came::Failed
