@@ -8,21 +8,22 @@
 use berth_cluster_store::{Event, Interest, Store};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Everything that happened: in order, from the beginning.
-pub fn log(store: &Store) -> Vec<std::sync::Arc<Event>> {
+pub fn log(store: &Store) -> Vec<Arc<Event>> {
     let mut watch = store.watch(Interest::default(), 0, usize::MAX).expect("nothing is forgotten");
     std::iter::from_fn(|| watch.try_next()).collect()
 }
 
 /// The log as text, to be compared with another run's.
-pub fn text(store: &Store) -> String {
-    let line = |event: &std::sync::Arc<Event>| {
+pub fn text(log: &[Arc<Event>]) -> String {
+    let line = |event: &Arc<Event>| {
         let object = String::from_utf8_lossy(&event.entry.bytes);
         let gone = if event.deleted { "-" } else { "+" };
         format!("{} {gone} {} {object}\n", event.revision, event.entry.key)
     };
-    log(store).iter().map(line).collect()
+    log.iter().map(line).collect()
 }
 
 /// What is there at a revision.
@@ -223,7 +224,7 @@ impl State {
 }
 
 /// Replays the log: what is there at the end, and what was broken on the way.
-pub fn replay(log: &[std::sync::Arc<Event>]) -> (State, Vec<String>) {
+pub fn replay(log: &[Arc<Event>]) -> (State, Vec<String>) {
     let mut state = State::default();
     let mut broken = Vec::new();
     for event in log {
