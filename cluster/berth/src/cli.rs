@@ -61,8 +61,8 @@ pub(crate) enum Log {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Start everything there is so far: the Kubernetes API, the scheduling service and the balancer
-    Up(UpArgs),
+    /// Start everything there is so far: a Kubernetes cluster, the scheduling service and the balancer
+    Up(Box<UpArgs>),
     /// Run the scheduler alone: of a Kubernetes cluster, or as a service over gRPC
     Scheduler(Box<SchedulerArgs>),
     /// Run the controllers alone, of a Kubernetes cluster

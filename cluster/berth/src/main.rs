@@ -51,7 +51,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         .context("cannot start the runtime's threads")?;
     runtime.block_on(async {
         match cli.command {
-            cli::Command::Up(args) => Box::pin(up::run(args)).await?,
+            cli::Command::Up(args) => Box::pin(up::run(*args)).await?,
             cli::Command::Scheduler(args) => Box::pin(schedule::run(*args)).await?,
             cli::Command::Controllers(args) => Box::pin(controllers::run(args)).await?,
             cli::Command::Backup(args) => backup::write(args).await?,

@@ -204,7 +204,7 @@ impl State {
         if let Some(node) = node_of(&object) {
             match was {
                 Some(was) if was != node => {
-                    broken.push(format!("SC-2: {name} goes from {was} to {node}"))
+                    broken.push(format!("SC-2: {name} goes from {was} to {node}"));
                 }
                 Some(_) => {}
                 None => {

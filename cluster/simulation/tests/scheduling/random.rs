@@ -91,7 +91,7 @@ async fn run(seed: u64) -> Run {
     let start = |cluster: &Cluster, number: u32| -> Replica {
         scheduler(cluster, Api::within(bad.clone(), caller()), &format!("s{number}"))
     };
-    let mut schedulers = vec![start(&cluster, 0), start(&cluster, 1)];
+    let mut schedulers = [start(&cluster, 0), start(&cluster, 1)];
     let (mut bound, mut started, mut nodes) = (0, 2, Vec::<String>::new());
     for step in 0..150 {
         let admin = cluster.admin();
