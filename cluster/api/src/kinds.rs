@@ -8,12 +8,16 @@ pub mod endpoints;
 pub mod event;
 pub mod lease;
 pub mod namespace;
+pub mod network;
 pub mod node;
 pub mod pod;
 pub mod priority;
+pub mod quota;
 pub mod rbac;
 pub mod row;
+pub mod runtime;
 pub mod service;
+pub mod storage;
 mod view;
 pub mod workload;
 
@@ -33,5 +37,9 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(event::kinds());
     all.extend(priority::kinds());
     all.extend(budget::kinds());
+    all.extend(storage::kinds());
+    all.extend(network::kinds());
+    all.extend(runtime::kinds());
+    all.extend(quota::kinds());
     all
 }

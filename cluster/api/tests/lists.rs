@@ -64,7 +64,12 @@ fn play(mut see: impl FnMut(&str, &Kind, &Value, &Held)) {
 
 /// Columns that 1.33 has, and 1.20 had not or had as another type.
 fn is_newer(kind: &Kind, column: &str) -> bool {
-    matches!((&*kind.kind, column), ("Pod", "Restarts") | ("PriorityClass", "PreemptionPolicy"))
+    matches!(
+        (&*kind.kind, column),
+        ("Pod", "Restarts")
+            | ("PriorityClass", "PreemptionPolicy")
+            | ("PersistentVolume" | "PersistentVolumeClaim", "VolumeAttributesClass")
+    )
 }
 
 #[test]

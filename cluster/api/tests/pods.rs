@@ -56,7 +56,10 @@ fn normal(value: &Value, name: &str) -> Value {
                     Value::Object(all) => all.is_empty() && maps.contains(&key.as_str()),
                     _ => false,
                 };
-                if !server && !admission && !empty {
+                // of sets, later than the record
+                let later = key == "persistentVolumeClaimRetentionPolicy"
+                    || ["maxSurge", "availableReplicas"].contains(&key.as_str()) && value == 0;
+                if !server && !admission && !empty && !later {
                     kept.insert(key.clone(), value);
                 }
             }

@@ -2,6 +2,7 @@
 //! What is asked of a write after it is allowed and before it is judged: a chain, each link of which may change the object or refuse it.
 
 mod account;
+mod class;
 mod lifecycle;
 mod priority;
 
@@ -48,5 +49,6 @@ pub(crate) fn chain() -> Vec<Box<dyn Admission>> {
         Box::new(lifecycle::NamespaceLifecycle),
         Box::new(account::ServiceAccount),
         Box::new(priority::Priority),
+        Box::new(class::DefaultStorageClass),
     ]
 }

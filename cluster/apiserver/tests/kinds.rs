@@ -127,3 +127,65 @@ async fn a_kind_with_a_form_is_held_against_it() {
         .header("accept", "application/json;as=Table;v=v1;g=meta.k8s.io");
     assert_eq!(table.done(200).await["kind"], "Table");
 }
+
+const CLASSES: &str = "/apis/storage.k8s.io/v1/storageclasses";
+const CLAIMS: &str = "/api/v1/namespaces/t1/persistentvolumeclaims";
+
+fn claim(name: &str) -> Value {
+    let requests = json!({ "requests": { "storage": "1Gi" } });
+    let spec = json!({ "accessModes": ["ReadWriteOnce"], "resources": requests });
+    json!({ "metadata": { "name": name }, "spec": spec })
+}
+
+#[tokio::test]
+async fn a_claim_that_names_no_class_gets_the_one_that_is_marked() {
+    let cluster = Cluster::new().await;
+    let none = cluster.make(CLAIMS, claim("early")).await;
+    assert!(none["spec"]["storageClassName"].is_null());
+    let marked = json!({ "storageclass.kubernetes.io/is-default-class": "true" });
+    for (name, annotations) in [("a", json!({})), ("b", marked)] {
+        let metadata = json!({ "name": name, "annotations": annotations });
+        cluster.make(CLASSES, json!({ "metadata": metadata, "provisioner": "p" })).await;
+    }
+    let made = cluster.make(CLAIMS, claim("none")).await;
+    assert_eq!(made["spec"]["storageClassName"], "b");
+    for name in ["", "a"] {
+        let mut said = claim(&format!("said{name}"));
+        said["spec"]["storageClassName"] = name.into();
+        assert_eq!(cluster.make(CLAIMS, said).await["spec"]["storageClassName"], name);
+    }
+    // Nothing holds a claim that is deleted: what would take its finalizer away is not built.
+    cluster.admin("DELETE", &format!("{CLAIMS}/none")).done(200).await;
+    assert_eq!(cluster.admin("GET", &format!("{CLAIMS}/none")).status().await, 404);
+}
+
+#[tokio::test]
+async fn kinds_of_storage_and_of_workloads_are_told_and_scaled() {
+    let cluster = Cluster::new().await;
+    for (path, name, short) in [
+        ("/api/v1", "persistentvolumes", json!(["pv"])),
+        ("/api/v1", "replicationcontrollers", json!(["rc"])),
+        ("/apis/apps/v1", "statefulsets", json!(["sts"])),
+        ("/apis/storage.k8s.io/v1", "storageclasses", json!(["sc"])),
+        ("/apis/networking.k8s.io/v1", "ingresses", json!(["ing"])),
+    ] {
+        let list = cluster.get(path).await;
+        let all = list["resources"].as_array().unwrap();
+        let found = all.iter().find(|one| one["name"] == name).unwrap();
+        assert_eq!(found["shortNames"], short, "{name}");
+    }
+    let openapi = cluster.get("/openapi/v3/apis/storage.k8s.io/v1").await;
+    assert!(openapi["components"]["schemas"]["io.k8s.api.storage.v1.StorageClass"].is_object());
+    let path = "/api/v1/namespaces/t1/replicationcontrollers";
+    let template = json!({
+        "metadata": { "labels": { "app": "a" } },
+        "spec": { "containers": [{ "name": "c", "image": "i" }] },
+    });
+    let object = json!({ "metadata": { "name": "w" }, "spec": { "template": template } });
+    cluster.make(path, object).await;
+    let scale = cluster.get(&format!("{path}/w/scale")).await;
+    assert_eq!(scale["status"]["selector"], "app=a");
+    let scaled = cluster.admin("PATCH", &format!("{path}/w/scale"));
+    scaled.merge(&json!({ "spec": { "replicas": 4 } })).done(200).await;
+    assert_eq!(cluster.get(&format!("{path}/w")).await["spec"]["replicas"], 4);
+}

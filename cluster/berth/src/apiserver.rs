@@ -5,12 +5,10 @@ use crate::cli::ApiserverArgs;
 use anyhow::{Context, anyhow};
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_apiserver::{
-    CONTROLLERS, Caller, Control, Controllers, Listener, Listening, Server, read_meta,
+    CONTROLLERS, Control, Controllers, Listener, Listening, Server, read_meta,
 };
 use berth_cluster_auth::pki::{Options as Hosts, Pki};
 use berth_cluster_auth::token::{Issuer, StaticTokens};
-use berth_cluster_auth::user::User;
-use berth_cluster_client::Api;
 use berth_cluster_store::{Options, Store};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
@@ -32,6 +30,8 @@ pub(crate) struct Start {
     pub(crate) advertised: Option<Ipv4Addr>,
     pub(crate) without: Vec<String>,
     pub(crate) controllers: Vec<String>,
+    /// Controllers that may be named, too, and run elsewhere.
+    pub(crate) others: Vec<&'static str>,
 }
 
 impl Start {
@@ -48,6 +48,7 @@ impl Start {
             advertised: None,
             without: Vec::new(),
             controllers: vec!["*".to_owned()],
+            others: Vec::new(),
         }
     }
 }
@@ -81,6 +82,7 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
         advertised: args.advertise_address,
         without: args.disable_admission_plugins,
         controllers: args.controllers,
+        others: Vec::new(),
     })
     .await?;
     println!("API        {}", running.url);
@@ -135,7 +137,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         pki.service_account_key()?,
         Vec::new(),
     );
-    let names = chosen(&start.controllers, &start.without)?;
+    let names = chosen(&start.controllers, &start.without, &start.others)?;
     let mut builder = Server::builder(store.clone())
         .issuer(issuer)
         .without_admission(start.without)
@@ -171,7 +173,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
 }
 
 /// The controllers that a list chooses.
-fn chosen(list: &[String], without: &[String]) -> anyhow::Result<Vec<String>> {
+fn chosen(list: &[String], without: &[String], others: &[&str]) -> anyhow::Result<Vec<String>> {
     let accounts = !without.iter().any(|plugin| plugin == "ServiceAccount");
     // They serve what the plugin asks for.
     let served = ["serviceaccount-controller", "root-ca-certificate-publisher-controller"];
@@ -180,11 +182,13 @@ fn chosen(list: &[String], without: &[String]) -> anyhow::Result<Vec<String>> {
     let mut names: Vec<String> = Vec::new();
     for word in list.iter().filter(|word| !word.is_empty()) {
         let name = word.strip_prefix('-').unwrap_or(word);
+        // Of one list for several processes each takes what is its own.
+        if others.contains(&name) {
+            continue;
+        }
         if name != "*" && !CONTROLLERS.contains(&name) {
-            anyhow::bail!(
-                "--controllers: there is no {name}; there are {}",
-                CONTROLLERS.join(", ")
-            );
+            let all: Vec<&str> = CONTROLLERS.iter().chain(others).copied().collect();
+            anyhow::bail!("--controllers: there is no {name}; there are {}", all.join(", "));
         }
         match (name, word.starts_with('-')) {
             ("*", _) => names.extend(usual.iter().cloned()),
@@ -230,11 +234,6 @@ async fn renew(pki: Pki) {
 }
 
 impl Running {
-    /// The API for a component in this process.
-    pub(crate) fn within(&self, user: &str) -> Api {
-        Api::within(self.server.clone(), Caller(User::authenticated(user, "", Vec::new())))
-    }
-
     /// Ends it in good order.
     pub(crate) async fn stop(self) {
         self.renewal.abort();

@@ -3,9 +3,11 @@
 
 mod apiserver;
 mod balancer;
+mod controllers;
 
 pub(crate) use apiserver::{ApiserverArgs, BackupArgs};
 pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
+pub(crate) use controllers::ControllersArgs;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -63,6 +65,8 @@ pub(crate) enum Command {
     Up(UpArgs),
     /// Run the scheduler alone: of a Kubernetes cluster, or as a service over gRPC
     Scheduler(Box<SchedulerArgs>),
+    /// Run the controllers alone, of a Kubernetes cluster
+    Controllers(ControllersArgs),
     /// Run the Kubernetes API alone, over a store
     Apiserver(Box<ApiserverArgs>),
     /// Write all objects of a store into a file
@@ -76,13 +80,15 @@ pub(crate) enum Command {
 const UP_HELP: &str = "\
 Examples:
   berth up
-        the Kubernetes API on 127.0.0.1:6443; the first lines say where its kubeconfig is;
+        the Kubernetes API on 127.0.0.1:6443, with its scheduler and controllers; the first lines say where its kubeconfig is;
         the scheduling service on 127.0.0.1:7301, its metrics on 127.0.0.1:7302, nothing kept;
         the balancer's control channel on 127.0.0.1:7303, its table and metrics on 127.0.0.1:7304
   berth up --balancer-config balancer.yaml
         and the services of a file
   berth up --data ./berth-data
         objects and placements survive a restart
+  berth up --simulate 100
+        with 100 nodes that are simulated: deploy something, and see it spread
   berth up --listen 127.0.0.1:0 --api 127.0.0.1:0
         on free ports; the first lines say which
 
@@ -107,6 +113,25 @@ pub(crate) struct UpArgs {
     /// Where the Kubernetes API is served (HTTPS); port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR")]
     pub(crate) api: SocketAddr,
+
+    /// So many nodes that only exist in the API: they renew leases and take pods through their phases, and are labelled
+    /// berth.dev/simulated=true
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(crate) simulate: u32,
+
+    /// Controllers that run, with commas: * is all that are on by default, NAME is one more, -NAME one less; empty for none
+    #[arg(
+        long,
+        default_value = "*",
+        value_name = "NAMES",
+        value_delimiter = ',',
+        allow_hyphen_values = true
+    )]
+    pub(crate) controllers: Vec<String>,
+
+    /// Tokens of users of the API, one line each: token,user,uid,"group1,group2"
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_auth_file: Option<PathBuf>,
 
     /// Where the balancer's control channel (gRPC) is served; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7303", value_name = "ADDR")]

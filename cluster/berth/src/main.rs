@@ -6,6 +6,7 @@ mod apiserver;
 mod backup;
 mod balancer;
 mod cli;
+mod controllers;
 mod logs;
 mod schedule;
 mod scheduler;
@@ -52,6 +53,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
         match cli.command {
             cli::Command::Up(args) => Box::pin(up::run(args)).await?,
             cli::Command::Scheduler(args) => Box::pin(schedule::run(*args)).await?,
+            cli::Command::Controllers(args) => Box::pin(controllers::run(args)).await?,
             cli::Command::Backup(args) => backup::write(args).await?,
             cli::Command::Restore(args) => backup::restore(args).await?,
             cli::Command::Apiserver(args) => Box::pin(apiserver::run(*args)).await?,

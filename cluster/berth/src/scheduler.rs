@@ -44,21 +44,32 @@ pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     }
     println!();
     println!("Ctrl-C stops it.");
+    until_signal().await?;
+    tracing::info!("stopping: bindings that are under way are waited for");
+    tokio::select! {
+        () = replica.stop() => {}
+        _ = until_signal() => {}
+    }
+    stop.send_replace(true);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn until_signal() -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
     tokio::select! {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tracing::info!("stopping: bindings that are under way are waited for");
-    tokio::select! {
-        () = replica.stop() => {}
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    stop.send_replace(true);
-    tracing::info!("stopped");
     Ok(())
+}
+
+/// Who this process is to others that contend: no two are alike.
+pub(crate) fn identity() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{host}_{:016x}", random())
 }
 
 /// What a file says, or kube-scheduler's defaults.
@@ -96,8 +107,6 @@ fn elected(
         return Ok(None);
     }
     let time = |flag: Option<Duration>, ms: u64| flag.unwrap_or(Duration::from_millis(ms));
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let identity = format!("{host}_{:016x}", random());
     let namespace = args.leader_elect_resource_namespace.as_ref();
     let namespace = namespace.unwrap_or(&of_file.resource_namespace);
     let name = args.leader_elect_resource_name.as_ref().unwrap_or(&of_file.resource_name);
@@ -105,7 +114,7 @@ fn elected(
         lease_duration: time(args.leader_elect_lease_duration, of_file.lease_duration_ms),
         renew_deadline: time(args.leader_elect_renew_deadline, of_file.renew_deadline_ms),
         retry_period: time(args.leader_elect_retry_period, of_file.retry_period_ms),
-        ..election::Options::new(namespace, name, &identity)
+        ..election::Options::new(namespace, name, &identity())
     };
     election.check().map_err(|why| anyhow!("--leader-elect-…: {why}"))?;
     Ok(Some(election))

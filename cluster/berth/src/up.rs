@@ -4,9 +4,18 @@
 use crate::apiserver;
 use crate::balancer;
 use crate::cli::UpArgs;
+use crate::controllers::{self, Leader};
 use crate::schedule::{print_addresses, start, until_stopped};
 use berth_balancer_service::source::file::File;
+use berth_cluster_apiserver::Caller;
+use berth_cluster_auth::user::{MASTERS, User};
+use berth_cluster_client::{Api, election};
+use berth_cluster_controllers::{CONTROLLERS, SHARED};
+use berth_cluster_hollow::{Hollow, Identity, Options};
+use berth_scheduler_kubernetes::Replica;
 use berth_scheduler_service::Server;
+use std::path::Path;
+use std::sync::Arc;
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
@@ -45,21 +54,45 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
             return Err(error.context("--balancer and --balancer-admin choose its addresses"));
         }
     };
-    let scheduler = crate::scheduler::within(api.within("system:kube-scheduler"), &own)?;
-    println!(
-        "Berth is up: the Kubernetes API and its scheduler, the scheduling service and the balancer."
-    );
+    let cluster = Cluster::start(&api, &args, &own)?;
+    say(&args, &api, &server, &balancer, &control);
+    let stopped = until_stopped(server).await;
+    cluster.stop().await;
+    balancer.stop(true).await;
+    api.stop().await;
+    stopped
+}
+
+/// Says where everything is, and what to try.
+fn say(
+    args: &UpArgs,
+    api: &apiserver::Running,
+    server: &Server,
+    balancer: &berth_balancer_service::Server,
+    control: &Path,
+) {
+    println!("Berth is up: a Kubernetes cluster, the scheduling service and the balancer.");
     println!("API        {}", api.url);
     println!("kubeconfig {}", api.kubeconfig.display());
-    print_addresses(&server, false);
-    balancer::print_addresses(&balancer, false);
+    if args.simulate > 0 {
+        println!("nodes      {} simulated: berth.dev/simulated=true", args.simulate);
+    }
+    print_addresses(server, false);
+    balancer::print_addresses(balancer, false);
     match &args.data {
         Some(path) => println!("data       {}", path.display()),
         None => println!("data       in memory only; --data DIR keeps it"),
     }
     println!();
     println!("Try it:");
-    println!("  kubectl --kubeconfig {} get namespaces", api.kubeconfig.display());
+    let kubectl = format!("kubectl --kubeconfig {}", api.kubeconfig.display());
+    if args.simulate > 0 {
+        println!("  {kubectl} get nodes");
+        println!("  {kubectl} create deployment web --image=web --replicas=10");
+        println!("  {kubectl} get pods -o wide --watch");
+    } else {
+        println!("  {kubectl} get namespaces");
+    }
     let address = server.address();
     println!(
         "  cargo run --release -p berth-loadgen -- schedule --connect http://{address} --row basic"
@@ -75,11 +108,57 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     println!("  cargo run --release -- balancer status --control {}", control.display());
     println!();
     println!("Ctrl-C stops it.");
-    let stopped = until_stopped(server).await;
-    scheduler.stop().await;
-    balancer.stop(true).await;
-    api.stop().await;
-    stopped
+}
+
+/// What makes a cluster of the API.
+struct Cluster {
+    scheduler: Replica,
+    controllers: Leader,
+    nodes: Option<Hollow>,
+}
+
+impl Cluster {
+    /// Starts it. `own` is who this process is to others that contend for a Lease.
+    fn start(api: &apiserver::Running, args: &UpArgs, own: &str) -> anyhow::Result<Self> {
+        let server = api.server.clone();
+        let door = move |user: User| Api::within(server.clone(), Caller(user));
+        let component = door.clone();
+        let doors = move |account: &str| {
+            component(match account {
+                SHARED => User::authenticated("system:kube-controller-manager", "", Vec::new()),
+                account => User::service_account("kube-system", account, ""),
+            })
+        };
+        // A store of one process has one of each: the Lease of an earlier run is its own.
+        let lease = election::Options::new("kube-system", "kube-controller-manager", own);
+        let names = controllers::chosen(&args.controllers);
+        let scheduler = User::authenticated("system:kube-scheduler", "", Vec::new());
+        Ok(Self {
+            scheduler: crate::scheduler::within(door(scheduler), own)?,
+            controllers: Leader::start(names, Arc::new(doors), lease),
+            nodes: (args.simulate > 0).then(|| simulated(door, args.simulate)),
+        })
+    }
+
+    async fn stop(self) {
+        if let Some(nodes) = self.nodes {
+            nodes.stop().await;
+        }
+        self.scheduler.stop().await;
+        self.controllers.stop().await;
+    }
+}
+
+/// Nodes that are simulated; each writes as itself.
+fn simulated(door: impl Fn(User) -> Api + Send + Sync + 'static, nodes: u32) -> Hollow {
+    let masters = vec![MASTERS.to_owned()];
+    let own = door(User::authenticated("system:simulated-nodes", "", masters));
+    let node = move |name: &str| {
+        let groups = vec!["system:nodes".to_owned(), MASTERS.to_owned()];
+        door(User::authenticated(&format!("system:node:{name}"), "", groups))
+    };
+    let identity = Some(Identity(Arc::new(node)));
+    Hollow::start(own, Options { nodes, identity, ..Options::default() })
 }
 
 /// The apiserver of `up`: beside everything else that is kept, or in memory, with its keys where only this user can read.
@@ -92,5 +171,10 @@ fn of_up(args: &UpArgs) -> apiserver::Start {
         Some(_) => format!("sled:{}", folder.display()),
         None => "memory".to_owned(),
     };
-    apiserver::Start::new(store, args.api, folder.join("pki"))
+    apiserver::Start {
+        tokens: args.token_auth_file.clone(),
+        controllers: args.controllers.clone(),
+        others: CONTROLLERS.iter().map(|(name, _)| *name).collect(),
+        ..apiserver::Start::new(store, args.api, folder.join("pki"))
+    }
 }

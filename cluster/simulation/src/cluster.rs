@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The apiserver, its clock, and doors to it.
 
-use berth_cluster_apiserver::{Caller, Environment, Fixed, Moment, Server};
+use berth_cluster_apiserver::{Caller, Environment, Faults, Fixed, Moment, Server};
 use berth_cluster_auth::user::{MASTERS, User};
 use berth_cluster_client::{Api, CallError, Clock, Media};
 use berth_cluster_controllers::events::{Record, Recorder, Reference, Type};
@@ -66,23 +66,32 @@ pub struct Cluster {
     /// Events of components.
     pub told: Told,
     admin: Api,
+    /// What components talk to.
+    door: Server,
 }
 
 impl Cluster {
     /// One in memory. The test has to run on a paused clock.
     pub async fn new() -> Self {
+        Self::with_faults(Faults::default()).await
+    }
+
+    /// One whose components are refused, kept waiting and left without an answer.
+    pub async fn with_faults(faults: Faults) -> Self {
         let clock = Clock::counted(NOW * 1_000_000);
         let store = Store::memory(Options::default());
-        let environment = Ticking { clock, chance: Fixed::new(NOW, 7) };
-        let server = Server::builder(store.clone())
-            .environment(Arc::new(environment))
-            // Pods come without ServiceAccounts.
-            .without_admission(["ServiceAccount".to_owned()])
-            .build();
+        let environment = Arc::new(Ticking { clock, chance: Fixed::new(NOW, 7) });
+        let builder = || {
+            Server::builder(store.clone())
+                .environment(Arc::<Ticking>::clone(&environment))
+                // Pods come without ServiceAccounts.
+                .without_admission(["ServiceAccount".to_owned()])
+        };
+        let (server, door) = (builder().build(), builder().faults(faults).build());
         server.bootstrap().await.expect("a cluster of a test");
         let user = User::authenticated("admin", "", vec![MASTERS.to_owned()]);
         let admin = Api::within(server.clone(), Caller(user));
-        Self { server, store, clock, told: Told::default(), admin }
+        Self { server, store, clock, told: Told::default(), admin, door }
     }
 
     /// A door for a component: a ServiceAccount of `kube-system`, or the user that follows all kinds.
@@ -94,7 +103,7 @@ impl Cluster {
             let name = format!("system:serviceaccount:kube-system:{name}");
             User::authenticated(&name, "", groups.map(str::to_owned).to_vec())
         };
-        Api::within(self.server.clone(), Caller(user))
+        Api::within(self.door.clone(), Caller(user))
     }
 
     /// Starts controllers.
@@ -107,6 +116,19 @@ impl Cluster {
             clock: self.clock,
             seed: 1,
             settings,
+        })
+    }
+
+    /// Starts controllers whose events go into the API.
+    pub fn control_and_record(&self, names: &[&str]) -> Controllers {
+        let doors = self.clone();
+        Controllers::start(Config {
+            names: names.iter().map(|&name| name.to_owned()).collect(),
+            api: Box::new(move |name| doors.component(name)),
+            recorder: None,
+            clock: self.clock,
+            seed: 1,
+            settings: Settings::default(),
         })
     }
 

@@ -26,9 +26,16 @@ pub fn play(cluster: &Cluster, fare: Fare) -> JoinHandle<()> {
     tokio::spawn(async move {
         let mut number = 0_u32;
         let mut seen: BTreeMap<String, (i64, bool)> = BTreeMap::new();
+        // When nothing was written and nobody's time has come, there is nothing to look at.
+        let (mut looked, mut due) = (0, None::<i64>);
         loop {
             tokio::time::sleep(Duration::from_millis(50)).await;
             let now = cluster.clock.micros();
+            let revision = cluster.revision();
+            if revision == looked && due.is_none_or(|due| now < due) {
+                continue;
+            }
+            (looked, due) = (revision, None);
             for pod in cluster.list("/api/v1/pods").await {
                 let text =
                     |path: &str| pod.pointer(path).and_then(Value::as_str).unwrap_or_default();
@@ -42,6 +49,12 @@ pub fn play(cluster: &Cluster, fare: Fare) -> JoinHandle<()> {
                 let since = seen.entry(text("/metadata/uid").to_owned()).or_insert(state);
                 if since.1 != leaves {
                     *since = state;
+                }
+                for after in [fare.ready_after, fare.gone_after] {
+                    let at = since.0 + i64::try_from(after.as_micros()).expect("a short time");
+                    if at > now {
+                        due = Some(due.map_or(at, |due| due.min(at)));
+                    }
                 }
                 let age = Duration::from_micros(
                     u64::try_from(now - since.0).expect("a cluster of a test"),

@@ -8,6 +8,7 @@
     reason = "what cannot be set up is a failure of the test that wants it"
 )]
 
+pub mod checker;
 pub mod cluster;
 pub mod kubelet;
 

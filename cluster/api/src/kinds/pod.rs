@@ -18,11 +18,17 @@ mod volume_defaults;
 mod volumes;
 
 pub use binding::{Binding, bind};
-pub(crate) use checks::{label_selector, not_negative};
+pub(crate) use checks::{
+    each, label_selector, labels as label_values, no_way_up, not_negative, one_of,
+};
 pub use defaults::template as default_template;
 pub use qos::class as qos_class;
-pub(crate) use quantity::round as round_amounts;
+pub(crate) use quantity::{nano, round as round_amounts};
+pub(crate) use scheduling::{node_term, tolerations as validate_tolerations};
+pub(crate) use spec::{metadata as validate_metadata, resources as validate_resources};
 pub use spec::{spec as validate_spec, template as validate_template};
+pub(crate) use volume_defaults::source as default_source;
+pub(crate) use volumes::{check_of as source_check, driver_name, need};
 
 use crate::Map;
 use crate::field::{Errors, Path};

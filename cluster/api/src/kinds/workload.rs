@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! ReplicaSets and Deployments.
+//! What keeps pods running: ReplicaSets, Deployments, ReplicationControllers, StatefulSets, DaemonSets, and templates of pods.
 
 mod cells;
+mod controller;
+mod daemon;
 mod replicas;
+mod revision;
 pub mod scale;
 mod selector;
+mod stateful;
+mod template;
 
 pub(crate) use replicas::{at_most_all, whole_or_percent};
+pub(crate) use selector::text as selector_text;
 
 use crate::Map;
 use crate::field::Errors;
@@ -139,6 +145,29 @@ fn prepare_update(new: &mut Map, old: &Map, part: Part) {
 /// The rows of the registry.
 pub fn kinds() -> Vec<Kind> {
     vec![
+        revision::kind(),
+        template::kind(),
+        Kind {
+            columns: cells::of_replica_sets(),
+            group: "".into(),
+            stored_as: "replicationcontrollers".into(),
+            schema: super::row::schema("", "ReplicationController"),
+            ..row(
+                "ReplicationController",
+                "replicationcontrollers",
+                "rc",
+                Arc::new(controller::Controller),
+            )
+        },
+        Kind {
+            columns: cells::of_stateful_sets(),
+            ..row("StatefulSet", "statefulsets", "sts", Arc::new(stateful::StatefulSet))
+        },
+        Kind {
+            columns: cells::of_daemon_sets(),
+            subresources: vec![Subresource::Status],
+            ..row("DaemonSet", "daemonsets", "ds", Arc::new(daemon::DaemonSet))
+        },
         Kind {
             columns: cells::of_replica_sets(),
             ..row("ReplicaSet", "replicasets", "rs", Arc::new(ReplicaSetRules))

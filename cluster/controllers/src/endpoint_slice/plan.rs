@@ -185,6 +185,16 @@ struct Filling {
     changed: bool,
 }
 
+/// The slices of a family, while it is decided about them.
+#[derive(Default)]
+struct Family {
+    create: Vec<Wanted>,
+    update: Vec<(Arc<Item<Slice>>, Wanted)>,
+    delete: Vec<Arc<Item<Slice>>>,
+    /// Slices that stay, changed or not.
+    kept: usize,
+}
+
 fn one_family(
     plan: &mut Plan,
     service: &Arc<Item<Service>>,
@@ -203,11 +213,40 @@ fn one_family(
     for slice in slices {
         by_ports.entry(known_ports(&slice.view)).or_default().push(slice);
     }
-    let (mut create, mut delete, mut kept) = (Vec::new(), Vec::new(), 0);
-    for (ports, mut left) in desired {
+    let mut all = Family::default();
+    for (ports, left) in desired {
         let slices = by_ports.remove(&ports).unwrap_or_default();
-        let mut filling: Vec<Filling> =
-            slices.into_iter().map(|slice| keep(slice, &mut left, &labels)).collect();
+        all.fill(slices, left, &labels, |endpoints| wanted(&ports, endpoints));
+    }
+    all.delete.extend(by_ports.into_values().flatten());
+    // A Service without endpoints has one slice that says so.
+    if all.kept == 0 && all.create.is_empty() {
+        let empty = all.delete.iter().position(|slice| {
+            let view = &slice.view;
+            view.endpoints.is_empty() && view.ports.is_empty() && view.metadata.labels == labels
+        });
+        match empty {
+            Some(at) => drop(all.delete.remove(at)),
+            None => all.create.push(wanted(&[], Vec::new())),
+        }
+    }
+    all.reuse(&service.id.uid);
+    plan.create.extend(all.create);
+    plan.update.extend(all.update);
+    plan.delete.extend(all.delete);
+}
+
+impl Family {
+    /// Slices of the same ports get those that serve on them.
+    fn fill(
+        &mut self,
+        slices: Vec<Arc<Item<Slice>>>,
+        mut left: BTreeMap<Target, Endpoint>,
+        labels: &Texts,
+        wanted: impl Fn(Vec<Endpoint>) -> Wanted,
+    ) {
+        let keep = |slice| keep(slice, &mut left, labels);
+        let mut filling: Vec<Filling> = slices.into_iter().map(keep).collect();
         fill_changed(&mut filling, &mut left);
         while !left.is_empty() {
             // What fits beside others into a slice goes there, into the fullest that has room.
@@ -221,46 +260,33 @@ fn one_family(
             } else {
                 let mut endpoints = Vec::new();
                 take(&mut endpoints, &mut left);
-                create.push(wanted(&ports, endpoints));
+                self.create.push(wanted(endpoints));
             }
         }
         for one in filling {
             if one.endpoints.is_empty() {
-                delete.push(one.slice);
-            } else {
-                kept += 1;
-                if one.changed {
-                    plan.update.push((one.slice, wanted(&ports, one.endpoints)));
-                }
+                self.delete.push(one.slice);
+                continue;
+            }
+            self.kept += 1;
+            if one.changed {
+                self.update.push((one.slice, wanted(one.endpoints)));
             }
         }
     }
-    delete.extend(by_ports.into_values().flatten());
-    // A Service without endpoints has one slice that says so.
-    if kept == 0 && create.is_empty() {
-        let empty = |slice: &&Arc<Item<Slice>>| {
-            slice.view.endpoints.is_empty()
-                && slice.view.ports.is_empty()
-                && slice.view.metadata.labels == labels
+
+    /// Rather than that one slice goes and another comes, one of the Service's own changes.
+    fn reuse(&mut self, service: &str) {
+        let own = |slice: &Arc<Item<Slice>>| {
+            slice.view.metadata.controller().is_some_and(|owner| owner.uid == service)
         };
-        if delete.iter().filter(empty).count() > 0 {
-            let at = delete.iter().position(|slice| empty(&slice)).unwrap_or(0);
-            delete.remove(at);
-        } else {
-            create.push(wanted(&[], Vec::new()));
+        while !self.create.is_empty()
+            && let Some(at) = self.delete.iter().position(own)
+            && let Some(wanted) = self.create.pop()
+        {
+            self.update.push((self.delete.remove(at), wanted));
         }
     }
-    // Rather than that one goes and another comes, one changes.
-    while let (Some(slice), Some(_)) = (delete.last(), create.last()) {
-        if slice.view.metadata.controller().is_none_or(|owner| owner.uid != service.id.uid) {
-            break;
-        }
-        if let (Some(slice), Some(wanted)) = (delete.pop(), create.pop()) {
-            plan.update.push((slice, wanted));
-        }
-    }
-    plan.create.extend(create);
-    plan.delete.extend(delete);
 }
 
 /// Of a slice's endpoints those stay that are still wanted, as they are now.

@@ -74,12 +74,12 @@ async fn in_the_foreground_an_owner_goes_last() {
         .await;
     tokio::time::sleep(Duration::from_secs(5)).await;
     delete(&cluster, "a", "Foreground").await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     for name in ["a", "child", "grandchild"] {
         let object = cluster.get(&format!("{CONFIGS}/{name}")).await;
         assert!(!object["metadata"]["deletionTimestamp"].is_null(), "{name} is to go");
     }
-    cluster.silent(Duration::from_secs(60)).await;
+    cluster.silent(Duration::from_mins(1)).await;
     cluster
         .change(&format!("{CONFIGS}/grandchild"), json!({ "metadata": { "finalizers": null } }))
         .await;
@@ -96,7 +96,7 @@ async fn orphans_stay_and_have_no_owner() {
     tokio::time::sleep(Duration::from_secs(5)).await;
     delete(&cluster, "a", "Orphan").await;
     cluster.until("a is gone", async |c| !there(c, "a").await).await;
-    cluster.silent(Duration::from_secs(60)).await;
+    cluster.silent(Duration::from_mins(1)).await;
     assert_eq!(
         cluster.get(&format!("{CONFIGS}/child")).await["metadata"]["ownerReferences"],
         Value::Null
@@ -113,7 +113,7 @@ async fn circles_end_in_any_way() {
         let b = make(&cluster, "b", &[(&a, true)]).await;
         let owners = json!({ "metadata": { "ownerReferences": [reference(&b, true)] } });
         cluster.change(&format!("{CONFIGS}/a"), owners).await;
-        cluster.silent(Duration::from_secs(60)).await;
+        cluster.silent(Duration::from_mins(1)).await;
         delete(&cluster, "a", policy).await;
         cluster
             .until("both are gone", async |c| !there(c, "a").await && !there(c, "b").await)
@@ -176,7 +176,7 @@ async fn a_deployment_goes_with_all_that_is_its_own() {
             c.list(pods).await.len() == 3 && c.list(slices).await.len() == 1
         })
         .await;
-    cluster.silent(Duration::from_secs(60)).await;
+    cluster.silent(Duration::from_mins(1)).await;
     cluster.delete(&format!("{deployments}/a"), json!({ "propagationPolicy": "Foreground" })).await;
     cluster.delete(&format!("{services}/s"), json!({})).await;
     cluster
@@ -187,5 +187,5 @@ async fn a_deployment_goes_with_all_that_is_its_own() {
                 && c.list(slices).await.is_empty()
         })
         .await;
-    cluster.silent(Duration::from_secs(60)).await;
+    cluster.silent(Duration::from_mins(1)).await;
 }

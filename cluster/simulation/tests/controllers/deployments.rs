@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Deployments before the real apiserver: rollouts within their limits at every revision, undo, pause, deadlines.
 
+use berth_cluster_apiserver::Faults;
 use berth_cluster_client::{Informer, Resource, Subscription};
 use berth_cluster_controllers::view::{Pod, ReplicaSet};
 use berth_cluster_controllers::{Controllers, Settings};
@@ -281,7 +282,7 @@ async fn a_rollout_without_progress_says_so_after_its_deadline() {
         condition(&cluster, "Progressing").await,
         ("False".into(), "ProgressDeadlineExceeded".into())
     );
-    cluster.silent(Duration::from_secs(300)).await;
+    cluster.silent(Duration::from_mins(5)).await;
     image(&cluster, "i2").await;
     cluster.until("it is rolled out", rolled_out).await;
     assert_eq!(
@@ -328,4 +329,74 @@ async fn names_that_are_taken_are_avoided_and_sets_are_adopted() {
     assert_eq!(mine["metadata"]["ownerReferences"][0]["uid"], deployment["metadata"]["uid"]);
     assert_eq!(mine["spec"]["replicas"], 0, "it is an old one");
     cluster.silent(Duration::from_secs(30)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_keeps_its_limits_through_refusals_lost_answers_and_restarts() {
+    let faults = Faults {
+        unavailable: 100,
+        too_many: 50,
+        slow: 200,
+        lost: 50,
+        delay: Duration::from_millis(300),
+    };
+    let cluster = Cluster::with_faults(faults).await;
+    let mut controllers = control(&cluster);
+    let _nodes = play(&cluster, FARE);
+    let strategy = json!({ "rollingUpdate": { "maxSurge": 2, "maxUnavailable": 1 } });
+    cluster.make(ALL, deployment(6, strategy)).await;
+    cluster.until("it is there", rolled_out).await;
+    let mut limits = Limits::new(&cluster).await;
+    limits.seen();
+    for number in 2..6 {
+        image(&cluster, &format!("i{number}")).await;
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            drop(controllers);
+            controllers = control(&cluster);
+        }
+    }
+    cluster.until("it is rolled out", rolled_out).await;
+    let seen = limits.seen();
+    assert!(seen.0 <= 8 && seen.1 >= 5, "{seen:?}: at most 8, at least 5");
+    assert_eq!(cluster.list(PODS).await.len(), 6);
+    tokio::time::sleep(Duration::from_mins(10)).await;
+    cluster.silent(Duration::from_mins(10)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_happens_is_told_in_events() {
+    let cluster = Cluster::new().await;
+    let _controllers =
+        cluster.control_and_record(&["replicaset-controller", "deployment-controller"]);
+    cluster.make(ALL, deployment(2, json!({}))).await;
+    let told = async || {
+        let events = cluster.list("/apis/events.k8s.io/v1/namespaces/default/events").await;
+        let text = |event: &Value, path: &str| {
+            event.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned()
+        };
+        let mut all: Vec<_> = events
+            .iter()
+            .map(|event| {
+                format!(
+                    "{} {} {}",
+                    text(event, "/regarding/kind"),
+                    text(event, "/reason"),
+                    text(event, "/reportingController")
+                )
+            })
+            .collect();
+        all.sort();
+        all
+    };
+    cluster
+        .until("it is told", async |_| {
+            told().await
+                == [
+                    "Deployment ScalingReplicaSet deployment-controller",
+                    "ReplicaSet SuccessfulCreate replicaset-controller",
+                    "ReplicaSet SuccessfulCreate replicaset-controller",
+                ]
+        })
+        .await;
 }

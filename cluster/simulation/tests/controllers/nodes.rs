@@ -82,7 +82,7 @@ async fn a_lost_nodes_pods_are_unready_then_leave_when_they_cannot_stand_it() {
     pod(&cluster, "hasty", "n1", stands(json!(30))).await;
     pod(&cluster, "steady", "n1", stands(Value::Null)).await;
     pod(&cluster, "other", "n2", json!([])).await;
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert_eq!(taints(&cluster, "n1").await, set(&[]));
     assert_eq!(cluster.list(PODS).await.len(), 3);
     played.abort();

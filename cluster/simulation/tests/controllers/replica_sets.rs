@@ -38,7 +38,7 @@ async fn a_replica_set_gets_its_pods_and_loses_them_and_then_all_is_silent() {
     let told = cluster.told.of("ReplicaSet/a");
     assert_eq!(told.len(), 10);
     assert!(told[0].starts_with("SuccessfulCreate Created pod: a-"), "{told:?}");
-    cluster.silent(Duration::from_secs(60)).await;
+    cluster.silent(Duration::from_mins(1)).await;
     cluster.change(SET, json!({ "spec": { "replicas": 3 } })).await;
     cluster.until("three are left", async |c| c.list(PODS).await.len() == 3).await;
     cluster
@@ -49,7 +49,7 @@ async fn a_replica_set_gets_its_pods_and_loses_them_and_then_all_is_silent() {
                 && status["terminatingReplicas"] == 0
         })
         .await;
-    cluster.silent(Duration::from_secs(60)).await;
+    cluster.silent(Duration::from_mins(1)).await;
     // One that is deleted is replaced.
     let name = cluster.list(PODS).await[0]["metadata"]["name"].as_str().unwrap().to_owned();
     cluster.delete(&format!("{PODS}/{name}"), json!({})).await;
@@ -81,7 +81,7 @@ async fn pods_are_adopted_and_released_by_their_labels() {
         .await;
     cluster.until("it is replaced", async |c| c.list(PODS).await.len() == 4).await;
     cluster.until("it is counted", async |c| status(c).await["replicas"] == 3).await;
-    cluster.silent(Duration::from_secs(60)).await;
+    cluster.silent(Duration::from_mins(1)).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,7 +98,7 @@ async fn refused_pods_are_told_of_and_tried_again_ever_more_slowly() {
             condition["type"] == "ReplicaFailure" && condition["reason"] == "FailedCreate"
         })
         .await;
-    tokio::time::sleep(Duration::from_secs(600)).await;
+    tokio::time::sleep(Duration::from_mins(10)).await;
     let told = cluster.told.of("ReplicaSet/a");
     assert!(
         told.iter().all(|text| text.starts_with("FailedCreate Error creating: pods ")),

@@ -50,7 +50,8 @@ fn weight(one: &Value, path: &Path, errors: &mut Errors) {
     }
 }
 
-fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
+/// A term of a selector of nodes.
+pub(crate) fn node_term(term: &Value, path: &Path, errors: &mut Errors) {
     for (i, one) in term.list("matchExpressions").iter().enumerate() {
         node_expression(one, &path.child("matchExpressions").index(i), errors);
     }
@@ -184,7 +185,7 @@ pub(super) fn gates(spec: &Value, path: &Path, errors: &mut Errors) {
 }
 
 /// Tolerations of a pod.
-pub(super) fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
+pub(crate) fn tolerations(spec: &Value, path: &Path, errors: &mut Errors) {
     for (i, one) in spec.list("tolerations").iter().enumerate() {
         let path = path.index(i);
         let (key, operator, effect) = (one.text("key"), one.text("operator"), one.text("effect"));

@@ -225,7 +225,8 @@ fn propagation(mode: &str, container: &Value, path: &Path, errors: &mut Errors) 
     }
 }
 
-fn resources(resources: &Value, path: &Path, errors: &mut Errors) {
+/// What a container may use, and asks for.
+pub(crate) fn resources(resources: &Value, path: &Path, errors: &mut Errors) {
     for list in ["limits", "requests"] {
         for (name, amount) in resources.entries(list) {
             let at = path.child(list).key(name);
@@ -315,12 +316,16 @@ fn probe(probe: &Value, once: bool, path: &Path, errors: &mut Errors) {
     }
 }
 
+/// What a template may have of metadata.
+pub(crate) fn metadata(meta: &Value, path: &Path, errors: &mut Errors) {
+    labels(meta, "labels", &path.child("labels"), errors);
+    super::checks::annotations(meta, "annotations", &path.child("annotations"), errors);
+}
+
 /// A template of pods.
 pub fn template(template: &Value, path: &Path, errors: &mut Errors) {
-    let meta = template.at("metadata");
-    let at = path.child("metadata");
-    labels(meta, "labels", &at.child("labels"), errors);
-    super::checks::annotations(meta, "annotations", &at.child("annotations"), errors);
+    let (meta, at) = (template.at("metadata"), path.child("metadata"));
+    metadata(meta, &at, errors);
     let (pod, path) = (template.at("spec"), path.child("spec"));
     spec(pod, &path, errors);
     if !pod.list("ephemeralContainers").is_empty() {

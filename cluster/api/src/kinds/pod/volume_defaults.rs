@@ -12,6 +12,11 @@ pub(super) fn volume(volume: &mut Map) {
     if !volume.iter().any(|(name, value)| name != "name" && !value.is_null()) {
         volume.insert("emptyDir".to_owned(), json!({}));
     }
+    source(volume);
+}
+
+/// Of whatever source there is among the fields.
+pub(crate) fn source(volume: &mut Map) {
     for (source, fields) in plain() {
         if let Some(source) = map_mut(volume, source) {
             for (name, value) in fields {
@@ -44,7 +49,7 @@ pub(super) fn volume(volume: &mut Map) {
         .and_then(|one| map_mut(one, "volumeClaimTemplate"))
         .and_then(|one| map_mut(one, "spec"))
     {
-        or_set_missing(spec, "volumeMode", "Filesystem");
+        crate::kinds::storage::default_claim_spec(spec);
     }
 }
 

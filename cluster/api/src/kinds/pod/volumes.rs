@@ -33,7 +33,12 @@ pub(super) fn volumes(spec: &Value, path: &Path, errors: &mut Errors) {
 }
 
 /// Says what is wrong with a source.
-type Check = fn(&Value, &Path, &mut Errors);
+pub(crate) type Check = fn(&Value, &Path, &mut Errors);
+
+/// The check of a source by its name, for volumes that are no pod's own.
+pub(crate) fn check_of(source: &str) -> Option<Check> {
+    SOURCES.iter().find(|(name, _)| *name == source).map(|(_, check)| *check)
+}
 
 /// The sources, in the order in which upstream looks at them.
 const SOURCES: [(&str, Check); 29] = [
@@ -107,7 +112,7 @@ fn token_needs_account(volume: &Value, spec: &Value, path: &Path, errors: &mut E
 
 fn nothing(_source: &Value, _path: &Path, _errors: &mut Errors) {}
 
-fn need(source: &Value, fields: &[&str], path: &Path, errors: &mut Errors) {
+pub(crate) fn need(source: &Value, fields: &[&str], path: &Path, errors: &mut Errors) {
     for field in fields {
         if source.text(field).is_empty() {
             errors.required(&path.child(field), "");
@@ -388,16 +393,19 @@ fn scale_io(source: &Value, path: &Path, errors: &mut Errors) {
     need(source, &["gateway", "system", "volumeName"], path, errors);
 }
 
-fn csi(source: &Value, path: &Path, errors: &mut Errors) {
-    let driver = source.text("driver");
-    let at = path.child("driver");
+/// The name of a driver of volumes.
+pub(crate) fn driver_name(driver: &str, path: &Path, errors: &mut Errors) {
     if driver.is_empty() {
-        errors.required(&at, "");
-    } else if driver.len() > 63 {
-        errors.add(Problem::TooLong, &at, &Value::Null, "may not be more than 63 bytes");
-    } else {
-        each(names::dns_subdomain(&driver.to_lowercase(), false), &at, driver, errors);
+        errors.required(path, "");
     }
+    if driver.len() > 63 {
+        errors.add(Problem::TooLong, path, &Value::Null, "may not be more than 63 bytes");
+    }
+    each(names::dns_subdomain(&driver.to_lowercase(), false), path, driver, errors);
+}
+
+fn csi(source: &Value, path: &Path, errors: &mut Errors) {
+    driver_name(source.text("driver"), &path.child("driver"), errors);
     let secret = source.at("nodePublishSecretRef");
     if !secret.is_null() {
         need(secret, &["name"], &path.child("nodePublishSecretRef"), errors);
@@ -405,9 +413,14 @@ fn csi(source: &Value, path: &Path, errors: &mut Errors) {
 }
 
 fn ephemeral(source: &Value, path: &Path, errors: &mut Errors) {
-    if !source.has("volumeClaimTemplate") {
-        errors.required(&path.child("volumeClaimTemplate"), "");
+    let (template, path) = (source.at("volumeClaimTemplate"), path.child("volumeClaimTemplate"));
+    if template.is_null() {
+        errors.required(&path, "");
+        return;
     }
+    super::spec::metadata(template.at("metadata"), &path.child("metadata"), errors);
+    let spec = template.at("spec");
+    crate::kinds::storage::validate_claim_spec(spec, None, &path.child("spec"), errors);
 }
 
 fn projected(source: &Value, path: &Path, errors: &mut Errors) {

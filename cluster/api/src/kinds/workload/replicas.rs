@@ -14,6 +14,47 @@ pub(super) fn replica_set(object: &Map, errors: &mut Errors) {
     selected_template(spec, &path, errors);
 }
 
+/// A ReplicationController by itself.
+pub(super) fn replication_controller(object: &Map, errors: &mut Errors) {
+    let (spec, path) = (object.at("spec"), Path::new("spec"));
+    numbers(spec, &["minReadySeconds"], &path, errors);
+    let selector = spec.entries("selector");
+    if selector.is_empty() {
+        errors.required(&path.child("selector"), "");
+    }
+    numbers(spec, &["replicas"], &path, errors);
+    let (template, at) = (spec.at("template"), path.child("template"));
+    if template.is_null() {
+        errors.required(&at, "");
+        return;
+    }
+    let labels = template.at("metadata").at("labels");
+    if selector.iter().any(|(key, value)| labels.at(key) != *value) {
+        unmatched(labels, &at, errors);
+    }
+    validate_template(template, &at, errors);
+    runs_on(template, &at, "ReplicationController", errors);
+}
+
+/// The selector does not take the pods of the template.
+pub(super) fn unmatched(labels: &Value, template: &Path, errors: &mut Errors) {
+    let why = "`selector` does not match template `labels`";
+    errors.invalid(&template.child("metadata").child("labels"), labels.clone(), why);
+}
+
+/// Pods of a template run until somebody ends them. `kind`: whose template it is.
+pub(super) fn runs_on(template: &Value, path: &Path, kind: &str, errors: &mut Errors) {
+    let (pod, at) = (template.at("spec"), path.child("spec"));
+    let policy = pod.text("restartPolicy");
+    if policy != "Always" {
+        errors.not_supported(&at.child("restartPolicy"), policy, &["Always"]);
+    }
+    if pod.has("activeDeadlineSeconds") {
+        let why = format!("activeDeadlineSeconds in {kind} is not Supported");
+        errors.forbidden(&at.child("activeDeadlineSeconds"), why);
+    }
+}
+
 /// A Deployment by itself.
 pub(super) fn deployment(object: &Map, errors: &mut Errors) {
     let (spec, path) = (object.at("spec"), Path::new("spec"));
@@ -30,7 +71,7 @@ pub(super) fn deployment(object: &Map, errors: &mut Errors) {
     }
 }
 
-fn numbers(owner: &Value, fields: &[&str], path: &Path, errors: &mut Errors) {
+pub(super) fn numbers(owner: &Value, fields: &[&str], path: &Path, errors: &mut Errors) {
     for field in fields {
         not_negative(owner.int(field).unwrap_or(0), &path.child(field), errors);
     }
@@ -55,27 +96,18 @@ fn selected_template(spec: &Value, path: &Path, errors: &mut Errors) {
     let (template, at) = (spec.at("template"), path.child("template"));
     let labels = template.at("metadata").at("labels");
     if selector.is_null() || !matches(selector, labels) {
-        let why = "`selector` does not match template `labels`";
-        errors.invalid(&at.child("metadata").child("labels"), labels.clone(), why);
+        unmatched(labels, &at, errors);
     }
     validate_template(template, &at, errors);
-    let (pod, at) = (template.at("spec"), at.child("spec"));
-    let policy = pod.text("restartPolicy");
-    if policy != "Always" {
-        errors.not_supported(&at.child("restartPolicy"), policy, &["Always"]);
-    }
-    if pod.has("activeDeadlineSeconds") {
-        let why = "activeDeadlineSeconds in ReplicaSet is not Supported";
-        errors.forbidden(&at.child("activeDeadlineSeconds"), why);
-    }
+    runs_on(template, &at, "ReplicaSet", errors);
 }
 
-fn empty(selector: &Value) -> bool {
+pub(super) fn empty(selector: &Value) -> bool {
     selector.entries("matchLabels").is_empty() && selector.list("matchExpressions").is_empty()
 }
 
 /// Whether labels are as a selector asks.
-fn matches(selector: &Value, labels: &Value) -> bool {
+pub(super) fn matches(selector: &Value, labels: &Value) -> bool {
     selector.entries("matchLabels").iter().all(|(key, value)| labels.at(key) == *value)
         && selector.list("matchExpressions").iter().all(|one| {
             let value = labels.at(one.text("key"));
@@ -127,7 +159,7 @@ pub(crate) fn at_most_all(value: &Value, path: &Path, errors: &mut Errors) {
 }
 
 /// Upstream shows these values as its language does.
-fn invalid_amount(value: &Value, path: &Path, why: &str, errors: &mut Errors) {
+pub(super) fn invalid_amount(value: &Value, path: &Path, why: &str, errors: &mut Errors) {
     let shown = match value.as_str() {
         Some(text) => format!("intstr.IntOrString{{Type:1, IntVal:0, StrVal:{text:?}}}"),
         None => format!("intstr.IntOrString{{Type:0, IntVal:{value}, StrVal:\"\"}}"),
@@ -136,12 +168,12 @@ fn invalid_amount(value: &Value, path: &Path, why: &str, errors: &mut Errors) {
     errors.0.push(Error { problem, path, value: shown, detail });
 }
 
-fn percent(value: &Value) -> Option<i64> {
+pub(super) fn percent(value: &Value) -> Option<i64> {
     let digits = value.as_str()?.strip_suffix('%')?;
     if digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-fn zero(value: &Value) -> bool {
+pub(super) fn zero(value: &Value) -> bool {
     value.is_null() || value.as_i64() == Some(0) || percent(value) == Some(0)
 }
 
@@ -196,7 +228,7 @@ pub(super) fn deployment_status(status: &Value, errors: &mut Errors) {
     counted(status, &counts, &["updatedReplicas", "readyReplicas", "availableReplicas"], errors);
 }
 
-fn counted(status: &Value, counts: &[&str], parts: &[&str], errors: &mut Errors) {
+pub(super) fn counted(status: &Value, counts: &[&str], parts: &[&str], errors: &mut Errors) {
     let path = Path::new("status");
     numbers(status, counts, &path, errors);
     let count = |name| status.int(name).unwrap_or(0);

@@ -5,8 +5,13 @@ use crate::kinds::view::View;
 use serde_json::Value;
 
 /// `a=b,c in (d,e),!f`, in order of the keys; empty if it selects everything.
-pub(super) fn text(selector: &Value) -> String {
+pub(crate) fn text(selector: &Value) -> String {
     let mut all: Vec<(&str, String)> = Vec::new();
+    // The oldest kind of workload has labels alone, without a form around them.
+    let plain = selector.as_object().into_iter().flatten().filter(|(_, value)| value.is_string());
+    for (key, value) in plain {
+        all.push((key, format!("{key}={}", value.as_str().unwrap_or_default())));
+    }
     for (key, value) in selector.entries("matchLabels") {
         all.push((key, format!("{key}={}", value.as_str().unwrap_or_default())));
     }
