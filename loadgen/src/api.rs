@@ -38,7 +38,7 @@ pub fn run(args: &ApiArgs, command: &str, out: &mut dyn Write) -> Result<Verdict
     }
     let chosen = chosen(args)?;
     if args.server.connect.is_none() {
-        subject::program(&args.server)?;
+        subject::program(args.server.server.as_deref())?;
     }
     // The server inherits it: thousands of watchers need as many descriptors.
     raise_descriptor_limit();
@@ -61,7 +61,7 @@ pub fn run(args: &ApiArgs, command: &str, out: &mut dyn Write) -> Result<Verdict
         json::write(path, command, &report::figures(&outcomes))?;
     }
     if let Some(path) = &args.output.html {
-        html::write(path, &html::api_page(command, &outcomes))?;
+        html::write(path, &html::api_page("An apiserver under load", command, &outcomes))?;
     }
     Ok(Verdict::failed_if(outcomes.iter().any(|outcome| outcome.broken.is_some())))
 }
@@ -98,7 +98,8 @@ impl<'a> Bench<'a> {
 
     /// Runs a row. One that breaks off fails, and the others run all the same; but what is wrong with the run itself ends it.
     async fn row(&self, row: Row) -> Result<Outcome, Error> {
-        let mut outcome = Outcome { row, found: Found::default(), broken: None };
+        let mut outcome =
+            Outcome { name: row.name, about: row.about, found: Found::default(), broken: None };
         if row.starts && self.args.server.connect.is_some() {
             outcome.found.note("left out: it has to start the server");
             return Ok(outcome);

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod balance;
+pub mod cluster;
 pub mod oracle;
 pub mod recovery;
 pub mod schedule;
@@ -18,6 +19,8 @@ Start here:
         loads balancers side by side, prints what each does a second and what of the machine it takes for it
   berth-loadgen api
         starts an apiserver, storms it, prints what it does a second beside what that is held against
+  berth-loadgen cluster --row bind
+        starts a whole cluster with thousands of nodes, makes pods, prints how soon they are bound, checks where they are
   berth-loadgen oracle scheduler/testdata/oracle/*.jsonl.gz
         asks the engine for kube-scheduler's own recorded verdicts
 
@@ -46,6 +49,8 @@ pub enum Command {
     Balance(Box<balance::BalanceArgs>),
     /// Load an apiserver as a user without special rights, over TLS, and measure it
     Api(Box<api::ApiArgs>),
+    /// Load whole clusters of simulated nodes, and check every binding
+    Cluster(Box<cluster::ClusterArgs>),
     /// Ask the engine for recorded verdicts of kube-scheduler, and count the agreements
     Oracle(oracle::OracleArgs),
     /// The service that `schedule` loads, as a process of its own
@@ -109,6 +114,11 @@ mod tests {
             "api --rounds 0",
             "api --duration 0",
             "api --connect https://127.0.0.1:6443",
+            "cluster --nodes 0",
+            "cluster --pods 0",
+            "cluster --clients 0",
+            "cluster --rate 0",
+            "cluster --kills 0",
             "api --connect 127.0.0.1:6443 --kubeconfig x",
         ] {
             let arguments = ["berth-loadgen"].into_iter().chain(wrong.split_whitespace());

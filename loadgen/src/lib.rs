@@ -9,6 +9,7 @@
 //! - [`balance`]: load on balancers, ours and others.
 //! - [`trace`]: the same with what a production cluster was asked for.
 //! - [`api`]: load on an apiserver, beside what its figures are held against.
+//! - [`cluster`]: load on whole clusters of nodes that are simulated.
 //! - [`report`]: what a run found out, as a table and as JSON.
 //!
 //! Not here: anything that decides. What the checks know of Kubernetes' rules is written apart from the engine, on purpose.
@@ -18,6 +19,7 @@ pub mod api;
 pub mod balance;
 pub mod books;
 pub mod cli;
+pub mod cluster;
 pub mod error;
 pub mod oracle;
 pub mod progress;
@@ -67,6 +69,7 @@ pub fn run(cli: Cli, line: &str) -> Result<Verdict, Error> {
         cli::Command::Recovery(args) => recovery::run(&args, line, out),
         cli::Command::Balance(args) => balance::run(&args, line, out),
         cli::Command::Api(args) => api::run(&args, line, out),
+        cli::Command::Cluster(args) => cluster::run(&args, line, out),
         cli::Command::ServeBackends(args) => {
             balance::backend::process::serve(args.address, &args.services).map(|()| Verdict::Passed)
         }

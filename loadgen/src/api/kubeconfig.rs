@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What a kubeconfig says of a server and of who one is there. It is read as JSON, which is how Berth writes it.
 
-use super::wire::Identity;
+use super::process::authority;
+use super::wire::{Door, Identity};
 use crate::error::Error;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -31,6 +32,16 @@ impl Kubeconfig {
             ))
         })?;
         parse(&config).map_err(wrong)
+    }
+
+    /// How to enter as the one that the file is for.
+    pub fn door(&self) -> Result<Door, Error> {
+        self.door_as(&self.identity)
+    }
+
+    /// How to enter as somebody else.
+    pub fn door_as(&self, identity: &Identity) -> Result<Door, Error> {
+        Door::new(authority(&self.url), &self.ca, identity)
     }
 }
 

@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::report::count;
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::hash_map::RandomState;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io::{BufRead, BufReader};
@@ -64,16 +65,39 @@ impl Home {
     pub async fn start(&self) -> Result<Process, Error> {
         let began = Instant::now();
         let folder = self.path();
-        let log = folder.join("log");
+        let store = format!("sled:{}", folder.join("store").display());
+        let (pki, tokens) = (folder.join("pki"), self.tokens());
+        let flags: [&OsStr; 9] = [
+            "apiserver".as_ref(),
+            "--listen".as_ref(),
+            "127.0.0.1:0".as_ref(),
+            "--store".as_ref(),
+            store.as_ref(),
+            "--pki".as_ref(),
+            pki.as_ref(),
+            "--token-auth-file".as_ref(),
+            tokens.as_ref(),
+        ];
+        let (mut running, _) = self.launch("log", &flags, URL)?;
+        let admin = self.admin()?;
+        until_ready(&admin.door()?, began).await?;
+        running.ready = began.elapsed();
+        Ok(running)
+    }
+
+    /// Starts the program with these arguments, and returns when it printed a line that begins with `until`: that line and all
+    /// before it. What it says on its standard error is in the file `log` of the folder.
+    pub fn launch(
+        &self,
+        log: &str,
+        flags: &[&OsStr],
+        until: &str,
+    ) -> Result<(Process, Vec<String>), Error> {
+        let log = self.path().join(log);
         let file = File::create(&log);
         let file = file.map_err(|source| Error::Write { path: log.clone(), source })?;
-        let mut child = Command::new(&self.program)
-            .args(["apiserver", "--listen", "127.0.0.1:0", "--store"])
-            .arg(format!("sled:{}", folder.join("store").display()))
-            .arg("--pki")
-            .arg(folder.join("pki"))
-            .arg("--token-auth-file")
-            .arg(folder.join("tokens"))
+        let child = Command::new(&self.program)
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(file)
@@ -82,19 +106,24 @@ impl Home {
                 let program = self.program.display().to_string();
                 Error::Start { program, source }
             })?;
-        let mut line = String::new();
-        if let Some(output) = child.stdout.as_mut() {
-            BufReader::new(output).read_line(&mut line).map_err(Error::Spawn)?;
-        }
         let mut running = Process { child, ready: Duration::ZERO };
-        if !line.starts_with(URL) {
-            return Err(running.gone(&log));
+        let mut lines: Vec<String> = Vec::new();
+        // The pipe stays open in the child's handle: a program whose output nobody takes would fail at its next line.
+        if let Some(output) = running.child.stdout.as_mut() {
+            for line in BufReader::new(output).lines() {
+                lines.push(line.map_err(Error::Spawn)?);
+                if lines.last().is_some_and(|line| line.starts_with(until)) {
+                    return Ok((running, lines));
+                }
+            }
         }
-        let admin = Kubeconfig::read(&folder.join("pki/kubeconfig"))?;
-        let door = Door::new(authority(&admin.url), &admin.ca, &admin.identity)?;
-        until_ready(&door, began).await?;
-        running.ready = began.elapsed();
-        Ok(running)
+        let command = flags.first().map(|name| name.to_string_lossy()).unwrap_or_default();
+        Err(running.gone(&command, &log))
+    }
+
+    /// The file with the token of the load's user.
+    pub fn tokens(&self) -> PathBuf {
+        self.path().join("tokens")
     }
 
     /// What the administrator's kubeconfig says.
@@ -113,7 +142,8 @@ pub fn authority(url: &str) -> &str {
     url.trim_start_matches("https://").trim_end_matches('/')
 }
 
-async fn until_ready(door: &Door, began: Instant) -> Result<(), Error> {
+/// Asks `/readyz` until it says so.
+pub async fn until_ready(door: &Door, began: Instant) -> Result<(), Error> {
     let mut wire = door.open(Protocol::One).await?;
     let ready = Ask::get("/readyz".to_owned());
     loop {
@@ -167,13 +197,13 @@ impl Process {
         Err(Error::ServerGone { status: "it did not stop in time".to_owned() })
     }
 
-    fn gone(&mut self, log: &Path) -> Error {
+    fn gone(&mut self, command: &str, log: &Path) -> Error {
         let _ = self.child.kill();
         let status = self.child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
         let said = std::fs::read_to_string(log).unwrap_or_default();
         let last: Vec<&str> = said.trim_end().lines().rev().take(5).collect();
         let said = last.into_iter().rev().collect::<Vec<_>>().join("\n");
-        Error::Command { line: "berth apiserver".to_owned(), status, said }
+        Error::Command { line: format!("berth {command}"), status, said }
     }
 }
 

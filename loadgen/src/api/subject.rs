@@ -26,10 +26,10 @@ pub struct Subject {
     pub own: Option<(Home, Process)>,
 }
 
-/// The program to start.
-pub fn program(args: &ServerArgs) -> Result<PathBuf, Error> {
-    let path = match &args.server {
-        Some(path) => path.clone(),
+/// The program to start: this one, or `berth` beside us.
+pub fn program(named: Option<&Path>) -> Result<PathBuf, Error> {
+    let path = match named {
+        Some(path) => path.to_owned(),
         None => std::env::current_exe().map_err(Error::Spawn)?.with_file_name("berth"),
     };
     if path.is_file() { Ok(path) } else { Err(Error::NoApiserver { path }) }
@@ -46,7 +46,7 @@ impl Subject {
             make_namespace(&mut wire, &namespace).await?;
             return Ok(Self { door, namespace, own: None });
         }
-        let home = Home::new(&program(args)?, args.data.as_deref())?;
+        let home = Home::new(&program(args.server.as_deref())?, args.data.as_deref())?;
         let process = home.start().await?;
         let admin = home.admin()?;
         let entrance = Door::new(authority(&admin.url), &admin.ca, &admin.identity)?;

@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What a run of `api` found out: a line for each figure, ours beside what it is held against.
+//! What a run of `api` or `cluster` found out: a line for each figure, ours beside what it is held against.
 
 use super::Figure;
 use super::table::{duration, whole};
 use crate::api::found::{Found, Line, Spread};
-use crate::api::rows::Row;
 use std::fmt::Write;
 
 /// A row, and what came of it.
 #[derive(Debug, Clone)]
 pub struct Outcome {
-    /// The row.
-    pub row: Row,
+    /// The row's name.
+    pub name: &'static str,
+    /// What it shows.
+    pub about: &'static str,
     /// What it found.
     pub found: Found,
     /// Why it broke off.
@@ -26,11 +27,27 @@ pub fn head() -> String {
     )
 }
 
+/// The line above rows that are measured once, and held against nothing.
+pub fn head_alone() -> String {
+    format!("{:16}{:24}{:>11}\n", "row", "", "berth")
+}
+
+/// The lines of a row that was measured once, and is held against nothing.
+pub fn text_alone(outcome: &Outcome) -> String {
+    let mut text = String::new();
+    for (at, line) in outcome.found.lines().iter().enumerate() {
+        let name = if at == 0 { outcome.name } else { "" };
+        let value = told(line, &line.ours).0;
+        let _ = writeln!(text, "{name:16}{:24}{value:>11}", words(line.metric));
+    }
+    text + &ending(outcome)
+}
+
 /// A row's lines.
 pub fn text(outcome: &Outcome) -> String {
     let mut text = String::new();
     for (at, line) in outcome.found.lines().iter().enumerate() {
-        let name = if at == 0 { outcome.row.name } else { "" };
+        let name = if at == 0 { outcome.name } else { "" };
         let (ours, range) = told(line, &line.ours);
         let what = words(line.metric);
         let _ = write!(text, "{name:16}{what:24}{ours:>11}{range:>22}");
@@ -44,10 +61,16 @@ pub fn text(outcome: &Outcome) -> String {
         }
         text.push('\n');
     }
+    text + &ending(outcome)
+}
+
+/// Why it failed, and what is told beside.
+fn ending(outcome: &Outcome) -> String {
+    let mut text = String::new();
     if let Some(why) = &outcome.broken {
-        let _ = writeln!(text, "{:16}FAILED: {why}", outcome.row.name);
-    } else if text.is_empty() {
-        let _ = writeln!(text, "{:16}-", outcome.row.name);
+        let _ = writeln!(text, "{:16}FAILED: {why}", outcome.name);
+    } else if outcome.found.rounds.is_empty() {
+        let _ = writeln!(text, "{:16}-", outcome.name);
     }
     for note in &outcome.found.notes {
         let _ = writeln!(text, "    {note}");
@@ -88,7 +111,7 @@ fn tell(value: f64, unit: &str) -> String {
 pub fn figures(outcomes: &[Outcome]) -> Vec<Figure> {
     let mut all = Vec::new();
     for outcome in outcomes {
-        let name = outcome.row.name;
+        let name = outcome.name;
         for line in outcome.found.lines() {
             push(&mut all, name, line.metric, &line.ours, line.unit);
             for (peer, theirs, ratio) in &line.others {
@@ -118,7 +141,6 @@ fn push(
 mod tests {
     use super::*;
     use crate::api::found::OURS;
-    use crate::api::rows::by_name;
 
     fn outcome() -> Outcome {
         let mut found = Found::default();
@@ -126,7 +148,7 @@ mod tests {
             found.add(round, OURS, &[("per_second", rate, "1/s"), ("p50_us", 87.0, "us")]);
             found.add(round, "etcd", &[("per_second", 3_000.0, "1/s")]);
         }
-        Outcome { row: by_name("create-64").unwrap(), found, broken: None }
+        Outcome { name: "create-64", about: "clients make objects", found, broken: None }
     }
 
     #[test]

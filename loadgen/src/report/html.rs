@@ -148,10 +148,10 @@ mod tests {
             found.add(round, "etcd", &[("p50_us", f64::NAN, "us")]);
         }
         found.note("a <note>");
-        let whole = Outcome { row: rows[0], found, broken: None };
+        let whole = Outcome { name: rows[0].name, about: rows[0].about, found, broken: None };
         let why = Some("GET /x was answered by 500".to_owned());
-        let broken = Outcome { row: rows[1], found: Found::default(), broken: why };
-        let page = api_page("api", &[whole, broken]);
+        let broken = Outcome { name: "b", about: "", found: Found::default(), broken: why };
+        let page = api_page("A title", "api", &[whole, broken]);
         assert!(is_balanced(&page), "{page}");
         for absent in ["<script", "http://", "https://", "NaN", "inf", "<link", "@import"] {
             assert!(!page.contains(absent), "{absent}");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The page of `api`: ours beside what it is held against, and all figures.
+//! The page of `api` and of `cluster`: ours beside what it is held against, and all figures.
 
 use super::{card, frame};
 use crate::api::found::{Line, Spread};
@@ -7,27 +7,33 @@ use crate::report::api::{Outcome, times, told, words};
 use crate::report::svg::{Axis, Bar, bars, escape};
 use std::fmt::Write;
 
-/// The page.
-pub fn page(command: &str, outcomes: &[Outcome]) -> String {
+/// The page under a title.
+pub fn page(title: &str, command: &str, outcomes: &[Outcome]) -> String {
     let mut body = String::from("<section class=\"cards\">");
     let failed = outcomes.iter().filter(|outcome| outcome.broken.is_some()).count();
     let class = if failed == 0 { "good" } else { "bad" };
     let held = format!("{} / {}", outcomes.len() - failed, outcomes.len());
     body.push_str(&card(&held, "rows that hold", class));
     body.push_str("</section>\n");
-    body.push_str(
-        "<p class=\"legend\"><span><i class=\"berth\"></i>berth</span>\
-         <span><i class=\"peer\"></i>what it is held against</span></p>\n",
-    );
+    if outcomes.iter().any(|outcome| outcome.found.lines().iter().any(|l| !l.others.is_empty())) {
+        legend(&mut body);
+    }
     for outcome in outcomes {
         row(&mut body, outcome);
     }
-    frame("An apiserver under load", command, &body)
+    frame(title, command, &body)
+}
+
+fn legend(out: &mut String) {
+    out.push_str(
+        "<p class=\"legend\"><span><i class=\"berth\"></i>berth</span>\
+         <span><i class=\"peer\"></i>what it is held against</span></p>\n",
+    );
 }
 
 fn row(out: &mut String, outcome: &Outcome) {
-    let _ = write!(out, "<section><h2>{}</h2>\n<p>", escape(outcome.row.name));
-    let _ = writeln!(out, "{}</p>", escape(outcome.row.about));
+    let _ = write!(out, "<section><h2>{}</h2>\n<p>", escape(outcome.name));
+    let _ = writeln!(out, "{}</p>", escape(outcome.about));
     if let Some(why) = &outcome.broken {
         let _ = writeln!(out, "<p class=\"bad\">Failed: {}</p>", escape(why));
     }
