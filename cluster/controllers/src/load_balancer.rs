@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Services of the type LoadBalancer get addresses of a pool. Which is decided by a [`Pool`](pool::Pool); here it is written.
+//! Services of the type LoadBalancer get addresses of a pool. Which is decided by a [`Pool`]; here it is written.
 
 pub mod pool;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Each node gets a part of the cluster's addresses for its pods. Which is decided by a [`Book`](book::Book); here it is written.
+//! Each node gets a part of the cluster's addresses for its pods. Which is decided by a [`Book`]; here it is written.
 
 pub mod book;
 
