@@ -210,6 +210,11 @@ pub trait Rules: fmt::Debug + Send + Sync {
         true
     }
 
+    /// Whether one that is not there is called by the name of its scale, when that is read.
+    fn missing_as_scale(&self) -> bool {
+        true
+    }
+
     /// What everybody who uses the kind should know: a header `Warning` of every answer.
     fn deprecated(&self) -> Option<&'static str> {
         None

@@ -24,8 +24,8 @@ Examples:
         the leading scheduler is killed twenty times
   berth-loadgen cluster --quick
         all rows, tiny: whether it works, not how fast it is
-  berth-loadgen cluster --server target/release/berth --data /mnt/disk --html report.html --json report.json
-        another program, its store on another disk; also a page, and figures for machines
+  berth-loadgen cluster --data /mnt/disk --html report.html --json report.json
+        the store on another disk; also a page, and figures for machines
 
 What is checked of the state at the end, from lists of nodes and pods: no node has more than it can take (cpu, memory,
 pods), no pod is left over, groups are where their constraints want them. And of each event on the way: no pod is ever

@@ -42,9 +42,9 @@ pub(crate) async fn scale(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     Ok(shaper(ask)?.write(StatusCode::OK, &scales::read(&object)))
 }
 
-/// What is not found is the scale.
+/// What is not found is the scale, of most kinds.
 fn of_scale(ask: &Ask, refusal: Refusal) -> Refusal {
-    if refusal.code != 404 {
+    if refusal.code != 404 || !ask.kind.rules.missing_as_scale() {
         return refusal;
     }
     let resource = format!("{}/scale", ask.kind.plural);

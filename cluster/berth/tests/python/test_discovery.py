@@ -13,9 +13,12 @@ GROUPS = {
     "coordination.k8s.io": client.CoordinationApi,
     "discovery.k8s.io": client.DiscoveryApi,
     "events.k8s.io": client.EventsApi,
+    "networking.k8s.io": client.NetworkingApi,
+    "node.k8s.io": client.NodeApi,
     "policy": client.PolicyApi,
     "rbac.authorization.k8s.io": client.RbacAuthorizationApi,
     "scheduling.k8s.io": client.SchedulingApi,
+    "storage.k8s.io": client.StorageApi,
 }
 VERSIONS = {
     "": client.CoreV1Api,
@@ -23,9 +26,12 @@ VERSIONS = {
     "coordination.k8s.io": client.CoordinationV1Api,
     "discovery.k8s.io": client.DiscoveryV1Api,
     "events.k8s.io": client.EventsV1Api,
+    "networking.k8s.io": client.NetworkingV1Api,
+    "node.k8s.io": client.NodeV1Api,
     "policy": client.PolicyV1Api,
     "rbac.authorization.k8s.io": client.RbacAuthorizationV1Api,
     "scheduling.k8s.io": client.SchedulingV1Api,
+    "storage.k8s.io": client.StorageV1Api,
 }
 
 

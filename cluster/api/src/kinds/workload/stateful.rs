@@ -157,6 +157,10 @@ pub(super) fn collisions(new: &Value, old: &Value, errors: &mut Errors) {
 }
 
 impl Rules for StatefulSet {
+    fn missing_as_scale(&self) -> bool {
+        false
+    }
+
     fn default(&self, object: &mut Map) {
         common_defaults(object);
         let Some(spec) = make(object, "spec") else { return };
