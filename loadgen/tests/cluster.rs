@@ -1,31 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Rows of `cluster`, tiny, on the real program as a process of its own: all hold.
 
-use berth_loadgen::cluster::rows;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod kit;
 
-/// The program that cargo built beside this test, if it did.
-fn server() -> Option<PathBuf> {
-    let test = std::env::current_exe().ok()?;
-    let server = test.parent()?.parent()?.join("berth");
-    if server.is_file() {
-        return Some(server);
-    }
-    let required = std::env::var_os("BERTH_REQUIRE_PEERS").is_some_and(|value| value == "1");
-    assert!(!required, "{} is not there; `cargo build -p berth` makes it", server.display());
-    eprintln!("skipped: {} is not there; `cargo build -p berth` makes it", server.display());
-    None
-}
+use berth_loadgen::cluster::rows;
+use kit::{Figures, server, told};
+use std::process::Output;
 
 fn cluster(flags: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berth-loadgen"));
-    command.arg("cluster").args(flags).output().expect("the binary runs")
-}
-
-fn told(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
+    kit::run("cluster", flags)
 }
 
 #[test]
@@ -41,13 +24,8 @@ fn every_quick_row_holds() {
     let output = cluster(&[&flags[..], &files[..]].concat());
     let text = told(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    let figures = std::fs::read_to_string(json).unwrap();
-    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
-    let value = |row: &str, metric: &str| {
-        let results = figures["results"].as_array().unwrap();
-        let found = results.iter().find(|r| r["name"] == row && r["metric"] == metric);
-        found.unwrap_or_else(|| unreachable!("{row} has no {metric}"))["value"].as_f64().unwrap()
-    };
+    let figures = Figures::read(&json);
+    let value = |row: &str, metric: &str| figures.value(row, metric);
     for row in rows::ALL.iter().filter(|row| !row.long) {
         assert_eq!(value(row.name, "failures"), 0.0);
     }

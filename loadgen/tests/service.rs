@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Every row, small, on the real service as a process of its own: all hold.
 
+mod kit;
+
 use berth_loadgen::schedule::rows;
-use std::process::{Command, Output};
+use kit::{Figures, told};
+use std::process::Output;
 
 fn schedule(flags: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_berth-loadgen"));
-    command.arg("schedule").args(flags).output().expect("the binary runs")
-}
-
-fn told(output: &Output) -> String {
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    text(&output.stdout) + &text(&output.stderr)
+    kit::run("schedule", flags)
 }
 
 #[test]
@@ -24,13 +21,8 @@ fn every_row_holds() {
     let output = schedule(&[&flags[..], &files[..]].concat());
     let text = told(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
-    let figures = std::fs::read_to_string(json).unwrap();
-    let figures: serde_json::Value = serde_json::from_str(&figures).unwrap();
-    let value = |row: &str, metric: &str| {
-        let results = figures["results"].as_array().unwrap();
-        let found = results.iter().find(|r| r["name"] == row && r["metric"] == metric);
-        found.unwrap_or_else(|| unreachable!("{row} has no {metric}"))["value"].as_f64().unwrap()
-    };
+    let figures = Figures::read(&json);
+    let value = |row: &str, metric: &str| figures.value(row, metric);
     for row in rows::all() {
         assert!(text.contains(&format!("\n{} ", row.name)), "{}: {text}", row.name);
         assert_eq!(value(&row.name, "violations"), 0.0);

@@ -52,12 +52,14 @@ async fn lead(
     let mut contender = Election::start(own, election);
     loop {
         let leading = tokio::select! {
+            biased;
             leading = contender.elected() => leading,
             _ = stop.wait_for(|stop| *stop) => break,
         };
         tracing::info!(identity, "these controllers lead");
         let controllers = started(names.clone(), Arc::clone(&doors), leading.clone());
         let ended = tokio::select! {
+            biased;
             () = leading.lost() => false,
             _ = stop.wait_for(|stop| *stop) => true,
         };

@@ -5,7 +5,7 @@ use crate::cli::{Budgets, ClusterSchedulerArgs, SchedulerArgs};
 use anyhow::{Context, anyhow};
 use berth_cluster_client::{Api, election};
 use berth_proto_serve::pages::{self, PLAIN, Page, Pages, page};
-use berth_scheduler_kubernetes::{Options, Replica, Stats};
+use berth_scheduler_kubernetes::{Health, Options, Replica, Stats};
 use berth_scheduler_objects::config::{Configuration, configuration};
 use http::StatusCode;
 use std::path::Path;
@@ -39,7 +39,8 @@ pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     let (stop, stopping) = watch::channel(false);
     if let Some(listener) = listener {
         println!("metrics    http://{}/metrics", listener.local_addr()?);
-        let machine = Machine { stats: Arc::clone(replica.stats()), lease };
+        let machine =
+            Machine { stats: Arc::clone(replica.stats()), health: replica.health(), lease };
         tokio::spawn(pages::serve(machine, listener, stopping));
     }
     println!();
@@ -124,6 +125,7 @@ fn elected(
 #[derive(Clone)]
 struct Machine {
     stats: Arc<Stats>,
+    health: Health,
     lease: Option<String>,
 }
 
@@ -131,7 +133,13 @@ impl Pages for Machine {
     async fn page(&self, path: &str) -> Page {
         let (status, text) = match path {
             "/metrics" => (StatusCode::OK, self.stats.page(self.lease.as_deref())),
-            "/healthz" | "/livez" | "/readyz" => (StatusCode::OK, "ok".to_owned()),
+            // Who does not lead is ready to.
+            "/healthz" | "/livez" | "/readyz" if self.health.is_alive() => {
+                (StatusCode::OK, "ok\n".to_owned())
+            }
+            "/healthz" | "/livez" | "/readyz" => {
+                (StatusCode::INTERNAL_SERVER_ERROR, "the scheduler has ended\n".to_owned())
+            }
             _ => {
                 let text = "there are /metrics, /healthz, /livez and /readyz\n";
                 (StatusCode::NOT_FOUND, text.to_owned())

@@ -118,6 +118,7 @@ impl Leading {
         loop {
             let Some(until) = self.until(&status.borrow_and_update()) else { return };
             tokio::select! {
+                biased;
                 // The task's own clock may be late where this one is not.
                 () = sleep_until(until) => if !self.leads() { return },
                 changed = status.changed() => if changed.is_err() { return },

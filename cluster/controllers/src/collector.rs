@@ -9,11 +9,12 @@ pub mod plan;
 mod write;
 
 use crate::context::Context;
-use crate::queue::{self, Key, Outcome, Work};
+use crate::controller;
+use crate::queue::{Key, Outcome};
 use graph::{Graph, Task};
 use kinds::Kinds;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::AbortHandle;
 
@@ -37,18 +38,13 @@ struct State {
     followed: BTreeMap<String, AbortHandle>,
 }
 
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
+type Controller = controller::Controller<State>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(context: Context) {
     let state =
         State { graph: Graph::default(), kinds: Kinds::default(), followed: BTreeMap::new() };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let controller = Controller::new(context, state);
     let _stop = Stop(Arc::clone(&controller));
     controller.discover(true).await;
     let discovery = async {
@@ -57,11 +53,7 @@ pub(crate) async fn run(context: Context) {
             controller.discover(false).await;
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.sync(key).await }
-    });
-    tokio::select! { () = discovery => {}, () = work => {} }
+    Arc::clone(&controller).run(AT_ONCE, discovery, Controller::sync).await;
 }
 
 /// Ends what follows kinds.
@@ -76,10 +68,6 @@ impl Drop for Stop {
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn add(&self, tasks: Vec<Task>) {
         for task in tasks {
             match task {

@@ -12,21 +12,17 @@ pub mod sets;
 mod write;
 
 use crate::context::Context;
+use crate::controller::{self, CHANGES};
 use crate::index::{self, Index};
 use crate::informers::begin;
-use crate::queue::{self, Key, Outcome, Work};
+use crate::queue::{Key, Outcome};
 use crate::view::{Deployment, Pod, ReplicaSet, selects};
-use crate::written::Written;
+use crate::written::{BEHIND, Written};
 use berth_cluster_client::{Change, Item};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// Deployments that are worked on at a time (upstream's number).
 const AT_ONCE: usize = 5;
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
-/// When to look again for what was written and is not shown yet; a change that shows it comes earlier.
-const BEHIND: Duration = Duration::from_secs(5);
 
 /// What is known.
 #[derive(Debug)]
@@ -41,22 +37,7 @@ struct State {
     written: Written,
 }
 
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
-
-/// The group of what a controller has.
-fn of(uid: &str) -> String {
-    format!("of/{uid}")
-}
-
-/// The group of what nobody has.
-fn orphans(namespace: &str) -> String {
-    format!("in/{namespace}")
-}
+type Controller = controller::Controller<State>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(context: Context) {
@@ -67,14 +48,19 @@ pub(crate) async fn run(context: Context) {
         deployments: Index::new(index::namespace),
         sets: Index::new(|set| {
             let owner = set.view.metadata.controller();
-            vec![owner.map_or_else(|| orphans(&set.id.namespace), |owner| of(&owner.uid))]
+            vec![
+                owner.map_or_else(
+                    || index::orphans(&set.id.namespace),
+                    |owner| index::of(&owner.uid),
+                ),
+            ]
         }),
         pods: Index::new(|pod| {
-            pod.view.metadata.controller().map(|owner| of(&owner.uid)).into_iter().collect()
+            pod.view.metadata.controller().map(|owner| index::of(&owner.uid)).into_iter().collect()
         }),
         written: Written::default(),
     };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let controller = Controller::new(context, state);
     while let Some(change) = deployments.try_next() {
         controller.deployment_changed(&change);
     }
@@ -98,18 +84,10 @@ pub(crate) async fn run(context: Context) {
             some_pods.drain(..).for_each(|change| controller.pod_changed(&change));
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.sync(key).await }
-    });
-    tokio::select! { () = intake => {}, () = work => {} }
+    Arc::clone(&controller).run(AT_ONCE, intake, Controller::sync).await;
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn deployment_changed(&self, change: &Change<Deployment>) {
         let mut state = self.state();
         state.deployments.apply(change);
@@ -163,7 +141,7 @@ impl Controller {
         }
     }
 
-    async fn sync(self: &Arc<Self>, key: Key) -> Outcome {
+    async fn sync(self: Arc<Self>, key: Key) -> Outcome {
         let deployment = {
             let state = self.state();
             if state.written.behind(&key, self.work.now()) {
@@ -179,7 +157,7 @@ impl Controller {
         let running = {
             let state = self.state();
             let runs =
-                |uid: &str| state.pods.group(&of(uid)).iter().any(|pod| !pod.view.terminal());
+                |uid: &str| state.pods.members(&index::of(uid)).any(|pod| !pod.view.terminal());
             sets.iter().map(|set| set.id.uid.clone()).filter(|uid| runs(uid)).collect()
         };
         let now = self.context.now();

@@ -4,27 +4,23 @@
 pub mod plan;
 
 use crate::context::{Context, body, said, unless_gone};
+use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::{SERVICES, SLICES};
-use crate::queue::{self, Key, Outcome, Work};
+use crate::queue::{Key, Outcome};
 use crate::serving::Book;
 use crate::template;
 use crate::view::{Service, Slice};
-use crate::written::Written;
+use crate::written::{BEHIND, Written};
 use berth_cluster_client::{CallError, Change, Item};
 use plan::{MANAGED, Observed, SERVICE, US, Wanted};
 use serde_json::{Value, json};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 /// Services that are worked on at a time (upstream's number).
 const AT_ONCE: usize = 5;
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
-/// When to look again for what was written and is not shown yet; a change that shows it comes earlier.
-const BEHIND: Duration = Duration::from_secs(5);
 
 #[derive(Debug)]
 struct State {
@@ -34,12 +30,7 @@ struct State {
     written: Written,
 }
 
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
+type Controller = controller::Controller<State>;
 
 /// The Service of a slice that is ours to keep.
 fn service_of(slice: &Item<Slice>) -> Option<Key> {
@@ -58,7 +49,7 @@ pub(crate) async fn run(context: Context) {
         |slice: &Item<Slice>| service_of(slice).map(|key| key.to_string()).into_iter().collect();
     let state =
         State { book: Book::new(), slices: Index::new(of_service), written: Written::default() };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let controller = Controller::new(context, state);
     while let Some(change) = services.try_next() {
         controller.service_changed(&change);
     }
@@ -94,18 +85,10 @@ pub(crate) async fn run(context: Context) {
             }
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.sync(key).await }
-    });
-    tokio::select! { () = intake => {}, () = work => {} }
+    Arc::clone(&controller).run(AT_ONCE, intake, Controller::sync).await;
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Changes of pods come in bursts: they are waited for a little, and written once.
     fn soon(&self, keys: impl IntoIterator<Item = Key>) {
         let batch = self.context.settings.endpoints_batch;

@@ -4,22 +4,21 @@
 pub mod plan;
 
 use crate::context::{Context, body, said, unless_gone};
+use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::{ENDPOINTS, SERVICES};
-use crate::queue::{self, Key, Outcome, Work};
+use crate::queue::{Key, Outcome};
 use crate::serving::Book;
 use crate::view::Endpoints;
 use berth_cluster_client::{CallError, Item};
 use plan::Wanted;
 use serde_json::json;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// Services that are worked on at a time (upstream's number).
 const AT_ONCE: usize = 5;
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
 
 #[derive(Debug)]
 struct State {
@@ -27,12 +26,7 @@ struct State {
     endpoints: Index<Endpoints>,
 }
 
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
+type Controller = controller::Controller<State>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(context: Context) {
@@ -40,7 +34,7 @@ pub(crate) async fn run(context: Context) {
     let mut endpoints = begin(context.informers.endpoints()).await;
     let mut pods = begin(context.informers.pods()).await;
     let state = State { book: Book::new(), endpoints: Index::new(|_| Vec::new()) };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let controller = Controller::new(context, state);
     while let Some(change) = endpoints.try_next() {
         controller.state().endpoints.apply(&change);
     }
@@ -83,18 +77,10 @@ pub(crate) async fn run(context: Context) {
             }
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.sync(key).await }
-    });
-    tokio::select! { () = intake => {}, () = work => {} }
+    Arc::clone(&controller).run(AT_ONCE, intake, Controller::sync).await;
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     async fn sync(self: Arc<Self>, key: Key) -> Outcome {
         let (service, pods, known) = {
             let state = self.state();

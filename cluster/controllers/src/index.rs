@@ -4,7 +4,7 @@
 
 use crate::queue::Key;
 use berth_cluster_client::{Change, Item};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Which groups an object is in.
@@ -14,7 +14,7 @@ type Groups<V> = fn(&Item<V>) -> Vec<String>;
 #[derive(Debug)]
 pub(crate) struct Index<V> {
     all: BTreeMap<Key, Arc<Item<V>>>,
-    groups: BTreeMap<String, BTreeSet<Key>>,
+    groups: BTreeMap<String, BTreeMap<Key, Arc<Item<V>>>>,
     of: Groups<V>,
 }
 
@@ -28,9 +28,9 @@ impl<V> Index<V> {
         if let Some(before) = &change.before {
             let key = key(before);
             for group in (self.of)(before) {
-                if let Some(keys) = self.groups.get_mut(&group) {
-                    keys.remove(&key);
-                    if keys.is_empty() {
+                if let Some(members) = self.groups.get_mut(&group) {
+                    members.remove(&key);
+                    if members.is_empty() {
                         self.groups.remove(&group);
                     }
                 }
@@ -40,7 +40,7 @@ impl<V> Index<V> {
         if let Some(after) = &change.after {
             let key = key(after);
             for group in (self.of)(after) {
-                self.groups.entry(group).or_default().insert(key.clone());
+                self.groups.entry(group).or_default().insert(key.clone(), Arc::clone(after));
             }
             self.all.insert(key, Arc::clone(after));
         }
@@ -52,8 +52,15 @@ impl<V> Index<V> {
 
     /// Those of a group, by key.
     pub(crate) fn group(&self, group: &str) -> Vec<Arc<Item<V>>> {
-        let keys = self.groups.get(group).into_iter().flatten();
-        keys.filter_map(|key| self.get(key)).collect()
+        self.members(group).cloned().collect()
+    }
+
+    /// The same, to be looked at.
+    pub(crate) fn members<'a>(
+        &'a self,
+        group: &str,
+    ) -> impl Iterator<Item = &'a Arc<Item<V>>> + use<'a, V> {
+        self.groups.get(group).into_iter().flat_map(BTreeMap::values)
     }
 
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Item<V>>> {
@@ -69,4 +76,14 @@ pub(crate) fn key<V>(item: &Item<V>) -> Key {
 /// The group of what is in a namespace.
 pub(crate) fn namespace<V>(item: &Item<V>) -> Vec<String> {
     vec![item.id.namespace.clone()]
+}
+
+/// The group of what a controller has.
+pub(crate) fn of(uid: &str) -> String {
+    format!("of/{uid}")
+}
+
+/// The group of what nobody has.
+pub(crate) fn orphans(namespace: &str) -> String {
+    format!("in/{namespace}")
 }

@@ -8,6 +8,7 @@
 mod batch;
 pub mod collector;
 mod context;
+mod controller;
 pub mod deployment;
 pub mod endpoint_slice;
 pub mod endpoints;

@@ -4,24 +4,23 @@
 pub mod pool;
 
 use crate::context::{Context, body, unless_gone};
+use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::SERVICES;
-use crate::queue::{self, Key, Outcome, Work};
+use crate::queue::{Key, Outcome};
 use crate::view::service::Ingress;
 use crate::view::{Service, value};
 use berth_cluster_client::{Change, Item};
 use pool::Pool;
 use serde_json::{Value, json};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Services that are written at a time.
 const AT_ONCE: usize = 4;
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
 /// When a Service for which there was nothing is looked at again.
 const FULL: Duration = Duration::from_mins(1);
 
@@ -31,19 +30,14 @@ struct State {
     pool: Pool,
 }
 
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
+type Controller = controller::Controller<State>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(context: Context) {
     let mut services = begin(context.informers.services()).await;
     let pool = Pool::new(context.settings.load_balancer_pool.clone());
     let state = State { services: Index::new(|_| Vec::new()), pool };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let controller = Controller::new(context, state);
     // What is given out already is known before anything is given out; of two that have one address the older keeps it.
     let mut first = Vec::new();
     while let Some(change) = services.try_next() {
@@ -61,11 +55,7 @@ pub(crate) async fn run(context: Context) {
             some.drain(..).for_each(|change| controller.service_changed(&change));
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.sync(key).await }
-    });
-    tokio::select! { () = intake => {}, () = work => {} }
+    Arc::clone(&controller).run(AT_ONCE, intake, Controller::sync).await;
 }
 
 /// The addresses that a Service has now.
@@ -83,10 +73,6 @@ fn ours(service: &Service, class: Option<&str>) -> bool {
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn ours(&self, service: &Service) -> bool {
         ours(service, self.context.settings.load_balancer_class.as_deref())
     }

@@ -4,22 +4,21 @@
 pub mod book;
 
 use crate::context::{Context, body, unless_gone};
+use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::NODES;
-use crate::queue::{self, Key, Outcome, Work};
+use crate::queue::{Key, Outcome};
 use crate::view::Node;
 use berth_cluster_client::{Change, Media};
 use book::Book;
 use serde_json::json;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Nodes that are written at a time.
 const AT_ONCE: usize = 16;
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
 /// When a node for which there was nothing is looked at again.
 const FULL: Duration = Duration::from_mins(1);
 
@@ -29,19 +28,14 @@ struct State {
     book: Book,
 }
 
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
+type Controller = controller::Controller<State>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(context: Context) {
     let mut nodes = begin(context.informers.nodes()).await;
     let book = Book::new(context.settings.cluster_cidr, context.settings.node_cidr_bits);
     let state = State { nodes: Index::new(|_| Vec::new()), book };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let controller = Controller::new(context, state);
     // What is given out already is known before anything is given out.
     while let Some(change) = nodes.try_next() {
         controller.node_changed(&change);
@@ -52,18 +46,10 @@ pub(crate) async fn run(context: Context) {
             some.drain(..).for_each(|change| controller.node_changed(&change));
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.sync(key).await }
-    });
-    tokio::select! { () = intake => {}, () = work => {} }
+    Arc::clone(&controller).run(AT_ONCE, intake, Controller::sync).await;
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn node_changed(&self, change: &Change<Node>) {
         let mut state = self.state();
         state.nodes.apply(change);

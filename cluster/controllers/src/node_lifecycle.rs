@@ -6,24 +6,23 @@ pub mod monitor;
 pub mod taints;
 
 use crate::context::{Context, body, unless_gone};
+use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::{NODES, PODS};
-use crate::queue::{self, Key, Outcome, Work};
+use crate::queue::{Key, Outcome};
 use crate::replica_set::written_condition;
 use crate::view::{Condition, Lease, Micros, Node, Pod, Taint};
 use berth_cluster_client::{CallError, Change, Item, Media, clock};
 use monitor::{Action, Monitor};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Nodes that are written at a time.
 const AT_ONCE: usize = 16;
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
 /// How often all nodes are looked at (upstream's number).
 const PERIOD: Duration = Duration::from_secs(5);
 
@@ -37,12 +36,7 @@ struct State {
     driven: BTreeMap<String, taints::Drive>,
 }
 
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
+type Controller = controller::Controller<State>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(context: Context) {
@@ -55,7 +49,7 @@ pub(crate) async fn run(context: Context) {
         monitor: Monitor::new(context.settings.node_grace),
         driven: BTreeMap::new(),
     };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let controller = Controller::new(context, state);
     while let Some(change) = nodes.try_next() {
         controller.node_changed(&change);
     }
@@ -81,18 +75,14 @@ pub(crate) async fn run(context: Context) {
             tokio::time::sleep(PERIOD).await;
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.taint(key).await }
-    });
-    tokio::select! { () = intake => {}, () = watch => {}, () = work => {} }
+    let both = async {
+        tokio::select! { () = intake => {}, () = watch => {} }
+    };
+    // All that a look at every node needs is in it.
+    Box::pin(Arc::clone(&controller).run(AT_ONCE, both, Controller::taint)).await;
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn node_changed(&self, change: &Change<Node>) {
         self.state().nodes.apply(change);
         if let Some(node) = &change.after {

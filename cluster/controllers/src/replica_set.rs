@@ -9,19 +9,18 @@ mod write;
 pub(crate) use status::condition as written_condition;
 
 use crate::context::Context;
+use crate::controller::{self, CHANGES};
 use crate::expectations::Expectations;
 use crate::index::{self, Index};
 use crate::informers::begin;
-use crate::queue::{self, Key, Outcome, Work};
+use crate::queue::{Key, Outcome};
 use crate::view::{Pod, ReplicaSet, selects};
 use berth_cluster_client::{Change, Item};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// ReplicaSets that are worked on at a time (upstream's number).
 const AT_ONCE: usize = 5;
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
 
 /// What is known.
 #[derive(Debug)]
@@ -33,43 +32,27 @@ struct State {
     expectations: Expectations,
 }
 
-/// The group of what a controller has.
-fn of(uid: &str) -> String {
-    format!("of/{uid}")
-}
-
-/// The group of what nobody has.
-fn orphans(namespace: &str) -> String {
-    format!("in/{namespace}")
-}
-
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
+type Controller = controller::Controller<State>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(context: Context) {
     let mut sets = begin(context.informers.replica_sets()).await;
     let mut pods = begin(context.informers.pods()).await;
-    let state = State {
-        pods: Index::new(|pod| {
-            vec![
-                pod.view
-                    .metadata
-                    .controller()
-                    .map_or_else(|| orphans(&pod.id.namespace), |owner| of(&owner.uid)),
-            ]
-        }),
-        sets: Index::new(|set| {
-            let owner = set.view.metadata.controller().map(|owner| of(&owner.uid));
-            owner.into_iter().chain([orphans(&set.id.namespace)]).collect()
-        }),
-        expectations: Expectations::default(),
-    };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let state =
+        State {
+            pods: Index::new(|pod| {
+                vec![pod.view.metadata.controller().map_or_else(
+                    || index::orphans(&pod.id.namespace),
+                    |owner| index::of(&owner.uid),
+                )]
+            }),
+            sets: Index::new(|set| {
+                let owner = set.view.metadata.controller().map(|owner| index::of(&owner.uid));
+                owner.into_iter().chain([index::orphans(&set.id.namespace)]).collect()
+            }),
+            expectations: Expectations::default(),
+        };
+    let controller = Controller::new(context, state);
     while let Some(change) = sets.try_next() {
         controller.set_changed(&change);
     }
@@ -88,18 +71,10 @@ pub(crate) async fn run(context: Context) {
             some_pods.drain(..).for_each(|change| controller.pod_changed(&change));
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.sync(key).await }
-    });
-    tokio::select! { () = intake => {}, () = work => {} }
+    Arc::clone(&controller).run(AT_ONCE, intake, Controller::sync).await;
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn set_changed(&self, change: &Change<ReplicaSet>) {
         let mut state = self.state();
         state.sets.apply(change);
@@ -142,7 +117,7 @@ impl Controller {
                 self.work.add_after(owner, Duration::from_secs(seconds));
             }
         } else if after.view.metadata.controller().is_none() && !leaves(after) {
-            for set in state.sets.group(&orphans(&after.id.namespace)) {
+            for set in state.sets.group(&index::orphans(&after.id.namespace)) {
                 if selects(&set.view.selector, &after.view.metadata.labels) {
                     self.work.add(index::key(&set));
                 }
@@ -150,13 +125,13 @@ impl Controller {
         }
     }
 
-    async fn sync(self: &Arc<Self>, key: Key) -> Outcome {
+    async fn sync(self: Arc<Self>, key: Key) -> Outcome {
         let observed = {
             let state = self.state();
             let Some(set) = state.sets.get(&key) else { return Outcome::Done };
             let settled = state.expectations.satisfied(&key, self.work.now());
-            let pods = state.pods.group(&of(&set.id.uid));
-            let orphans = state.pods.group(&orphans(&key.namespace));
+            let pods = state.pods.group(&index::of(&set.id.uid));
+            let orphans = state.pods.group(&index::orphans(&key.namespace));
             plan::Observed {
                 related: state.related(&set),
                 set,
@@ -182,9 +157,9 @@ impl State {
     /// The pods of all ReplicaSets that have the same controller.
     fn related(&self, set: &Item<ReplicaSet>) -> Vec<Arc<Item<Pod>>> {
         let Some(owner) = set.view.metadata.controller() else {
-            return self.pods.group(&of(&set.id.uid));
+            return self.pods.group(&index::of(&set.id.uid));
         };
-        let sets = self.sets.group(&of(&owner.uid));
-        sets.iter().flat_map(|set| self.pods.group(&of(&set.id.uid))).collect()
+        let sets = self.sets.group(&index::of(&owner.uid));
+        sets.iter().flat_map(|set| self.pods.group(&index::of(&set.id.uid))).collect()
     }
 }

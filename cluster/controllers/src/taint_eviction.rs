@@ -5,23 +5,22 @@
 pub mod plan;
 
 use crate::context::{Context, body, unless_gone};
+use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::PODS;
-use crate::queue::{self, Key, Outcome, Work};
+use crate::queue::{Key, Outcome};
 use crate::view::{Micros, Node, Pod, Taint};
 use berth_cluster_client::{CallError, Change, Item, Media, clock};
 use plan::{Stay, stay};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Pods that are worked on at a time (upstream's number).
 const AT_ONCE: usize = 8;
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
 
 #[derive(Debug)]
 struct State {
@@ -32,12 +31,7 @@ struct State {
     changed: BTreeMap<String, Micros>,
 }
 
-#[derive(Debug)]
-struct Controller {
-    context: Context,
-    work: Work,
-    state: Mutex<State>,
-}
+type Controller = controller::Controller<State>;
 
 /// Runs the controller for ever.
 pub(crate) async fn run(context: Context) {
@@ -48,7 +42,7 @@ pub(crate) async fn run(context: Context) {
         pods: Index::new(|pod| vec![pod.view.spec.node_name.clone()]),
         changed: BTreeMap::new(),
     };
-    let controller = Arc::new(Controller { context, work: Work::new(), state: Mutex::new(state) });
+    let controller = Controller::new(context, state);
     while let Some(change) = nodes.try_next() {
         controller.node_changed(&change);
     }
@@ -64,11 +58,7 @@ pub(crate) async fn run(context: Context) {
             some_pods.drain(..).for_each(|change| controller.pod_changed(&change));
         }
     };
-    let work = queue::run(controller.work.clone(), AT_ONCE, |key| {
-        let controller = Arc::clone(&controller);
-        async move { controller.sync(key).await }
-    });
-    tokio::select! { () = intake => {}, () = work => {} }
+    Arc::clone(&controller).run(AT_ONCE, intake, Controller::sync).await;
 }
 
 /// The taints that drive pods out.
@@ -77,10 +67,6 @@ fn driving(node: &Node) -> Vec<&Taint> {
 }
 
 impl Controller {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn node_changed(&self, change: &Change<Node>) {
         let mut state = self.state();
         state.nodes.apply(change);

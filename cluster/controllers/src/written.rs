@@ -8,6 +8,8 @@ use std::time::Duration;
 
 /// After this long something went wrong, and what is observed counts again.
 const TIMEOUT: Duration = Duration::from_mins(1);
+/// When to look again for what was written and is not shown yet; a change that shows it comes earlier.
+pub(crate) const BEHIND: Duration = Duration::from_secs(5);
 
 /// Versions that were written, by owner and object.
 #[derive(Debug, Default)]

@@ -197,6 +197,12 @@ impl Process {
         Err(Error::ServerGone { status: "it did not stop in time".to_owned() })
     }
 
+    /// Kills it: nothing is said to anybody, and nothing is written any more.
+    pub fn kill(mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
     fn gone(&mut self, command: &str, log: &Path) -> Error {
         let _ = self.child.kill();
         let status = self.child.wait().map_or_else(|e| e.to_string(), |s| s.to_string());
@@ -209,7 +215,12 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Also after an error: nothing is left running.
+        // Also after an error nothing is left running; what it started itself it alone can end.
+        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

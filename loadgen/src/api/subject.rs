@@ -63,7 +63,7 @@ impl Subject {
             return Err(Error::Api("a server that is not ours is not stopped".to_owned()));
         };
         if killed {
-            drop(process);
+            process.kill();
         } else {
             process.stop().await?;
         }

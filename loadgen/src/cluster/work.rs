@@ -145,15 +145,17 @@ fn latencies(made: &Made, watcher: &Watcher, running: bool) -> Latencies {
 
 /// Checks the state as lists show it, and what the watch said on the way.
 async fn check(
-    wire: &mut Wire,
+    door: &Door,
     watcher: &Watcher,
     constraint: Constraint,
     found: &mut Found,
 ) -> Result<(), Error> {
+    // The connection from before the load was idle for too long to be there still.
+    let mut wire = open(door).await?;
     let mut rooms = Rooms::default();
-    each(wire, "/api/v1/nodes", |node| rooms.node(node)).await?;
+    each(&mut wire, "/api/v1/nodes", |node| rooms.node(node)).await?;
     let mut elsewhere = 0;
-    each(wire, "/api/v1/pods", |pod| {
+    each(&mut wire, "/api/v1/pods", |pod| {
         rooms.pod(pod);
         let seen = super::books::Seen::read(pod, false);
         elsewhere += u64::from(watcher.books().node(&seen.name) != seen.node.as_deref());

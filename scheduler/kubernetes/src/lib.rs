@@ -15,7 +15,7 @@ mod stats;
 mod view;
 
 pub use books::{Answer, Books, Refused, Step, Victim};
-pub use replica::Replica;
+pub use replica::{Health, Replica};
 pub use run::{Options, Scheduler};
 pub use stats::Stats;
 pub use view::{Kind, PodKind, PodView, Seen, Source};

@@ -7,7 +7,7 @@ use berth_cluster_client::Api;
 use berth_cluster_client::election::{self, Election};
 use std::sync::Arc;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// A scheduler that runs, or waits to lead. Dropping it ends it at once.
 #[derive(Debug)]
@@ -15,6 +15,17 @@ pub struct Replica {
     task: JoinHandle<()>,
     stop: watch::Sender<bool>,
     stats: Arc<Stats>,
+}
+
+/// Whether a replica runs.
+#[derive(Debug, Clone)]
+pub struct Health(AbortHandle);
+
+impl Health {
+    /// Whether it has not ended, by itself or by a mistake.
+    pub fn is_alive(&self) -> bool {
+        !self.0.is_finished()
+    }
 }
 
 impl Drop for Replica {
@@ -46,9 +57,9 @@ impl Replica {
         &self.stats
     }
 
-    /// Whether it runs still.
-    pub fn is_alive(&self) -> bool {
-        !self.task.is_finished()
+    /// Whether it runs still, to be asked by others.
+    pub fn health(&self) -> Health {
+        Health(self.task.abort_handle())
     }
 
     /// Ends it: what is under way is waited for, and then another one may lead.
@@ -80,6 +91,7 @@ async fn contend(
     let mut contender = Election::start(api.clone(), election);
     loop {
         let leading = tokio::select! {
+            biased;
             leading = contender.elected() => leading,
             () = stopped(&mut stop) => break,
         };
@@ -88,6 +100,7 @@ async fn contend(
         let api = leading.fenced(api.clone());
         let scheduler = Scheduler::start(api, options.clone(), Arc::clone(&stats));
         let ended = tokio::select! {
+            biased;
             () = leading.lost() => false,
             () = stopped(&mut stop) => true,
         };

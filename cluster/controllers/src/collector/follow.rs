@@ -4,14 +4,12 @@
 use super::graph::Object;
 use super::kinds::{Kind, Kinds};
 use super::{Controller, FIRST};
+use crate::controller::CHANGES;
 use crate::view::{Meta, read};
 use berth_cluster_client::{Change, Informer, Item, ObjectError, Resource, Subscription, View};
 use serde::Deserialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-
-/// Changes that are read at a time.
-const CHANGES: usize = 256;
 
 /// What is kept of an object.
 #[derive(Debug, Default, Deserialize)]

@@ -3,9 +3,10 @@
 
 use super::plan::{self, Observed, Plan};
 use super::sets::Set;
-use super::{Controller, conditions, hash, of, orphans};
+use super::{Controller, conditions, hash};
 use crate::context::{body, said, unless_gone};
 use crate::events::{Type, about};
+use crate::index;
 use crate::place::{DEPLOYMENTS, REPLICA_SETS};
 use crate::queue::{Key, Outcome};
 use crate::replica_set::written_condition;
@@ -199,8 +200,8 @@ impl Controller {
         let (mine, free) = {
             let state = self.state();
             (
-                state.sets.group(&of(&deployment.id.uid)),
-                state.sets.group(&orphans(&deployment.id.namespace)),
+                state.sets.group(&index::of(&deployment.id.uid)),
+                state.sets.group(&index::orphans(&deployment.id.namespace)),
             )
         };
         let view = &deployment.view;

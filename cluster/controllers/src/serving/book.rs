@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Services, pods and nodes, so that a change of one finds the Services that it is about.
 
-use super::takes;
+use super::{listed, takes};
 use crate::index::{self, Index};
 use crate::queue::Key;
 use crate::view::{Node, Pod, Service, Texts};
@@ -74,11 +74,11 @@ impl Book {
         self.services.get(key)
     }
 
-    /// The pods that a Service selects.
+    /// The pods that a Service selects and that can be listed.
     pub(crate) fn pods(&self, service: &Item<Service>) -> Vec<Arc<Item<Pod>>> {
         let groups = groups_of_service(service);
-        let pods = groups.iter().flat_map(|group| self.pods.group(group));
-        pods.filter(|pod| takes(service, pod)).collect()
+        let pods = groups.iter().flat_map(|group| self.pods.members(group));
+        pods.filter(|pod| listed(&pod.view, true) && takes(service, pod)).cloned().collect()
     }
 
     /// Where a node is; none if there is no such node.
@@ -93,22 +93,25 @@ impl Book {
         change.after.as_ref().or(change.before.as_ref()).map(|service| index::key(service))
     }
 
-    /// The Services that a change of a pod is about.
+    /// The Services that a change of a pod is about: none, if it was not listed and is not.
     pub(crate) fn pod_changed(&mut self, change: &Change<Pod>) -> BTreeSet<Key> {
         self.pods.apply(change);
+        let both = || change.before.iter().chain(&change.after);
+        if !both().any(|pod| listed(&pod.view, true)) {
+            return BTreeSet::new();
+        }
         if let Change { before: Some(before), after: Some(after) } = change
             && shown(&before.view) == shown(&after.view)
         {
             return BTreeSet::new();
         }
-        let both = change.before.iter().chain(&change.after);
-        both.flat_map(|pod| self.services_of(pod)).collect()
+        both().flat_map(|pod| self.services_of(pod)).collect()
     }
 
     fn services_of(&self, pod: &Arc<Item<Pod>>) -> Vec<Key> {
         let groups = groups_of_pod(pod);
-        let services = groups.iter().flat_map(|group| self.services.group(group));
-        services.filter(|service| takes(service, pod)).map(|service| index::key(&service)).collect()
+        let services = groups.iter().flat_map(|group| self.services.members(group));
+        services.filter(|service| takes(service, pod)).map(|service| index::key(service)).collect()
     }
 
     /// The Services that a change of a node is about: its pods were not listed before it was there, and say its zone.
@@ -121,8 +124,8 @@ impl Book {
         let Some(node) = change.after.as_ref().or(change.before.as_ref()) else {
             return BTreeSet::new();
         };
-        let pods = self.pods.group(&on(&node.id.name));
-        pods.iter().flat_map(|pod| self.services_of(pod)).collect()
+        let pods = self.pods.members(&on(&node.id.name));
+        pods.flat_map(|pod| self.services_of(pod)).collect()
     }
 }
 

@@ -60,7 +60,7 @@ pub async fn run(
     }
     tokio::time::sleep(EVENTS).await;
     tell(found, &[("events", count(scheduled(&mut wire).await?), "1")]);
-    check(&mut wire, &watcher, constraint, found).await?;
+    check(&cluster.door, &watcher, constraint, found).await?;
     drop(watcher);
     cluster.stop().await
 }

@@ -83,7 +83,7 @@ pub async fn run(bench: &Bench<'_>, row: &Row, found: &mut Found) -> Result<(), 
             ("refused", count(made.refused), "1"),
         ],
     );
-    check(&mut wire, &watcher, Constraint::None, found).await?;
+    check(&door, &watcher, Constraint::None, found).await?;
     drop(watcher);
     for scheduler in schedulers.running {
         scheduler.process.stop().await?;
@@ -165,8 +165,7 @@ impl<'a> Schedulers<'a> {
             let leading = self.leading().await?;
             let killed = self.running.swap_remove(leading);
             kills.push(watcher.began.elapsed());
-            // Dropping it is SIGKILL: nothing is said to anybody.
-            drop(killed.process);
+            killed.process.kill();
             self.more()?;
             // All that was there at the kill has to be bound before the next one counts.
             let seen = watcher.books().seen;

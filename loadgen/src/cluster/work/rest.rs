@@ -45,7 +45,7 @@ pub async fn run(bench: &Bench<'_>, row: &Row, found: &mut Found) -> Result<(), 
     if let Some(why) = &made.why {
         found.note(format!("refused: {why}"));
     }
-    check(&mut wire, &watcher, Constraint::None, found).await?;
+    check(&cluster.door, &watcher, Constraint::None, found).await?;
     drop(watcher);
     cluster.stop().await
 }
@@ -86,7 +86,7 @@ pub async fn memory(bench: &Bench<'_>, row: &Row, found: &mut Found) -> Result<(
     tokio::time::sleep(bench.short(SETTLE)).await;
     let resident = cluster.process.resident_mib();
     tell(found, &[("resident_mib", resident, "MiB"), ("empty_mib", empty, "MiB")]);
-    check(&mut wire, &watcher, Constraint::None, found).await?;
+    check(&cluster.door, &watcher, Constraint::None, found).await?;
     drop(watcher);
     cluster.stop().await
 }
