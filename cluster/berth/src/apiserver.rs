@@ -22,6 +22,8 @@ const RENEW: Duration = Duration::from_hours(6);
 pub(crate) struct Start {
     pub(crate) store: String,
     pub(crate) listen: SocketAddr,
+    /// The flag that says so.
+    pub(crate) listen_flag: &'static str,
     pub(crate) pki: PathBuf,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) hosts: Vec<String>,
@@ -40,6 +42,7 @@ impl Start {
         Self {
             store,
             listen,
+            listen_flag: "--listen",
             kubeconfig: pki.join("kubeconfig"),
             pki,
             hosts: Vec::new(),
@@ -71,6 +74,7 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
     let running = start(Start {
         store: args.store.clone(),
         listen: args.listen,
+        listen_flag: "--listen",
         pki,
         kubeconfig,
         hosts: args.hosts,
@@ -121,7 +125,7 @@ fn now() -> i64 {
 /// Starts one.
 pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
     let listener = Listener::bind(start.listen).await.with_context(|| {
-        format!("cannot listen on {}; --listen chooses another address", start.listen)
+        format!("cannot listen on {}; {} chooses another address", start.listen, start.listen_flag)
     })?;
     let service_ip = start.ranges.cluster_ips.at(1);
     let hosts = Hosts { service_ip: service_ip.into(), hosts: named(&start, listener.address()) };

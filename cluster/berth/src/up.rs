@@ -34,9 +34,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         Ok(api) => api,
         Err(error) => {
             server.stop().await;
-            return Err(
-                error.context("the Kubernetes API did not start; --api chooses another address")
-            );
+            return Err(error.context("the Kubernetes API did not start"));
         }
     };
     let mut balancer = balancer::builder(control.clone(), 0, &[])?
@@ -172,6 +170,7 @@ fn of_up(args: &UpArgs) -> apiserver::Start {
         None => "memory".to_owned(),
     };
     apiserver::Start {
+        listen_flag: "--api",
         tokens: args.token_auth_file.clone(),
         controllers: args.controllers.clone(),
         others: CONTROLLERS.iter().map(|(name, _)| *name).collect(),

@@ -319,6 +319,10 @@ impl Contender {
                 self.term += 1;
                 tracing::info!(lease, identity, "leads");
             }
+            // That is how it was to be.
+            (Some(_), None) if self.tell.is_closed() => {
+                tracing::info!(lease, identity, "leads no more");
+            }
             (Some(_), None) => tracing::warn!(lease, identity, "does not lead any more"),
             _ => {}
         }
