@@ -6,6 +6,7 @@ pub mod plan;
 use crate::context::{Context, body, said, unless_gone};
 use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
+use crate::gather::pause;
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::{SERVICES, SLICES};
@@ -91,8 +92,10 @@ pub(crate) async fn run(context: Context) {
 impl Controller {
     /// Changes of pods come in bursts: they are waited for a little, and written once.
     fn soon(&self, keys: impl IntoIterator<Item = Key>) {
-        let batch = self.context.settings.endpoints_batch;
-        keys.into_iter().for_each(|key| self.work.add_after(key, batch));
+        for key in keys {
+            let weight = self.state().book.weight(&key);
+            self.work.add_after(key, self.context.settings.endpoints_batch + pause(weight));
+        }
     }
 
     fn service_changed(&self, change: &Change<Service>) {

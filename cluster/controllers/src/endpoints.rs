@@ -6,6 +6,7 @@ pub mod plan;
 use crate::context::{Context, body, said, unless_gone};
 use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
+use crate::gather::pause;
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::{ENDPOINTS, SERVICES};
@@ -72,7 +73,8 @@ pub(crate) async fn run(context: Context) {
                 let keys = controller.state().book.pod_changed(&change);
                 let batch = controller.context.settings.endpoints_batch;
                 for key in keys {
-                    controller.work.add_after(key, batch);
+                    let weight = controller.state().book.weight(&key);
+                    controller.work.add_after(key, batch + pause(weight));
                 }
             }
         }

@@ -17,6 +17,12 @@ struct Expected {
     since: Duration,
 }
 
+impl Expected {
+    fn met(&self) -> bool {
+        self.creations == 0 && self.deletions.is_empty()
+    }
+}
+
 /// What is expected, by owner.
 #[derive(Debug, Default)]
 pub struct Expectations(BTreeMap<Key, Expected>);
@@ -33,18 +39,18 @@ impl Expectations {
         self.0.insert(owner.clone(), Expected { creations, deletions, since: now });
     }
 
-    /// One was created, or could not be.
-    pub fn created(&mut self, owner: &Key) {
-        if let Some(expected) = self.0.get_mut(owner) {
-            expected.creations = expected.creations.saturating_sub(1);
-        }
+    /// One was created, or could not be. Returns whether it was the last that was waited for.
+    pub fn created(&mut self, owner: &Key) -> bool {
+        let Some(expected) = self.0.get_mut(owner) else { return false };
+        let waited = expected.creations > 0;
+        expected.creations = expected.creations.saturating_sub(1);
+        waited && expected.met()
     }
 
-    /// One is on its way out, or could not be deleted.
-    pub fn deleted(&mut self, owner: &Key, uid: &str) {
-        if let Some(expected) = self.0.get_mut(owner) {
-            expected.deletions.remove(uid);
-        }
+    /// One is on its way out, or could not be deleted. Returns whether it was the last that was waited for.
+    pub fn deleted(&mut self, owner: &Key, uid: &str) -> bool {
+        let Some(expected) = self.0.get_mut(owner) else { return false };
+        expected.deletions.remove(uid) && expected.met()
     }
 
     /// The owner is gone.
@@ -54,10 +60,9 @@ impl Expectations {
 
     /// Whether what is observed of an owner's objects shows all that was done.
     pub fn satisfied(&self, owner: &Key, now: Duration) -> bool {
-        self.0.get(owner).is_none_or(|expected| {
-            (expected.creations == 0 && expected.deletions.is_empty())
-                || now.saturating_sub(expected.since) > TIMEOUT
-        })
+        self.0
+            .get(owner)
+            .is_none_or(|expected| expected.met() || now.saturating_sub(expected.since) > TIMEOUT)
     }
 }
 
@@ -74,17 +79,18 @@ mod tests {
             "nothing is expected of who never did anything"
         );
         expectations.expect(&key, 2, BTreeSet::new(), start);
-        expectations.created(&key);
+        assert!(!expectations.created(&key));
         assert!(!expectations.satisfied(&key, start));
-        expectations.created(&key);
+        assert!(expectations.created(&key), "the last one");
         assert!(expectations.satisfied(&key, start));
-        expectations.created(&key);
+        assert!(!expectations.created(&key), "nobody waits for it");
         expectations.expect(&key, 0, ["u".to_owned()].into(), start);
-        expectations.deleted(&key, "v");
+        assert!(!expectations.deleted(&key, "v"));
         assert!(!expectations.satisfied(&key, start));
         assert!(!expectations.satisfied(&Key::new("n", "a"), start + TIMEOUT));
         assert!(expectations.satisfied(&key, start + TIMEOUT + Duration::from_nanos(1)));
-        expectations.deleted(&key, "u");
+        assert!(expectations.deleted(&key, "u"));
+        assert!(!expectations.deleted(&key, "u"));
         assert!(expectations.satisfied(&key, start));
     }
 }

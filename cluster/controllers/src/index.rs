@@ -63,6 +63,11 @@ impl<V> Index<V> {
         self.groups.get(group).into_iter().flat_map(BTreeMap::values)
     }
 
+    /// How many are in a group.
+    pub(crate) fn count(&self, group: &str) -> usize {
+        self.groups.get(group).map_or(0, BTreeMap::len)
+    }
+
     pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Item<V>>> {
         self.all.values()
     }

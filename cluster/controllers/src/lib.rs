@@ -14,6 +14,7 @@ pub mod endpoint_slice;
 pub mod endpoints;
 pub mod events;
 pub mod expectations;
+mod gather;
 mod index;
 mod informers;
 pub mod load_balancer;

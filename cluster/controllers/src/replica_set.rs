@@ -11,6 +11,7 @@ pub(crate) use status::condition as written_condition;
 use crate::context::Context;
 use crate::controller::{self, CHANGES};
 use crate::expectations::Expectations;
+use crate::gather::pause;
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::queue::{Key, Outcome};
@@ -96,19 +97,18 @@ impl Controller {
         if let Some(before) = before
             && let Some(owner) = state.owner(before)
         {
-            if after.is_none_or(leaves) {
-                state.expectations.deleted(&owner, &before.id.uid);
-            }
-            self.work.add(owner);
+            let last =
+                after.is_none_or(leaves) && state.expectations.deleted(&owner, &before.id.uid);
+            self.counts_changed(&state, owner, before, last);
         }
         let Some(after) = after else { return };
         if let Some(owner) = state.owner(after) {
-            if leaves(after) {
-                state.expectations.deleted(&owner, &after.id.uid);
-            } else if before.is_none() {
-                state.expectations.created(&owner);
-            }
-            self.work.add(owner.clone());
+            let last = if leaves(after) {
+                state.expectations.deleted(&owner, &after.id.uid)
+            } else {
+                before.is_none() && state.expectations.created(&owner)
+            };
+            self.counts_changed(&state, owner.clone(), after, last);
             let became_ready = after.view.ready() && !before.is_some_and(|pod| pod.view.ready());
             let min_ready = state.sets.get(&owner).map_or(0, |set| set.view.min_ready_seconds);
             if became_ready && min_ready > 0 {
@@ -125,6 +125,17 @@ impl Controller {
         }
     }
 
+    /// A pod of a set is no longer what it was. The last one that the set waits for is not waited for longer.
+    fn counts_changed(&self, state: &State, set: Key, pod: &Item<Pod>, last: bool) {
+        let owner = pod.view.metadata.controller();
+        let pods = owner.map_or(0, |owner| state.pods.count(&index::of(&owner.uid)));
+        if last {
+            self.work.add(set);
+        } else {
+            self.work.add_after(set, pause(pods));
+        }
+    }
+
     async fn sync(self: Arc<Self>, key: Key) -> Outcome {
         let observed = {
             let state = self.state();
@@ -132,8 +143,11 @@ impl Controller {
             let settled = state.expectations.satisfied(&key, self.work.now());
             let pods = state.pods.group(&index::of(&set.id.uid));
             let orphans = state.pods.group(&index::orphans(&key.namespace));
+            // Which pod goes first is asked only where one has to.
+            let wanted = usize::try_from(set.view.replicas).unwrap_or(0);
+            let surplus = wanted < pods.len() + orphans.len();
             plan::Observed {
-                related: state.related(&set),
+                related: if surplus { state.related(&set) } else { Vec::new() },
                 set,
                 pods,
                 orphans,

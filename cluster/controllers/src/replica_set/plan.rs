@@ -20,7 +20,7 @@ pub struct Observed {
     pub pods: Vec<KnownPod>,
     /// Pods of its namespace that have no controller.
     pub orphans: Vec<KnownPod>,
-    /// Its pods, and those of ReplicaSets that have the same controller.
+    /// Its pods, and those of ReplicaSets that have the same controller; looked at only where there are too many.
     pub related: Vec<KnownPod>,
     /// All that was done before is in what is observed.
     pub settled: bool,

@@ -81,6 +81,13 @@ impl Book {
         pods.filter(|pod| listed(&pod.view, true) && takes(service, pod)).cloned().collect()
     }
 
+    /// How many pods are looked at for a Service.
+    pub(crate) fn weight(&self, key: &Key) -> usize {
+        let service = self.service(key);
+        let groups = service.iter().flat_map(|service| groups_of_service(service));
+        groups.map(|group| self.pods.count(&group)).sum()
+    }
+
     /// Where a node is; none if there is no such node.
     pub(crate) fn place(&self, node: &str) -> Option<Place> {
         let node = self.nodes.get(&Key::new("", node))?;

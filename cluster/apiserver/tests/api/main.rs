@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+//! The API as its users see it, served within the process. One program: linking and optimising what all of them use costs minutes.
+
+mod attacks;
+mod conformance;
+mod election;
+#[path = "../../../store/tests/stores/etcd.rs"]
+mod etcd;
+mod events;
+mod fence;
+mod hollow;
+mod informer;
+mod kinds;
+#[path = "../kit/mod.rs"]
+mod kit;
+mod lifecycle;
+mod limits;
+mod pages;
+mod watch;
+mod writes;
