@@ -8,7 +8,6 @@
 )]
 
 use crate::kit::{Call, Cluster, NOW, Reply, config, pod, revision, rule};
-#[allow(dead_code, unreachable_pub, reason = "the store's tests use all of it")]
 use berth_cluster_apiserver::{Server, read_meta};
 use berth_cluster_store::{Options, Store};
 use serde_json::{Value, json};
