@@ -6,7 +6,6 @@ pub mod plan;
 use crate::context::{Context, body, said, unless_gone};
 use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
-use crate::gather::pause;
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::{SERVICES, SLICES};
@@ -93,8 +92,8 @@ impl Controller {
     /// Changes of pods come in bursts: they are waited for a little, and written once.
     fn soon(&self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
-            let weight = self.state().book.weight(&key);
-            self.work.add_after(key, self.context.settings.endpoints_batch + pause(weight));
+            let pause = self.state().book.pause(&key);
+            self.work.add_after(key, self.context.settings.endpoints_batch + pause);
         }
     }
 

@@ -6,7 +6,6 @@ pub mod plan;
 use crate::context::{Context, body, said, unless_gone};
 use crate::controller::{self, CHANGES};
 use crate::events::{Type, about};
-use crate::gather::pause;
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::{ENDPOINTS, SERVICES};
@@ -73,8 +72,8 @@ pub(crate) async fn run(context: Context) {
                 let keys = controller.state().book.pod_changed(&change);
                 let batch = controller.context.settings.endpoints_batch;
                 for key in keys {
-                    let weight = controller.state().book.weight(&key);
-                    controller.work.add_after(key, batch + pause(weight));
+                    let pause = controller.state().book.pause(&key);
+                    controller.work.add_after(key, batch + pause);
                 }
             }
         }

@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-/// Share of a core that looking again and again takes at most is a tenth of this: an object costs some two microseconds.
+/// For each object. Looking at one is taken to cost some two microseconds (an estimate), so that looking again and again takes a tenth of
+/// a core.
 const EACH: Duration = Duration::from_micros(20);
 /// Nobody waits longer.
 const MOST: Duration = Duration::from_secs(1);

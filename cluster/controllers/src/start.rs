@@ -35,7 +35,7 @@ pub const CONTROLLERS: [(&str, &str); 10] = [
 /// What controllers are told beside what is in the API.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// For so long changes of pods are gathered before slices and Endpoints are written.
+    /// For so long changes of pods are gathered before slices and Endpoints are written; longer for a Service of many.
     pub endpoints_batch: Duration,
     /// For so long a node may be silent until it is lost.
     pub node_grace: Duration,

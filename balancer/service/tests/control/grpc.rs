@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The control channel over a real connection.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use crate::fixture::{Double, apply, connect, local, service};
 use berth_balancer_core::Change;

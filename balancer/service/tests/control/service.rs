@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The service as a whole over a data plane inside the test: the watched file, adoption, a data plane that dies, health checks, TLS,
 //! the admin port.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use crate::fixture::{Double, apply, connect, local, service, until};
 use berth_balancer_core::Change;

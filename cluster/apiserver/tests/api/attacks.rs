@@ -7,7 +7,6 @@
 //! | 7 | not built: bootstrap tokens, CertificateSigningRequests |
 //! | 11 to 16 | not built: Node authorizer, NodeRestriction, `nodes/proxy`, the agent's API |
 //! | 31, 32 | of hyper, and in seconds of real time: not in this suite; a body without an end is attack 22 here |
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::attacked::{CONFIGS, MARK, RBAC, check, cluster, dynamic, random_path};
 use crate::kit::{Cluster, NOW, Random, pod, rule};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Contenders for a Lease before this server: one leads at a time, whatever fails; who was cut off is told in time, and what it writes
 //! after another has taken over is refused.
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::{Cluster, NOW, Random, config};
 use berth_cluster_apiserver::{Answer, Caller, Faults, Server};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Events of components before this server: what is recorded is there, in both groups; what happens again is counted; a server that
 //! fails delays, and loses few.
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::{Cluster, NOW};
 use berth_cluster_apiserver::{Caller, Faults, Server};

@@ -1,11 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `Berth-Fence`: who is no longer the holder of a lease writes nothing, by any verb, through any server, on any store.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::large_futures,
-    reason = "a request that cannot be made is a failure of the test; futures of tests live once"
-)]
 
 use crate::kit::{Call, Cluster, NOW, Reply, config, pod, revision, rule};
 use berth_cluster_apiserver::{Server, read_meta};

@@ -1,10 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Simulated nodes before this server: they are Nodes like any, run what is bound to them, fail, come back, and are taken over.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a request that cannot be made is a failure of the test"
-)]
 
 use crate::kit::{Cluster, NOW, pod, rule};
 use berth_cluster_apiserver::{Caller, Faults, Server};

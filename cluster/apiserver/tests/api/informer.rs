@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Informers of components before this server: they end where the store is, through refusals, lost answers, ends of watches and revisions
 //! that are forgotten; and they may only what their user may.
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::{Cluster, Random, config, rule};
 use berth_cluster_apiserver::{Caller, Faults, Options, Server};

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Kinds that come and go while the server runs.
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::{Cluster, brief};
 use berth_cluster_api::registry::{Kind, Rules};

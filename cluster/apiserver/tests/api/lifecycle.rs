@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How objects end: finalizers, time for pods, conditions, collections, namespaces; and that what a service held is free again, and
 //! never two services' (invariants A).
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::{Cluster, brief, config, pod, revision};
 use berth_cluster_api::kinds::service::allocate::Ranges;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attacks on the server's limits, by their numbers in RELIABILITY (those on identities and rights are in `attacks.rs`).
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::attacked::{CONFIGS, RBAC, check, cluster, dynamic, prepare, random_path};
 use crate::kit::{Call, Cluster, Random, config, pod};

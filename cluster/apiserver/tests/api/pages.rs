@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is of no kind: metrics count what was asked, a backup of a running server can be restored, warnings and faults are those of every
 //! request.
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::{Cluster, config};
 use berth_cluster_apiserver::{Faults, Server, read_meta};

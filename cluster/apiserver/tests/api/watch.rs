@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Watches (invariants W): no event is lost, none comes twice, all come in order, from wherever a client begins.
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::{Cluster, Random, brief, config, pod, revision};
 use berth_cluster_apiserver::Options;

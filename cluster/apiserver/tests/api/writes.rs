@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Writes (invariants A): of racing ones each takes effect or is told that it did not; and what is not to change, stays. How objects
 //! end is tried in `lifecycle.rs`, who may write what in `attacks.rs`.
-#![allow(clippy::unwrap_used, reason = "a request that cannot be made is a failure of the test")]
 
 use crate::kit::{Call, Cluster, Reply, config, pod, revision};
 use berth_cluster_apiserver::{Environment, Moment};

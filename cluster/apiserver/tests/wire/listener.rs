@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The listener, over real sockets of the loopback: TLS (attacks 4, 8 and 9 of RELIABILITY), both versions of HTTP, who a client's
 //! certificate names, many connections, and a stop that cuts nobody off.
-#![allow(
-    clippy::unwrap_used,
-    clippy::large_futures,
-    reason = "a connection that cannot be made is a failure of the test; futures of tests live once"
-)]
 
 use crate::kit::{config, rule};
 use crate::place::{Client, NEW, OLD, Place, bounded, now};

@@ -1,11 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Attack 32 of RELIABILITY: clients that send or take a byte now and then, or nothing. Each is let go when its time is over, and not
 //! before; others are served meanwhile. The times are a second here, where they are 30 to 60 by default.
-#![allow(
-    clippy::unwrap_used,
-    clippy::large_futures,
-    reason = "a connection that cannot be made is a failure of the test; futures of tests live once"
-)]
 
 use crate::kit::config;
 use crate::place::{Client, NEW, OLD, Place, bounded};

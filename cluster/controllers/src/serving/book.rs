@@ -2,12 +2,14 @@
 //! Services, pods and nodes, so that a change of one finds the Services that it is about.
 
 use super::{listed, takes};
+use crate::gather::pause;
 use crate::index::{self, Index};
 use crate::queue::Key;
 use crate::view::{Node, Pod, Service, Texts};
 use berth_cluster_client::{Change, Item};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is known.
 #[derive(Debug)]
@@ -81,11 +83,11 @@ impl Book {
         pods.filter(|pod| listed(&pod.view, true) && takes(service, pod)).cloned().collect()
     }
 
-    /// How many pods are looked at for a Service.
-    pub(crate) fn weight(&self, key: &Key) -> usize {
+    /// How long changes of a Service's pods are gathered, beyond what is set for all.
+    pub(crate) fn pause(&self, key: &Key) -> Duration {
         let service = self.service(key);
         let groups = service.iter().flat_map(|service| groups_of_service(service));
-        groups.map(|group| self.pods.count(&group)).sum()
+        pause(groups.map(|group| self.pods.count(&group)).sum())
     }
 
     /// Where a node is; none if there is no such node.

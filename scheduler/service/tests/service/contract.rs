@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The service over real connections: what the contract says of calls, streams and watches.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use crate::fixture::{apply_nodes, client, cpu, node, pod, start};
 use berth_proto::v1;

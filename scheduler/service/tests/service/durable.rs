@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The service on a journal: restarts, kills, a full disk.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod disk;
 mod kills;

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 //! TLS, client certificates, health, reflection, metrics.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 use crate::fixture::{apply_nodes, client, cpu, pod, start};
 use berth_proto::v1;

@@ -1,12 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What upstream's conformance tests of the API alone ask for, on the kinds that are built. Which of them is which test here stands in
 //! `docs/conformance.md`; steps that only prepare for upstream's own tools are left out.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::large_futures,
-    reason = "a request that cannot be made is a failure of the test; futures of tests live once"
-)]
 
 mod events;
 mod machinery;
