@@ -2,7 +2,8 @@
 //! What a list and a watch say, read once: who an object is, and the view of it that is kept.
 
 use crate::cache::{Id, Item};
-use serde::Deserialize;
+use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use std::sync::Arc;
 
@@ -50,9 +51,45 @@ struct Envelope<'a> {
     object: &'a RawValue,
 }
 
-#[derive(Deserialize)]
-struct Object {
-    metadata: Id,
+/// Finds out who an object is, and stops there: `metadata` comes before what is long.
+struct Who<'a>(&'a mut Option<Id>);
+
+impl<'de> Visitor<'de> for Who<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            if key == "metadata" {
+                *self.0 = Some(map.next_value()?);
+                return Err(A::Error::custom("the rest is not read here"));
+            }
+            map.next_value::<IgnoredAny>()?;
+        }
+        Err(A::Error::missing_field("metadata"))
+    }
+}
+
+fn id(json: &str) -> Result<Id, ObjectError> {
+    let mut found = None;
+    let read = serde_json::Deserializer::from_str(json).deserialize_map(Who(&mut found));
+    match (found, read) {
+        (Some(id), _) => Ok(id),
+        (None, Err(error)) => Err(ObjectError(error.to_string())),
+        (None, Ok(())) => Err(ObjectError("it has no metadata".to_owned())),
+    }
+}
+
+/// Type and object of a line in the form in which apiservers write them, so that the object is read once.
+fn usual(text: &[u8]) -> Option<(&str, &str)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (kind, rest) = text.strip_prefix("{\"type\":\"")?.split_once("\",\"object\":")?;
+    let object = rest.trim_end().strip_suffix('}')?;
+    (matches!(kind, "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK") && object.starts_with('{'))
+        .then_some((kind, object))
 }
 
 #[derive(Deserialize)]
@@ -82,16 +119,20 @@ struct Failure {
 /// Reads a line of a watch.
 pub(crate) fn line<V: View>(text: &[u8]) -> Result<Line<V>, ObjectError> {
     let wrong = |error: serde_json::Error| ObjectError(error.to_string());
-    let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(wrong)?;
-    let json = envelope.object.get();
-    let id = || serde_json::from_str::<Object>(json).map(|object| object.metadata).map_err(wrong);
-    Ok(match envelope.kind {
+    let (kind, json) = match usual(text) {
+        Some(found) => found,
+        None => {
+            let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(wrong)?;
+            (envelope.kind, envelope.object.get())
+        }
+    };
+    Ok(match kind {
         "ADDED" | "MODIFIED" => match item(json) {
             Ok(item) => Line::Set(Arc::new(item)),
             Err((id, error)) => Line::Unreadable(id.ok_or_else(|| error.clone())?, error),
         },
-        "DELETED" => Line::Gone(id()?),
-        "BOOKMARK" => Line::Bookmark(id()?.resource_version),
+        "DELETED" => Line::Gone(id(json)?),
+        "BOOKMARK" => Line::Bookmark(id(json)?.resource_version),
         "ERROR" => {
             let failure: Failure = serde_json::from_str(json).unwrap_or_default();
             Line::Failed { code: failure.code, message: failure.message }
@@ -122,10 +163,55 @@ pub(crate) fn page<V: View>(text: &[u8]) -> Result<Page<V>, ObjectError> {
 
 /// An object, or who it is and what is wrong with it.
 fn item<V: View>(json: &str) -> Result<Item<V>, (Option<Id>, ObjectError)> {
-    let object: Object =
-        serde_json::from_str(json).map_err(|error| (None, ObjectError(error.to_string())))?;
+    let id = id(json).map_err(|error| (None, error))?;
     match V::read(json.as_bytes()) {
-        Ok(view) => Ok(Item { id: object.metadata, view }),
-        Err(error) => Err((Some(object.metadata), error)),
+        Ok(view) => Ok(Item { id, view }),
+        Err(error) => Err((Some(id), error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Whole(String);
+
+    impl View for Whole {
+        fn read(json: &[u8]) -> Result<Self, ObjectError> {
+            let value: serde_json::Value =
+                serde_json::from_slice(json).map_err(|error| ObjectError(error.to_string()))?;
+            Ok(Self(value["spec"]["x"].to_string()))
+        }
+    }
+
+    const OBJECT: &str =
+        r#"{"kind":"K","metadata":{"name":"n","resourceVersion":"7"},"spec":{"x":{"a}":1}}}"#;
+
+    #[test]
+    fn a_line_is_read_in_any_form() {
+        for text in [
+            format!("{{\"type\":\"ADDED\",\"object\":{OBJECT}}}\n"),
+            format!("{{ \"object\": {OBJECT}, \"type\": \"ADDED\" }}"),
+            format!("{{\"type\":\"ADDED\",\"object\":{OBJECT} , \"more\": {{}} }}"),
+        ] {
+            let Ok(Line::Set(item)) = line::<Whole>(text.as_bytes()) else { panic!("{text}") };
+            let read =
+                (item.id.name.as_str(), item.id.resource_version.as_str(), item.view.0.as_str());
+            assert_eq!(read, ("n", "7", r#"{"a}":1}"#), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_line_is_an_error() {
+        for text in [
+            "",
+            "{}",
+            r#"{"type":"ADDED","object":{}}"#,
+            r#"{"type":"WON","object":{"metadata":{}}}"#,
+        ] {
+            assert!(line::<Whole>(text.as_bytes()).is_err(), "{text}");
+        }
+        let cut = format!("{{\"type\":\"ADDED\",\"object\":{}", &OBJECT[..OBJECT.len() - 1]);
+        assert!(!matches!(line::<Whole>(cut.as_bytes()), Ok(Line::Set(_))), "{cut}");
     }
 }

@@ -89,10 +89,10 @@ pub(crate) async fn run(context: Context) {
 }
 
 impl Controller {
-    /// Changes of pods come in bursts: they are waited for a little, and written once.
+    /// Changes come in bursts: they are waited for a little, and written once.
     fn soon(&self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
-            let pause = self.state().book.pause(&key);
+            let pause = self.state().book.pause(&key, self.work.waiting(), self.work.now());
             self.work.add_after(key, self.context.settings.endpoints_batch + pause);
         }
     }
@@ -110,6 +110,7 @@ impl Controller {
     fn slice_changed(&self, change: &Change<Slice>) {
         let mut state = self.state();
         state.slices.apply(change);
+        let mut services = Vec::new();
         for slice in change.before.iter().chain(&change.after) {
             let Some(service) = service_of(slice) else { continue };
             match &change.after {
@@ -118,16 +119,20 @@ impl Controller {
                     state.written.seen(&service, &index::key(after), &after.id.resource_version);
                 }
             }
-            self.work.add(service);
+            services.push(service);
         }
+        drop(state);
+        // Most are our own: a look at once for each would be a look for each few pods.
+        self.soon(services);
     }
 
     async fn sync(self: Arc<Self>, key: Key) -> Outcome {
         let observed = {
-            let state = self.state();
+            let mut state = self.state();
             if state.written.behind(&key, self.work.now()) {
                 return Outcome::After(BEHIND);
             }
+            state.book.looked(&key, self.work.now());
             // The collector takes the slices of a Service that is gone.
             let Some(service) = state.book.service(&key) else { return Outcome::Done };
             if service.view.spec.selector.is_none()

@@ -64,17 +64,14 @@ pub(crate) async fn run(context: Context) {
             }
             for change in some_endpoints.drain(..) {
                 controller.state().endpoints.apply(&change);
-                if let Some(item) = change.after.as_ref().or(change.before.as_ref()) {
-                    controller.work.add(index::key(item));
-                }
+                // Most are our own: a look at once for each would be a look for each few pods.
+                controller.soon(
+                    change.after.iter().chain(&change.before).map(|item| index::key(item)).next(),
+                );
             }
             for change in some_pods.drain(..) {
                 let keys = controller.state().book.pod_changed(&change);
-                let batch = controller.context.settings.endpoints_batch;
-                for key in keys {
-                    let pause = controller.state().book.pause(&key);
-                    controller.work.add_after(key, batch + pause);
-                }
+                controller.soon(keys);
             }
         }
     };
@@ -82,9 +79,18 @@ pub(crate) async fn run(context: Context) {
 }
 
 impl Controller {
+    /// Changes come in bursts: they are waited for a little, and written once.
+    fn soon(&self, keys: impl IntoIterator<Item = Key>) {
+        for key in keys {
+            let pause = self.state().book.pause(&key, self.work.waiting(), self.work.now());
+            self.work.add_after(key, self.context.settings.endpoints_batch + pause);
+        }
+    }
+
     async fn sync(self: Arc<Self>, key: Key) -> Outcome {
         let (service, pods, known) = {
-            let state = self.state();
+            let mut state = self.state();
+            state.book.looked(&key, self.work.now());
             let service = state.book.service(&key);
             let pods = service.as_ref().map(|service| state.book.pods(service)).unwrap_or_default();
             (service, pods, state.endpoints.get(&key))

@@ -25,6 +25,14 @@ impl<V> Index<V> {
 
     /// Takes a change in.
     pub(crate) fn apply(&mut self, change: &Change<V>) {
+        if let Change { before: Some(before), after: Some(after) } = change
+            && key(before) == key(after)
+        {
+            let groups = (self.of)(after);
+            if (self.of)(before) == groups {
+                return self.put(after, groups);
+            }
+        }
         if let Some(before) = &change.before {
             let key = key(before);
             for group in (self.of)(before) {
@@ -38,12 +46,16 @@ impl<V> Index<V> {
             self.all.remove(&key);
         }
         if let Some(after) = &change.after {
-            let key = key(after);
-            for group in (self.of)(after) {
-                self.groups.entry(group).or_default().insert(key.clone(), Arc::clone(after));
-            }
-            self.all.insert(key, Arc::clone(after));
+            self.put(after, (self.of)(after));
         }
+    }
+
+    fn put(&mut self, item: &Arc<Item<V>>, groups: Vec<String>) {
+        let key = key(item);
+        for group in groups {
+            self.groups.entry(group).or_default().insert(key.clone(), Arc::clone(item));
+        }
+        self.all.insert(key, Arc::clone(item));
     }
 
     pub(crate) fn get(&self, key: &Key) -> Option<Arc<Item<V>>> {

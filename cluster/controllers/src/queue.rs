@@ -125,6 +125,11 @@ impl<K: Clone + Ord> Queue<K> {
         }
     }
 
+    /// How many keys wait for their time.
+    pub fn waiting(&self) -> usize {
+        self.due.len()
+    }
+
     /// When the next key that waits is due.
     pub fn next_due(&self) -> Option<Duration> {
         self.later.first().map(|(at, _)| *at)

@@ -11,7 +11,7 @@ pub(crate) use status::condition as written_condition;
 use crate::context::Context;
 use crate::controller::{self, CHANGES};
 use crate::expectations::Expectations;
-use crate::gather::pause;
+use crate::gather::Gather;
 use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::queue::{Key, Outcome};
@@ -31,7 +31,11 @@ struct State {
     /// By the uid of their controller, and by namespace.
     sets: Index<ReplicaSet>,
     expectations: Expectations,
+    gather: Gather,
 }
+
+/// Ten times what looking at one pod is taken to cost.
+const EACH: Duration = Duration::from_micros(20);
 
 type Controller = controller::Controller<State>;
 
@@ -52,6 +56,7 @@ pub(crate) async fn run(context: Context) {
                 owner.into_iter().chain([index::orphans(&set.id.namespace)]).collect()
             }),
             expectations: Expectations::default(),
+            gather: Gather::new(EACH),
         };
     let controller = Controller::new(context, state);
     while let Some(change) = sets.try_next() {
@@ -83,6 +88,7 @@ impl Controller {
         let key = index::key(item);
         if change.after.is_none() {
             state.expectations.forget(&key);
+            state.gather.forget(&key);
         }
         drop(state);
         self.work.add(key);
@@ -132,14 +138,16 @@ impl Controller {
         if last {
             self.work.add(set);
         } else {
-            self.work.add_after(set, pause(pods));
+            let pause = state.gather.pause(&set, pods, self.work.waiting(), self.work.now());
+            self.work.add_after(set, pause);
         }
     }
 
     async fn sync(self: Arc<Self>, key: Key) -> Outcome {
         let observed = {
-            let state = self.state();
+            let mut state = self.state();
             let Some(set) = state.sets.get(&key) else { return Outcome::Done };
+            state.gather.looked(&key, self.work.now());
             let settled = state.expectations.satisfied(&key, self.work.now());
             let pods = state.pods.group(&index::of(&set.id.uid));
             let orphans = state.pods.group(&index::orphans(&key.namespace));

@@ -26,7 +26,7 @@ const BOOKMARKS: Duration = Duration::from_mins(1);
 /// Seconds that a watch lasts at most: a day, whatever its client says.
 const LONGEST: i64 = 86_400;
 /// What is sent at a time, at most a little more.
-const PIECE: usize = 64 << 10;
+const PIECE: usize = 16 << 10;
 
 /// Where a watch begins.
 struct Start {
@@ -151,6 +151,35 @@ struct Watching {
     _counted: Counted,
 }
 
+/// What is sent at a time. A line that is alone goes as it is: all watchers of it share its bytes.
+#[derive(Default)]
+struct Piece {
+    alone: Bytes,
+    lines: BytesMut,
+}
+
+impl Piece {
+    fn len(&self) -> usize {
+        self.alone.len() + self.lines.len()
+    }
+
+    fn add(&mut self, line: Bytes) {
+        if self.len() == 0 {
+            self.alone = line;
+            return;
+        }
+        if !self.alone.is_empty() {
+            self.lines.reserve(PIECE + PIECE / 4);
+            self.lines.extend_from_slice(&std::mem::take(&mut self.alone));
+        }
+        self.lines.extend_from_slice(&line);
+    }
+
+    fn bytes(self) -> Bytes {
+        if self.alone.is_empty() { self.lines.freeze() } else { self.alone }
+    }
+}
+
 enum Next {
     Event(Arc<Event>),
     Failed,
@@ -163,15 +192,15 @@ impl Watching {
         if self.over {
             return None;
         }
-        let mut piece = BytesMut::new();
+        let mut piece = Piece::default();
         self.beginning(&mut piece);
-        while piece.is_empty() {
+        while piece.len() == 0 {
             match self.wait().await {
                 Next::Event(event) => self.take(&event, &mut piece),
                 Next::Failed => {
                     // The client has to list again: it may have missed something.
                     self.over = true;
-                    piece.extend_from_slice(&error(&expired(
+                    piece.add(error(&expired(
                         "too old resource version: events came faster than they were read",
                     )));
                     break;
@@ -184,11 +213,11 @@ impl Watching {
             let Some(event) = self.watch.try_next() else { break };
             self.take(&event, &mut piece);
         }
-        Some((piece.freeze(), self))
+        Some((piece.bytes(), self))
     }
 
     /// What was there, and its end.
-    fn beginning(&mut self, piece: &mut BytesMut) {
+    fn beginning(&mut self, piece: &mut Piece) {
         while piece.len() < PIECE
             && let Some(entry) = self.initial.next()
         {
@@ -197,13 +226,13 @@ impl Watching {
             } else {
                 self.shaped("ADDED", &entry.bytes)
             };
-            piece.extend_from_slice(&line);
+            piece.add(line);
         }
         if self.initial.len() == 0
             && let Some(revision) = self.marked.take()
         {
             let mark = self.mark(revision, true);
-            piece.extend_from_slice(&mark);
+            piece.add(mark);
         }
     }
 
@@ -217,7 +246,7 @@ impl Watching {
         }
     }
 
-    fn take(&mut self, event: &Arc<Event>, piece: &mut BytesMut) {
+    fn take(&mut self, event: &Arc<Event>, piece: &mut Piece) {
         let Some(seen) = Seen::new(event, |entry| self.selection.takes(entry)) else { return };
         self.told = event.revision;
         let line = if self.ask.is_plain() {
@@ -225,16 +254,16 @@ impl Watching {
         } else {
             self.shaped(seen.word(), &render::shown(event, seen))
         };
-        piece.extend_from_slice(&line);
+        piece.add(line);
     }
 
-    fn bookmark(&mut self, piece: &mut BytesMut) {
+    fn bookmark(&mut self, piece: &mut Piece) {
         self.next_bookmark = Instant::now() + BOOKMARKS;
         let revision = self.watch.progress();
         if revision > self.told {
             self.told = revision;
             let mark = self.mark(revision, false);
-            piece.extend_from_slice(&mark);
+            piece.add(mark);
         }
     }
 

@@ -64,6 +64,11 @@ impl Work {
         self.0.start.elapsed()
     }
 
+    /// How many keys wait for their time.
+    pub(crate) fn waiting(&self) -> usize {
+        self.queue().waiting()
+    }
+
     /// A key wants work.
     pub(crate) fn add(&self, key: Key) {
         self.queue().add(key);

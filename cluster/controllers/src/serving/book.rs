@@ -2,7 +2,7 @@
 //! Services, pods and nodes, so that a change of one finds the Services that it is about.
 
 use super::{listed, takes};
-use crate::gather::pause;
+use crate::gather::Gather;
 use crate::index::{self, Index};
 use crate::queue::Key;
 use crate::view::{Node, Pod, Service, Texts};
@@ -19,7 +19,12 @@ pub(crate) struct Book {
     /// By each of their labels, and by node.
     pods: Index<Pod>,
     nodes: Index<Node>,
+    gather: Gather,
 }
+
+/// Ten times what one pod costs in a look, with what is written of it, stored and read again (by a profile of the load generator's row
+/// `run`).
+const EACH: Duration = Duration::from_micros(100);
 
 /// Where a node is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -69,6 +74,7 @@ impl Book {
             services: Index::new(groups_of_service),
             pods: Index::new(groups_of_pod),
             nodes: Index::new(|_| Vec::new()),
+            gather: Gather::new(EACH),
         }
     }
 
@@ -84,10 +90,17 @@ impl Book {
     }
 
     /// How long changes of a Service's pods are gathered, beyond what is set for all.
-    pub(crate) fn pause(&self, key: &Key) -> Duration {
+    pub(crate) fn pause(&self, key: &Key, waiting: usize, now: Duration) -> Duration {
         let service = self.service(key);
         let groups = service.iter().flat_map(|service| groups_of_service(service));
-        pause(groups.map(|group| self.pods.count(&group)).sum())
+        self.gather.pause(key, groups.map(|group| self.pods.count(&group)).sum(), waiting, now)
+    }
+
+    /// A Service is looked at.
+    pub(crate) fn looked(&mut self, key: &Key, now: Duration) {
+        if self.service(key).is_some() {
+            self.gather.looked(key, now);
+        }
     }
 
     /// Where a node is; none if there is no such node.
@@ -99,6 +112,9 @@ impl Book {
     /// The Service that changed.
     pub(crate) fn service_changed(&mut self, change: &Change<Service>) -> Option<Key> {
         self.services.apply(change);
+        if let Change { before: Some(before), after: None } = change {
+            self.gather.forget(&index::key(before));
+        }
         change.after.as_ref().or(change.before.as_ref()).map(|service| index::key(service))
     }
 
