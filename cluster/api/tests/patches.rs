@@ -25,10 +25,10 @@ fn apply(object: &Value, request: &Value) -> Option<Result<Value, Refusal>> {
         None => request["body"].clone(),
     };
     Some(match kind.as_str()?.split(';').next()? {
-        "application/json-patch+json" => patch::json(object, &body),
-        "application/merge-patch+json" => patch::merge(object, &body),
+        "application/json-patch+json" => patch::json(object.clone(), &body),
+        "application/merge-patch+json" => patch::merge(object.clone(), &body),
         "application/strategic-merge-patch+json" => {
-            patch::strategic(object, &body, &schema_of(object))
+            patch::strategic(object.clone(), &body, &schema_of(object))
         }
         _ => return None,
     })

@@ -5,8 +5,9 @@ use crate::api::Api;
 use crate::cache::{Change, Id, Item, Known};
 use crate::line::View;
 use crate::reflector::{self, Resource};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
 
 /// Objects of a kind, kept up to date while a handle of it is left.
@@ -35,7 +36,9 @@ impl<V> Drop for Running<V> {
 #[derive(Debug)]
 pub(crate) struct Shared<V> {
     state: Mutex<State<V>>,
-    synced: watch::Sender<bool>,
+    synced: AtomicBool,
+    /// Wakes who waits for that, in the order in which they came: the same seed gives the same run.
+    told: Notify,
 }
 
 #[derive(Debug)]
@@ -47,7 +50,11 @@ struct State<V> {
 impl<V> Shared<V> {
     pub(crate) fn new() -> Arc<Self> {
         let state = State { known: Known::default(), subscribers: Vec::new() };
-        Arc::new(Self { state: Mutex::new(state), synced: watch::Sender::new(false) })
+        Arc::new(Self {
+            state: Mutex::new(state),
+            synced: AtomicBool::new(false),
+            told: Notify::new(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State<V>> {
@@ -74,7 +81,8 @@ impl<V> Shared<V> {
 
     pub(crate) fn replace(&self, items: Vec<Arc<Item<V>>>) {
         self.tell(|known| known.replace(items));
-        self.synced.send_replace(true);
+        self.synced.store(true, Ordering::Release);
+        self.told.notify_waiters();
     }
 }
 
@@ -89,8 +97,12 @@ impl<V: View> Informer<V> {
 
     /// Waits until what was there at the beginning is known.
     pub async fn synced(&self) {
-        // The sender lives as long as this.
-        drop(self.0.shared.synced.subscribe().wait_for(|synced| *synced).await);
+        let shared = &self.0.shared;
+        let told = shared.told.notified();
+        // Whoever looked before the flag was raised is woken after it.
+        if !shared.synced.load(Ordering::Acquire) {
+            told.await;
+        }
     }
 
     /// An object.

@@ -118,14 +118,19 @@ struct Failure {
 
 /// Reads a line of a watch.
 pub(crate) fn line<V: View>(text: &[u8]) -> Result<Line<V>, ObjectError> {
-    let wrong = |error: serde_json::Error| ObjectError(error.to_string());
-    let (kind, json) = match usual(text) {
-        Some(found) => found,
-        None => {
-            let envelope: Envelope<'_> = serde_json::from_slice(text).map_err(wrong)?;
-            (envelope.kind, envelope.object.get())
+    if let Some((kind, json)) = usual(text) {
+        match event(kind, json) {
+            // It may only look as usual.
+            Ok(Line::Unreadable(..)) | Err(_) => {}
+            read => return read,
         }
-    };
+    }
+    let envelope: Envelope<'_> =
+        serde_json::from_slice(text).map_err(|error| ObjectError(error.to_string()))?;
+    event(envelope.kind, envelope.object.get())
+}
+
+fn event<V: View>(kind: &str, json: &str) -> Result<Line<V>, ObjectError> {
     Ok(match kind {
         "ADDED" | "MODIFIED" => match item(json) {
             Ok(item) => Line::Set(Arc::new(item)),

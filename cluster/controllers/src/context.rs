@@ -7,7 +7,7 @@ use crate::start::Settings;
 use crate::view::Micros;
 use berth_cluster_client::{Api, CallError, Clock};
 use bytes::Bytes;
-use serde_json::Value;
+use serde::Serialize;
 use std::sync::Arc;
 
 /// What a controller works with.
@@ -28,8 +28,9 @@ impl Context {
 }
 
 /// An object as a body.
-pub(crate) fn body(value: &Value) -> Bytes {
-    Bytes::from(value.to_string())
+pub(crate) fn body(object: &impl Serialize) -> Bytes {
+    // Texts, numbers, and maps with texts as names: nothing can fail.
+    Bytes::from(serde_json::to_vec(object).unwrap_or_default())
 }
 
 /// What the server said, without what was asked.

@@ -38,6 +38,7 @@ impl<S> Controller<S> {
         F: Future<Output = Outcome> + Send + 'static,
     {
         let work = queue::run(self.work.clone(), at_once, |key| sync(Arc::clone(&self), key));
-        tokio::select! { () = intake => {}, () = work => {} }
+        // In a fixed order, as everywhere: the same seed gives the same run.
+        tokio::select! { biased; () = intake => {}, () = work => {} }
     }
 }

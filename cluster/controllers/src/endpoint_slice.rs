@@ -12,10 +12,11 @@ use crate::place::{SERVICES, SLICES};
 use crate::queue::{Key, Outcome};
 use crate::serving::Book;
 use crate::template;
-use crate::view::{Service, Slice};
+use crate::view::{Endpoint, Service, Slice, SlicePort};
 use crate::written::{BEHIND, Written};
-use berth_cluster_client::{CallError, Change, Item};
+use berth_cluster_client::{CallError, Change, Id, Item};
 use plan::{MANAGED, Observed, SERVICE, US, Wanted};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -210,11 +211,10 @@ impl Controller {
     }
 
     fn wrote(&self, key: &Key, answer: &[u8]) {
-        let object: Value = serde_json::from_slice(answer).unwrap_or_default();
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        let slice = Key::new(&key.namespace, text("name"));
+        let Answer { metadata } = serde_json::from_slice(answer).unwrap_or_default();
+        let slice = Key::new(&key.namespace, &metadata.name);
         let mut state = self.state();
-        state.written.wrote(key, slice.clone(), text("resourceVersion"), self.work.now());
+        state.written.wrote(key, slice.clone(), &metadata.resource_version, self.work.now());
         // The informer may have been faster than the answer.
         if let Some(known) = state.slices.get(&slice) {
             state.written.seen(key, &slice, &known.id.resource_version);
@@ -222,13 +222,30 @@ impl Controller {
     }
 }
 
-fn object(metadata: Value, wanted: &Wanted) -> Value {
-    json!({
-        "apiVersion": SLICES.version,
-        "kind": SLICES.kind,
-        "metadata": metadata,
-        "addressType": wanted.family,
-        "endpoints": wanted.endpoints,
-        "ports": wanted.ports,
-    })
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Object<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Value,
+    address_type: &'a str,
+    endpoints: &'a [Endpoint],
+    ports: &'a [SlicePort],
+}
+
+fn object(metadata: Value, wanted: &Wanted) -> Object<'_> {
+    Object {
+        api_version: SLICES.version,
+        kind: SLICES.kind,
+        metadata,
+        address_type: &wanted.family,
+        endpoints: &wanted.endpoints,
+        ports: &wanted.ports,
+    }
+}
+
+/// What of an answer is read.
+#[derive(Default, Deserialize)]
+struct Answer {
+    metadata: Id,
 }

@@ -11,10 +11,11 @@ use crate::informers::begin;
 use crate::place::{ENDPOINTS, SERVICES};
 use crate::queue::{Key, Outcome};
 use crate::serving::Book;
-use crate::view::Endpoints;
+use crate::view::{Endpoints, Subset};
 use berth_cluster_client::{CallError, Item};
 use plan::Wanted;
-use serde_json::json;
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Services that are worked on at a time (upstream's number).
@@ -136,12 +137,12 @@ impl Controller {
                 metadata["finalizers"] = json!(known.view.metadata.finalizers);
             }
         }
-        let object = json!({
-            "apiVersion": ENDPOINTS.version,
-            "kind": ENDPOINTS.kind,
-            "metadata": metadata,
-            "subsets": wanted.subsets,
-        });
+        let object = Object {
+            api_version: ENDPOINTS.version,
+            kind: ENDPOINTS.kind,
+            metadata,
+            subsets: &wanted.subsets,
+        };
         let api = &self.context.api;
         match known {
             None => drop(api.post(&ENDPOINTS.all(&key.namespace), body(&object)).await?),
@@ -167,4 +168,13 @@ impl Controller {
             Err(error) => Outcome::failed(key, &error),
         }
     }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Object<'a> {
+    api_version: &'static str,
+    kind: &'static str,
+    metadata: Value,
+    subsets: &'a [Subset],
 }

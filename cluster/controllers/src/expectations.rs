@@ -53,6 +53,11 @@ impl Expectations {
         expected.deletions.remove(uid) && expected.met()
     }
 
+    /// Those that an owner is to lose and that are not seen to go yet.
+    pub fn going(&self, owner: &Key) -> BTreeSet<String> {
+        self.0.get(owner).map(|expected| expected.deletions.clone()).unwrap_or_default()
+    }
+
     /// The owner is gone.
     pub fn forget(&mut self, owner: &Key) {
         self.0.remove(owner);

@@ -76,7 +76,7 @@ pub(crate) async fn run(context: Context) {
         }
     };
     let both = async {
-        tokio::select! { () = intake => {}, () = watch => {} }
+        tokio::select! { biased; () = intake => {}, () = watch => {} }
     };
     // All that a look at every node needs is in it.
     Box::pin(Arc::clone(&controller).run(AT_ONCE, both, Controller::taint)).await;

@@ -148,6 +148,7 @@ impl Controller {
             let mut state = self.state();
             let Some(set) = state.sets.get(&key) else { return Outcome::Done };
             state.gather.looked(&key, self.work.now());
+            let going = state.expectations.going(&key);
             let settled = state.expectations.satisfied(&key, self.work.now());
             let pods = state.pods.group(&index::of(&set.id.uid));
             let orphans = state.pods.group(&index::orphans(&key.namespace));
@@ -159,6 +160,7 @@ impl Controller {
                 set,
                 pods,
                 orphans,
+                going,
                 settled,
                 now: self.context.now(),
             }

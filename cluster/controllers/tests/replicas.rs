@@ -9,7 +9,7 @@ use berth_cluster_controllers::queue::Key;
 use berth_cluster_controllers::replica_set::plan::{Change, Observed, change, claims};
 use berth_cluster_controllers::view::{Micros, Pod, ReplicaSet};
 use serde_json::json;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +92,7 @@ impl World {
         let observed = Observed {
             set,
             related: pods.clone(),
+            going: BTreeSet::new(),
             pods,
             orphans: Vec::new(),
             settled,

@@ -20,8 +20,17 @@ pub struct Fare {
 /// Pods whose image has this name never become ready.
 pub const NEVER: &str = "never";
 
-/// Plays all nodes.
+/// Plays all nodes, for pods that no scheduler places.
 pub fn play(cluster: &Cluster, fare: Fare) -> JoinHandle<()> {
+    run(cluster, fare, false)
+}
+
+/// Plays all nodes: pods wait for theirs.
+pub fn play_bound(cluster: &Cluster, fare: Fare) -> JoinHandle<()> {
+    run(cluster, fare, true)
+}
+
+fn run(cluster: &Cluster, fare: Fare, bound: bool) -> JoinHandle<()> {
     let cluster = cluster.clone();
     tokio::spawn(async move {
         let mut number = 0_u32;
@@ -44,6 +53,9 @@ pub fn play(cluster: &Cluster, fare: Fare) -> JoinHandle<()> {
                     text("/metadata/namespace"),
                     text("/metadata/name")
                 );
+                if bound && text("/spec/nodeName").is_empty() {
+                    continue;
+                }
                 let leaves = !pod["metadata"]["deletionTimestamp"].is_null();
                 let state = (now, leaves);
                 let since = seen.entry(text("/metadata/uid").to_owned()).or_insert(state);

@@ -11,5 +11,7 @@
 pub mod checker;
 pub mod cluster;
 pub mod kubelet;
+pub mod meddler;
+pub mod workloads;
 
 pub use cluster::Cluster;

@@ -116,6 +116,7 @@ struct Running {
 
 async fn run(api: Api, options: Options, stats: Arc<Stats>, mut stop: watch::Receiver<bool>) {
     let mut feed = tokio::select! {
+        biased;
         feed = Feed::start(api.clone(), options.seed) => feed,
         _ = stop.wait_for(|stop| *stop) => return,
     };

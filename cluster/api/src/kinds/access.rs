@@ -71,6 +71,8 @@ pub fn or_set_missing(of: &mut Map, field: &str, value: impl Into<Value>) {
 /// Makes a field what it is in `old`.
 pub fn keep(new: &mut Map, old: &Map, field: &str) {
     match old.get(field) {
+        // Nearly always: to compare costs less than to copy.
+        Some(value) if new.get(field) == Some(value) => None,
         Some(value) => new.insert(field.to_owned(), value.clone()),
         None => new.remove(field),
     };

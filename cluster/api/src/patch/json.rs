@@ -7,7 +7,7 @@ use crate::{Map, Refusal};
 use serde_json::Value;
 
 /// The object as the operations make it, one after the other.
-pub fn json(object: &Value, patch: &Value) -> Result<Value, Refusal> {
+pub fn json(object: Value, patch: &Value) -> Result<Value, Refusal> {
     let Value::Array(operations) = patch else {
         let text = "json: cannot unmarshal object into Go value of type jsonpatch.Patch";
         return Err(Refusal::bad_request(text));
@@ -19,7 +19,7 @@ pub fn json(object: &Value, patch: &Value) -> Result<Value, Refusal> {
         );
         return Err(Refusal::new(413, "RequestEntityTooLarge", text));
     }
-    let mut value = object.clone();
+    let mut value = object;
     let mut limits = Limits { growth_left: GROWTH_MAX, deepest: depth(&value), recounts_left: 100 };
     for operation in operations {
         let Value::Object(operation) = operation else {

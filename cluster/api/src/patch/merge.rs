@@ -5,11 +5,14 @@ use crate::{Map, Refusal};
 use serde_json::Value;
 
 /// The object as the patch makes it. Lists are replaced; null takes a field away.
-pub fn merge(object: &Value, patch: &Value) -> Result<Value, Refusal> {
+pub fn merge(object: Value, patch: &Value) -> Result<Value, Refusal> {
     let Value::Object(patch) = patch else {
         return Err(Refusal::bad_request("Invalid JSON Patch"));
     };
-    let mut merged = object.as_object().cloned().unwrap_or_default();
+    let mut merged = match object {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    };
     apply(&mut merged, patch);
     Ok(Value::Object(merged))
 }

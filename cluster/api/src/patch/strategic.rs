@@ -13,12 +13,14 @@ const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 const ORDER_OF: &str = "$setElementOrder/";
 
 /// The object as the patch makes it.
-pub fn strategic(object: &Value, patch: &Value, schema: &Schema) -> Result<Value, Refusal> {
+pub fn strategic(object: Value, patch: &Value, schema: &Schema) -> Result<Value, Refusal> {
     let Value::Object(patch) = patch else {
         let text = "json: cannot unmarshal array into Go value of type map[string]interface {}";
         return Err(Refusal::bad_request(text));
     };
-    let original = object.as_object().cloned().unwrap_or_default();
+    let Value::Object(original) = object else {
+        return merge_map(Map::new(), patch.clone(), Some(schema)).map(Value::Object);
+    };
     merge_map(original, patch.clone(), Some(schema)).map(Value::Object)
 }
 

@@ -122,9 +122,9 @@ fn patched(
 fn apply(old: &Map, way: Way, sent: &Value, schema: &Schema) -> Result<Value, Refusal> {
     let object = Value::Object(old.clone());
     match way {
-        Way::Json => patch::json(&object, sent),
-        Way::Merge => patch::merge(&object, sent),
-        Way::Strategic => patch::strategic(&object, sent, schema),
+        Way::Json => patch::json(object, sent),
+        Way::Merge => patch::merge(object, sent),
+        Way::Strategic => patch::strategic(object, sent, schema),
     }
 }
 

@@ -58,6 +58,7 @@ pub(super) async fn run(
         // What comes after a flush waits for it: so it ends.
         let takes = open && flushes.is_empty() && lanes.held() < HELD;
         tokio::select! {
+            biased;
             Some(done) = tasks.join_next() => match done {
                 Ok(Sent { about, error }) => {
                     lanes.done(&about);

@@ -52,7 +52,7 @@ pub(super) fn shrink(sets: &mut Sets, spec: &DeploymentSpec) -> bool {
     let mut shrunk = false;
     let mut left = most;
     for set in &mut sets.old {
-        let useless = (set.replicas - set.available()).min(left);
+        let useless = set.useless().min(left);
         if useless > 0 {
             left -= useless;
             shrunk |= resize(set, set.replicas - useless, spec);

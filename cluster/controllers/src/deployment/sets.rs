@@ -49,9 +49,22 @@ impl Set {
         })
     }
 
-    /// Pods that can be used, after all that is decided. A status that is older than a change of size counts no more than the size.
+    /// Pods that can be used, after all that is decided: none that is on its way out, and none that is to come.
     pub(super) fn available(&self) -> i64 {
-        self.status.available_replicas.min(self.replicas)
+        if self.is_stale() { 0 } else { self.status.available_replicas.min(self.replicas) }
+    }
+
+    /// Pods that cannot be used, as far as is known.
+    pub(super) fn useless(&self) -> i64 {
+        if self.is_stale() { 0 } else { self.replicas - self.available() }
+    }
+
+    /// Its status is from before a change of its size. Upstream believes it then, and takes one pod too many away when a rollout is turned
+    /// back at the wrong moment.
+    fn is_stale(&self) -> bool {
+        self.item
+            .as_ref()
+            .is_some_and(|item| self.status.observed_generation < item.view.metadata.generation)
     }
 
     /// When it was made, and its name: oldest first. One that is to be made is the youngest.

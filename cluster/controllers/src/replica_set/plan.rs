@@ -5,7 +5,7 @@ use crate::batch::BURST;
 use crate::replica_set::rank;
 use crate::view::{Micros, Pod, ReplicaSet, selects};
 use berth_cluster_client::Item;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A pod that is known.
@@ -22,6 +22,8 @@ pub struct Observed {
     pub orphans: Vec<KnownPod>,
     /// Its pods, and those of ReplicaSets that have the same controller; looked at only where there are too many.
     pub related: Vec<KnownPod>,
+    /// Uids of pods that were told to go, and are not seen to: they are not counted on any more.
+    pub going: BTreeSet<String>,
     /// All that was done before is in what is observed.
     pub settled: bool,
     /// The time.

@@ -13,21 +13,28 @@ use crate::template;
 use crate::view::{ReplicaSet, value};
 use berth_cluster_client::{CallError, Item, Media};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl Controller {
     pub(super) async fn carry_out(self: &Arc<Self>, key: &Key, observed: &Observed) -> Outcome {
         let claims = plan::claims(observed);
-        let owned = match self.claim(&observed.set, claims).await {
+        let mut owned = match self.claim(&observed.set, claims).await {
             Ok(owned) => owned,
             Err(error) => return Outcome::failed(key, &error),
         };
         let failure = match plan::change(observed, &owned) {
             Change::None => None,
             Change::Create(count) => self.create(key, &observed.set, count).await,
-            Change::Delete(pods) => self.delete(key, &observed.set, pods).await,
+            Change::Delete(pods) => {
+                let going: BTreeSet<String> = pods.iter().map(|pod| pod.id.uid.clone()).collect();
+                owned.retain(|pod| !going.contains(&pod.id.uid));
+                self.delete(key, &observed.set, pods).await
+            }
         };
+        // A Deployment that counted on them would take others away, too.
+        owned.retain(|pod| !observed.going.contains(&pod.id.uid));
         let wanted = status::status(observed, &owned, failure.as_ref().map(|(failure, _)| failure));
         let set = &observed.set.view;
         if wanted != set.status

@@ -7,7 +7,7 @@ use crate::index::{self, Index};
 use crate::queue::Key;
 use crate::view::{Node, Pod, Service, Texts};
 use berth_cluster_client::{Change, Item};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) struct Book {
     services: Index<Service>,
     /// By each of their labels, and by node.
     pods: Index<Pod>,
-    nodes: Index<Node>,
+    nodes: BTreeMap<String, Place>,
     gather: Gather,
 }
 
@@ -73,7 +73,7 @@ impl Book {
         Self {
             services: Index::new(groups_of_service),
             pods: Index::new(groups_of_pod),
-            nodes: Index::new(|_| Vec::new()),
+            nodes: BTreeMap::new(),
             gather: Gather::new(EACH),
         }
     }
@@ -105,8 +105,7 @@ impl Book {
 
     /// Where a node is; none if there is no such node.
     pub(crate) fn place(&self, node: &str) -> Option<Place> {
-        let node = self.nodes.get(&Key::new("", node))?;
-        Some(Place { zone: zone(&node.view) })
+        self.nodes.get(node).cloned()
     }
 
     /// The Service that changed.
@@ -141,7 +140,11 @@ impl Book {
 
     /// The Services that a change of a node is about: its pods were not listed before it was there, and say its zone.
     pub(crate) fn node_changed(&mut self, change: &Change<Node>) -> BTreeSet<Key> {
-        self.nodes.apply(change);
+        if let Some(after) = &change.after {
+            self.nodes.insert(after.id.name.clone(), Place { zone: zone(&after.view) });
+        } else if let Some(before) = &change.before {
+            self.nodes.remove(&before.id.name);
+        }
         let known = |node: &Option<Arc<Item<Node>>>| node.as_ref().map(|node| zone(&node.view));
         if known(&change.before) == known(&change.after) {
             return BTreeSet::new();

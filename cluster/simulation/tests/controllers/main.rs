@@ -6,5 +6,6 @@ mod collector;
 mod deployments;
 mod endpoints;
 mod nodes;
+mod random;
 mod replica_sets;
 mod services;
