@@ -26,7 +26,7 @@ pub(super) fn newest(sets: &Sets, spec: &DeploymentSpec) -> i64 {
     if !limits::rolls(spec) {
         return wanted(spec);
     }
-    let room = wanted(spec).saturating_add(limits::surge(spec)).saturating_sub(sets.replicas());
+    let room = wanted(spec).saturating_add(limits::surge(spec)).saturating_sub(sets.pods());
     if room <= 0 { own } else { own.saturating_add(room.min(wanted(spec).saturating_sub(own))) }
 }
 
