@@ -93,6 +93,11 @@ impl Call {
         self.method == *method && self.path.contains(part)
     }
 
+    /// A write of a status.
+    fn tells(&self, kind: &str) -> bool {
+        self.is(&Method::PUT, kind) && self.path.ends_with("/status")
+    }
+
     /// A write of sets or of one of them, but not of a status.
     fn writes_set(&self) -> bool {
         [Method::POST, Method::PUT].contains(&self.method)
@@ -136,15 +141,9 @@ impl Call {
                     all.pop();
                 }
             }
-            Bug::KeepsSilent if self.is(&Method::PUT, "/replicasets/") => {
-                if self.path.ends_with("/status") {
-                    return Fate::Vanishes;
-                }
-            }
-            Bug::NeverRests if self.is(&Method::PUT, "/deployments/") => {
-                if self.path.ends_with("/status") {
-                    self.body["status"]["updatedReplicas"] = (nth % 97 + 10).into();
-                }
+            Bug::KeepsSilent if self.tells("/replicasets/") => return Fate::Vanishes,
+            Bug::NeverRests if self.tells("/deployments/") => {
+                self.body["status"]["updatedReplicas"] = (nth % 97 + 10).into();
             }
             _ => {}
         }

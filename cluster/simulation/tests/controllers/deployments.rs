@@ -173,6 +173,8 @@ async fn undo_takes_the_old_replica_set_and_history_is_limited() {
         image(&cluster, &format!("i{number}")).await;
         cluster.until("it is rolled out", rolled_out).await;
     }
+    // The last of the old pods is on its way out, and its set says so when it is gone.
+    tokio::time::sleep(Duration::from_secs(3)).await;
     cluster.silent(Duration::from_secs(30)).await;
     let revisions = async || {
         let sets = cluster.list(SETS).await;

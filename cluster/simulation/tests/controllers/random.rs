@@ -194,7 +194,7 @@ async fn run(seed: u64, faults: Faults, bug: Option<Bug>) -> Run {
         Fare { ready_after: Duration::from_millis(700), gone_after: Duration::from_millis(300) },
     );
     // Rollouts are held to their limits from when there was something to roll.
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     let mut asked = BTreeSet::new();
     for step in 0..60 {
         something(&cluster, &mut random, step, &mut asked).await;
