@@ -94,16 +94,9 @@ impl Cluster {
         Self { server, store, clock, told: Told::default(), admin, door }
     }
 
-    /// A door for a component: a ServiceAccount of `kube-system`, or the user that follows all kinds.
+    /// A door for a component.
     pub fn component(&self, name: &str) -> Api {
-        let user = if name == SHARED {
-            User::authenticated("system:kube-controller-manager", "", Vec::new())
-        } else {
-            let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
-            let name = format!("system:serviceaccount:kube-system:{name}");
-            User::authenticated(&name, "", groups.map(str::to_owned).to_vec())
-        };
-        Api::within(self.door.clone(), Caller(user))
+        Api::within(self.door.clone(), component(name))
     }
 
     /// Starts controllers.
@@ -192,6 +185,16 @@ impl Cluster {
         tokio::time::sleep(time).await;
         assert_eq!(self.revision(), before, "nothing is written where all is as it should be");
     }
+}
+
+/// Who a component is: a ServiceAccount of `kube-system`, or the user that follows all kinds.
+pub fn component(name: &str) -> Caller {
+    if name == SHARED {
+        return Caller(User::authenticated("system:kube-controller-manager", "", Vec::new()));
+    }
+    let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
+    let name = format!("system:serviceaccount:kube-system:{name}");
+    Caller(User::authenticated(&name, "", groups.map(str::to_owned).to_vec()))
 }
 
 /// A body.

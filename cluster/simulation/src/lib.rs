@@ -12,6 +12,8 @@ pub mod checker;
 pub mod cluster;
 pub mod kubelet;
 pub mod meddler;
+mod random;
 pub mod workloads;
 
 pub use cluster::Cluster;
+pub use random::Random;

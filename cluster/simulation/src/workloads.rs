@@ -142,12 +142,17 @@ impl State {
         })
     }
 
-    /// Deployments that were available stay so.
+    /// Deployments that were available stay so, and none has more pods than it may.
     fn availability(&mut self, limits: Limits) -> Vec<String> {
         let (mut broken, mut available) = (Vec::new(), Vec::new());
         for deployment in self.all("Deployment") {
             let uid = text(deployment, "/metadata/uid").to_owned();
             let least = deployment["spec"]["replicas"].as_i64().unwrap_or(0) - limits.unavailable;
+            let pods = self.sets(deployment).map(|set| self.pods(set).count()).sum::<usize>();
+            let most = deployment["spec"]["replicas"].as_i64().unwrap_or(0) + limits.surge;
+            if i64::try_from(pods).is_ok_and(|pods| pods > most) {
+                broken.push(format!("C-2: there are {pods} pods, where {most} may be"));
+            }
             let ready = self.ready(deployment);
             if ready >= least {
                 available.push(uid);

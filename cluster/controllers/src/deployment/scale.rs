@@ -26,6 +26,10 @@ pub(super) fn newest(sets: &Sets, spec: &DeploymentSpec) -> i64 {
     if !limits::rolls(spec) {
         return wanted(spec);
     }
+    // Who was just made smaller may still be making pods.
+    if sets.old.iter().any(Set::is_stale) {
+        return own;
+    }
     let room = wanted(spec).saturating_add(limits::surge(spec)).saturating_sub(sets.pods());
     if room <= 0 { own } else { own.saturating_add(room.min(wanted(spec).saturating_sub(own))) }
 }

@@ -61,7 +61,7 @@ impl Set {
 
     /// Its status is from before a change of its size. Upstream believes it then, and takes one pod too many away when a rollout is turned
     /// back at the wrong moment.
-    fn is_stale(&self) -> bool {
+    pub(super) fn is_stale(&self) -> bool {
         self.item
             .as_ref()
             .is_some_and(|item| self.status.observed_generation < item.view.metadata.generation)

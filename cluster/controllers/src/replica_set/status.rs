@@ -5,6 +5,7 @@ use crate::replica_set::plan::{KnownPod, Observed};
 use crate::view::{Condition, Micros, ReplicaSetStatus};
 use berth_cluster_client::clock;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 
 /// What failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,14 +16,17 @@ pub(crate) struct Failure {
     pub(crate) message: String,
 }
 
-/// The status, after what is owned.
+/// The status, after what is owned. Pods that are told to go are there until they are seen to, but nobody is to count on them.
 pub(crate) fn status(
     observed: &Observed,
     owned: &[KnownPod],
+    going: &BTreeSet<String>,
     failure: Option<&Failure>,
 ) -> ReplicaSetStatus {
     let set = &observed.set.view;
     let active = || owned.iter().map(|pod| &pod.view).filter(|pod| pod.active());
+    let stays = |pod: &&KnownPod| !going.contains(&pod.id.uid);
+    let usable = || owned.iter().filter(stays).map(|pod| &pod.view).filter(|pod| pod.active());
     let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
     let labels = &set.template.labels;
     let labelled = active().filter(|pod| {
@@ -46,9 +50,9 @@ pub(crate) fn status(
     ReplicaSetStatus {
         replicas: count(active().count()),
         fully_labeled_replicas: count(labelled.count()),
-        ready_replicas: count(active().filter(|pod| pod.ready()).count()),
+        ready_replicas: count(usable().filter(|pod| pod.ready()).count()),
         available_replicas: count(
-            active().filter(|pod| pod.available(set.min_ready_seconds, observed.now)).count(),
+            usable().filter(|pod| pod.available(set.min_ready_seconds, observed.now)).count(),
         ),
         terminating_replicas: Some(count(leaving.count())),
         observed_generation: set.metadata.generation,

@@ -13,29 +13,28 @@ use crate::template;
 use crate::view::{ReplicaSet, value};
 use berth_cluster_client::{CallError, Item, Media};
 use serde_json::{Value, json};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 impl Controller {
     pub(super) async fn carry_out(self: &Arc<Self>, key: &Key, observed: &Observed) -> Outcome {
         let claims = plan::claims(observed);
-        let mut owned = match self.claim(&observed.set, claims).await {
+        let owned = match self.claim(&observed.set, claims).await {
             Ok(owned) => owned,
             Err(error) => return Outcome::failed(key, &error),
         };
+        // A Deployment that counted on those that go would take others away, too.
+        let mut going = observed.going.clone();
         let failure = match plan::change(observed, &owned) {
             Change::None => None,
             Change::Create(count) => self.create(key, &observed.set, count).await,
             Change::Delete(pods) => {
-                let going: BTreeSet<String> = pods.iter().map(|pod| pod.id.uid.clone()).collect();
-                owned.retain(|pod| !going.contains(&pod.id.uid));
+                going.extend(pods.iter().map(|pod| pod.id.uid.clone()));
                 self.delete(key, &observed.set, pods).await
             }
         };
-        // A Deployment that counted on them would take others away, too.
-        owned.retain(|pod| !observed.going.contains(&pod.id.uid));
-        let wanted = status::status(observed, &owned, failure.as_ref().map(|(failure, _)| failure));
+        let said = failure.as_ref().map(|(failure, _)| failure);
+        let wanted = status::status(observed, &owned, &going, said);
         let set = &observed.set.view;
         if wanted != set.status
             && let Err(error) = self.write_status(&observed.set, &status::written(&wanted)).await

@@ -7,12 +7,12 @@ use berth_cluster_apiserver::{Caller, Faults, Fixed, Server};
 use berth_cluster_auth::user::User;
 use berth_cluster_client::Api;
 use berth_cluster_controllers::events::Recorder;
-use berth_cluster_controllers::{Config, Controllers, SHARED, Settings};
-use berth_cluster_simulation::cluster::{NOW, bytes, template};
+use berth_cluster_controllers::{Config, Controllers, Settings};
+use berth_cluster_simulation::cluster::{NOW, bytes, component, template};
 use berth_cluster_simulation::kubelet::{Fare, play_bound};
 use berth_cluster_simulation::meddler::{Bug, Meddler};
 use berth_cluster_simulation::workloads::{self, Limits};
-use berth_cluster_simulation::{Cluster, checker};
+use berth_cluster_simulation::{Cluster, Random, checker};
 use berth_cluster_store::Event;
 use berth_scheduler_kubernetes::{Options, Replica};
 use serde_json::{Value, json};
@@ -31,19 +31,6 @@ const CONTROLLERS: [&str; 5] = [
     "endpoints-controller",
     "garbage-collector-controller",
 ];
-
-/// A small generator: one seed, one sequence (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from((z ^ (z >> 31)) % u64::from(bound)).unwrap()
-    }
-}
 
 /// What a run leaves behind.
 struct Run {
@@ -79,16 +66,7 @@ fn controllers(cluster: &Cluster, way: &Meddler) -> Controllers {
     let (way, told) = (way.clone(), cluster.told.clone());
     Controllers::start(Config {
         names: CONTROLLERS.map(str::to_owned).to_vec(),
-        api: Box::new(move |name| {
-            let groups = ["system:serviceaccounts", "system:serviceaccounts:kube-system"];
-            let user = if name == SHARED {
-                User::authenticated("system:kube-controller-manager", "", Vec::new())
-            } else {
-                let name = format!("system:serviceaccount:kube-system:{name}");
-                User::authenticated(&name, "", groups.map(str::to_owned).to_vec())
-            };
-            Api::within(way.clone(), Caller(user))
-        }),
+        api: Box::new(move |name| Api::within(way.clone(), component(name))),
         recorder: Some(Box::new(move |_| Arc::new(told.clone()) as Recorder)),
         clock: cluster.clock,
         seed: 1,

@@ -5,29 +5,12 @@
 use crate::{NODES, PODS, caller, node, pod, scheduler};
 use berth_cluster_apiserver::{Faults, Fixed, Server};
 use berth_cluster_client::{Api, CallError};
-use berth_cluster_simulation::{Cluster, checker};
+use berth_cluster_simulation::{Cluster, Random, checker};
 use berth_cluster_store::Event;
 use berth_scheduler_kubernetes::Replica;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// A small generator: one seed, one sequence (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u32) -> u32 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        u32::try_from((z ^ (z >> 31)) % u64::from(bound)).unwrap()
-    }
-
-    fn one_in(&mut self, bound: u32) -> bool {
-        self.below(bound) == 0
-    }
-}
 
 fn any_pod(random: &mut Random, name: &str) -> Value {
     let mut pod = pod(name, 100 * (1 + random.below(8)));
