@@ -156,13 +156,20 @@ impl State {
 
     /// The pods that wait although a node would do: none may be left at the end (SC-3).
     pub fn forgotten(&self) -> Vec<String> {
+        self.forgotten_where(|_, _| true)
+    }
+
+    /// The same, of nodes that something else lets a pod go to.
+    pub fn forgotten_where(&self, lets: impl Fn(&Value, &Value) -> bool) -> Vec<String> {
         let waits = |pod: &&Value| {
             node_of(pod).is_none()
                 && pod["metadata"]["deletionTimestamp"].is_null()
                 && list(pod, "/spec/schedulingGates").is_empty()
         };
         let would_do = |node: &&String, pod: &Value| {
-            self.forbids(node, pod).is_none() && self.lacks(node, Some(pod)).is_none()
+            self.forbids(node, pod).is_none()
+                && self.lacks(node, Some(pod)).is_none()
+                && lets(pod, &self.nodes[*node])
         };
         let pods = self.pods.values().filter(waits);
         pods.filter_map(|pod| {

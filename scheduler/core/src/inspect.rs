@@ -123,6 +123,11 @@ impl Engine {
         self.pods.iter().map(|(ix, _)| ix)
     }
 
+    /// The pending pods that are nominated to a node.
+    pub fn nominees(&self, node: Slot) -> &[PodIx] {
+        &self.nodes.entry(node).nominees
+    }
+
     /// The pods of a node, the latest first.
     pub fn pods_on(&self, node: Slot) -> impl Iterator<Item = PodIx> {
         self.pods.on_node(self.nodes.entry(node).first_pod)

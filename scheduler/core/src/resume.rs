@@ -54,6 +54,11 @@ impl Engine {
         }
     }
 
+    /// A pod that was refused is nominated no longer; it waits on as it does.
+    pub fn end_nomination(&mut self, pod: PodIx) {
+        self.nominate(pod, NO_SLOT);
+    }
+
     /// A pod of the queue is nominated to a node, there or not, as it was before a restart.
     pub fn renominate(&mut self, pod: PodIx, node: &Str) {
         match self.nodes.find(node) {

@@ -10,6 +10,7 @@
 //!
 //! A pod that is assumed keeps its room until a definite answer: as long as nothing is known of a call, it may have been done.
 
+mod nominations;
 mod pods;
 mod tell;
 
@@ -22,8 +23,8 @@ use berth_scheduler_model::objects::Event;
 use pods::{Known, Pods, Stage};
 use std::collections::VecDeque;
 use std::sync::Arc;
-pub use tell::Refused;
 use tell::Words;
+pub use tell::{Nomination, Refused};
 
 /// A pod as the API showed it last.
 pub(crate) type Shown = Arc<Item<PodView>>;
@@ -64,6 +65,8 @@ pub enum Answer {
     Bound,
     /// It is not, and will not be by this call.
     Refused,
+    /// Its claims came to nothing on that node.
+    NoVolume,
 }
 
 /// What the scheduler knows.
@@ -125,53 +128,38 @@ impl Books {
         let pod = &after.view.0.pod;
         let Some(known) = self.pods.get_mut(&pod.uid) else {
             self.pods.insert(Known::new(Arc::clone(after), now));
-            self.apply(now, after);
+            self.apply(now, &pod.uid);
             return;
         };
-        let before = std::mem::replace(&mut known.shown, Arc::clone(after));
+        let before = known.show(after);
+        let nominations = [&before, after].map(|shown| known.nomination(shown).cloned());
         let before = &before.view.0.pod;
         match known.stage {
             // It has its room already, or waits until it is tried again: what it is then decides.
             Stage::Assumed | Stage::Resting { .. } if pod.node.is_none() => {}
             _ if before == pod => {}
             Stage::Waiting if pod.node.is_none() && only_nomination_differs(before, pod) => {
-                self.renominate(before.nominated.as_ref(), pod.nominated.as_ref(), &pod.uid);
+                self.renominate(&nominations, &pod.uid);
             }
-            _ => self.apply(now, after),
+            _ => self.apply(now, &pod.uid),
         }
     }
 
     /// Tells the engine of a pod as it is now.
-    fn apply(&mut self, now: Tick, shown: &Shown) {
-        let pod = &shown.view.0.pod;
-        self.engine.apply_at(now, Event::Pod(Box::new(pod.clone())));
-        let ix = self.engine.find_pod(&pod.uid);
+    fn apply(&mut self, now: Tick, uid: &str) {
+        let Some(pod) = self.pods.get(uid).map(Known::asked) else { return };
         let stage = if pod.node.is_some() { Stage::Bound } else { Stage::Waiting };
-        self.pods.stage(&pod.uid, stage);
-        if let Some(ix) = ix {
+        self.engine.apply_at(now, Event::Pod(Box::new(pod)));
+        self.pods.stage(uid, stage);
+        if let Some(ix) = self.engine.find_pod(uid) {
             self.joined(now, ix);
-        }
-    }
-
-    /// Somebody else says where a pod that waits is to go, or that it is not to go there any more.
-    fn renominate(&mut self, before: Option<&Str>, after: Option<&Str>, uid: &str) {
-        let Some(ix) = self.engine.find_pod(uid) else { return };
-        let own = self.engine.pod(ix).nominated.map(|slot| self.engine.node_name(slot));
-        if own == after {
-            return;
-        }
-        match after {
-            Some(node) => self.engine.renominate(ix, &node.clone()),
-            // What was never shown is on its way, and not taken back.
-            None if before.is_some() => self.engine.clear_nomination(ix),
-            None => {}
         }
     }
 
     /// The next thing to do, if there is one now.
     pub fn next(&mut self, now: Tick) -> Option<Step> {
-        while let Some(pod) = self.pods.rested(now) {
-            self.apply(now, &pod);
+        while let Some(uid) = self.pods.rested(now) {
+            self.apply(now, &uid);
         }
         loop {
             if let Some(step) = self.steps.pop_front() {
@@ -187,10 +175,11 @@ impl Books {
                     }
                 }
                 Decided::Waits { pod, refusal, eviction } => {
-                    let nominated =
-                        eviction.as_ref().map(|one| self.engine.node_name(one.node).clone());
-                    self.refused(now, pod, &refusal, nominated.clone());
-                    if let (Some(eviction), Some(node)) = (eviction, nominated) {
+                    let nomination = self.nominated(pod, eviction.as_ref());
+                    self.refused(now, pod, &refusal, nomination);
+                    if let Some(eviction) = eviction {
+                        self.take_nominations(pod, &eviction);
+                        let node = self.engine.node_name(eviction.node).clone();
                         self.evict(pod, &eviction.victims, &node);
                     }
                 }
@@ -228,10 +217,20 @@ impl Books {
 
     /// What came of a binding. A pod that was refused keeps nothing of the room that it had, and is tried again after a while.
     pub fn answered(&mut self, now: Tick, uid: &str, answer: Answer) {
-        if answer == Answer::Refused && self.pods.rest(uid, now, self.backoff) {
-            // It is known again when it is tried again.
-            self.engine.release(uid);
+        if answer == Answer::Bound || !self.pods.rest(uid, now, self.backoff) {
+            return;
         }
+        let ix = self.engine.find_pod(uid);
+        let node = ix.and_then(|ix| self.engine.node_name_of(ix)).cloned();
+        if let (Some(known), Some(node)) = (self.pods.get_mut(uid), node) {
+            // It is no longer to go there.
+            (known.nominated, known.void) = (None, Some(node.clone()));
+            if answer == Answer::NoVolume {
+                known.avoid(node);
+            }
+        }
+        // It is known again when it is tried again.
+        self.engine.release(uid);
     }
 }
 

@@ -1,28 +1,28 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is posted: bindings, conditions, evictions. Bodies are what kube-scheduler sends.
 
-use crate::books::{Answer, Refused, Shown, Victim};
+use crate::books::{Answer, Nomination, Refused, Shown, Victim};
 use berth_cluster_client::{Api, CallError, Media, clock};
 use bytes::Bytes;
 use http::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::sleep;
 
 /// Pauses between tries of a call of which nothing is known, or that cannot be carried out now.
-const PAUSE: Duration = Duration::from_millis(50);
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+pub(crate) const PAUSE: Duration = Duration::from_millis(50);
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(5);
 
 fn path(pod: &Shown, rest: &str) -> String {
     format!("/api/v1/namespaces/{}/pods/{}{rest}", pod.id.namespace, pod.id.name)
 }
 
 /// Whether a call may be carried out, or was, although it was not answered so.
-fn is_open(error: &CallError) -> bool {
+pub(crate) fn is_open(error: &CallError) -> bool {
     error.code().is_none_or(|code| code == 429 || code >= 500)
 }
 
-fn pause_of(error: &CallError, usual: Duration) -> Duration {
+pub(crate) fn pause_of(error: &CallError, usual: Duration) -> Duration {
     match error {
         CallError::Refused { retry_after: Some(seconds), .. } => {
             usual.max(Duration::from_secs(*seconds)).min(PAUSE_MAX)
@@ -68,7 +68,7 @@ async fn is_bound(api: &Api, pod: &Shown, node: &str) -> bool {
     loop {
         match api.get(&path(pod, "")).await {
             Ok(object) => {
-                let read: serde_json::Value = serde_json::from_slice(&object).unwrap_or_default();
+                let read: Value = serde_json::from_slice(&object).unwrap_or_default();
                 return read["metadata"]["uid"] == *pod.id.uid && read["spec"]["nodeName"] == *node;
             }
             Err(error) if is_open(&error) => {
@@ -80,23 +80,57 @@ async fn is_bound(api: &Api, pod: &Shown, node: &str) -> bool {
     }
 }
 
-/// Says in a pod's condition why it waits. It holds for the pod as it was seen: one that has changed is not told.
+/// Says in a pod's status why it waits, and where room is made for it. Words hold for the pod as it was seen: one that has changed is
+/// not told; that a nomination is over holds whatever has changed.
 pub(crate) async fn tell(api: &Api, refused: &Refused, now: i64) -> Result<(), CallError> {
     let pod = &refused.pod;
-    let since = pod.view.0.unschedulable.as_ref().map(|one| one.since.to_string());
-    let mut status = json!({ "conditions": [{
+    let mut meta = json!({ "uid": pod.id.uid });
+    let mut status = json!({});
+    if let Some(message) = &refused.message {
+        let since = pod.view.0.unschedulable.as_ref().map(|one| one.since.to_string());
+        let since = since.unwrap_or_else(|| clock::seconds(now));
+        status["conditions"] = json!([not_scheduled("Unschedulable", message, &since)]);
+    }
+    match &refused.nomination {
+        Nomination::Nothing => status["nominatedNodeName"] = Value::Null,
+        Nomination::To(node) => status["nominatedNodeName"] = (&**node).into(),
+        Nomination::AsItIs => {}
+    }
+    if refused.nomination != Nomination::Nothing {
+        meta["resourceVersion"] = pod.id.resource_version.as_str().into();
+    }
+    patch(api, &path(pod, "/status"), &json!({ "metadata": meta, "status": status })).await
+}
+
+fn not_scheduled(reason: &str, message: &str, since: &str) -> Value {
+    json!({
         "type": "PodScheduled",
         "status": "False",
-        "reason": "Unschedulable",
-        "message": &*refused.message,
+        "reason": reason,
+        "message": message,
         "lastProbeTime": null,
-        "lastTransitionTime": since.unwrap_or_else(|| clock::seconds(now)),
-    }] });
-    if let Some(node) = &refused.nominated {
-        status["nominatedNodeName"] = (&**node).into();
-    }
-    let meta = json!({ "uid": pod.id.uid, "resourceVersion": pod.id.resource_version });
-    patch(api, &path(pod, "/status"), &json!({ "metadata": meta, "status": status })).await
+        "lastTransitionTime": since,
+    })
+}
+
+/// Says that a pod is about to be bound to a node, while its claims are waited for (KEP-5278, on by default since v1.35).
+pub(crate) async fn expect(api: &Api, pod: &Shown, node: &str) -> Result<(), CallError> {
+    let body =
+        json!({ "metadata": { "uid": pod.id.uid }, "status": { "nominatedNodeName": node } });
+    patch(api, &path(pod, "/status"), &body).await
+}
+
+/// Says that a pod was not bound to its node after all, and is not nominated to it (`handleBindingCycleError`).
+pub(crate) async fn give_up(
+    api: &Api,
+    pod: &Shown,
+    message: &str,
+    now: i64,
+) -> Result<(), CallError> {
+    let condition = not_scheduled("SchedulerError", message, &clock::seconds(now));
+    let status = json!({ "conditions": [condition], "nominatedNodeName": null });
+    let body = json!({ "metadata": { "uid": pod.id.uid }, "status": status });
+    patch(api, &path(pod, "/status"), &body).await
 }
 
 /// Lets a pod go: first it is said why, and then it is deleted.
@@ -120,7 +154,7 @@ pub(crate) async fn evict(api: &Api, victim: &Victim, now: i64) -> Result<(), Ca
     again(api, Method::DELETE, &path(pod, ""), (Media::Json, options)).await
 }
 
-async fn patch(api: &Api, path: &str, body: &serde_json::Value) -> Result<(), CallError> {
+async fn patch(api: &Api, path: &str, body: &Value) -> Result<(), CallError> {
     let body = Bytes::from(serde_json::to_vec(body).unwrap_or_default());
     again(api, Method::PATCH, path, (Media::Strategic, body)).await
 }

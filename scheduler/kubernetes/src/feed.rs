@@ -19,11 +19,20 @@ pub(crate) enum Input {
     State(Event),
 }
 
+/// What is looked at while claims are waited for.
+#[derive(Debug, Clone)]
+pub(crate) struct Followed {
+    pub(crate) claims: Informer<Seen<view::Claims>>,
+    pub(crate) volumes: Informer<Seen<view::Volumes>>,
+    pub(crate) nodes: Informer<Seen<view::Nodes>>,
+    pub(crate) pods: Informer<PodView>,
+}
+
 /// All that is followed. Dropping it ends it.
 #[derive(Debug)]
 pub(crate) struct Feed {
     inputs: UnboundedReceiver<Input>,
-    claims: Informer<Seen<view::Claims>>,
+    followed: Followed,
     _tasks: JoinSet<()>,
 }
 
@@ -41,8 +50,7 @@ impl Start {
         Informer::start(self.api.clone(), Resource::new(group, version, plural), self.seed)
     }
 
-    async fn state<K: State>(&mut self) -> Informer<Seen<K>> {
-        let informer = self.inform::<K>();
+    async fn state<K: State>(&mut self, informer: Informer<Seen<K>>) -> Informer<Seen<K>> {
         informer.synced().await;
         let (mut changes, to) = (informer.subscribe(), self.to.clone());
         // What is there comes before what is asked for after it.
@@ -82,23 +90,38 @@ impl Feed {
     pub(crate) async fn start(api: Api, seed: u64) -> Self {
         let (to, inputs) = unbounded_channel();
         let mut start = Start { api, seed, tasks: JoinSet::new(), to };
-        // Pods are many: their list goes on while the others are read.
+        // All lists are under way at a time: until they are there, nobody schedules.
         let pods = start.inform::<PodKind>();
-        start.state::<view::Namespaces>().await;
-        start.state::<view::Services>().await;
-        start.state::<view::ReplicationControllers>().await;
-        start.state::<view::ReplicaSets>().await;
-        start.state::<view::StatefulSets>().await;
-        start.state::<view::Budgets>().await;
-        start.state::<view::StorageClasses>().await;
-        start.state::<view::CsiDrivers>().await;
-        start.state::<view::CsiNodes>().await;
-        start.state::<view::Capacities>().await;
-        start.state::<view::Attachments>().await;
-        start.state::<view::Volumes>().await;
-        let claims = start.state::<view::Claims>().await;
-        start.state::<view::Nodes>().await;
+        let namespaces = start.inform::<view::Namespaces>();
+        let services = start.inform::<view::Services>();
+        let controllers = start.inform::<view::ReplicationControllers>();
+        let replica_sets = start.inform::<view::ReplicaSets>();
+        let stateful_sets = start.inform::<view::StatefulSets>();
+        let budgets = start.inform::<view::Budgets>();
+        let classes = start.inform::<view::StorageClasses>();
+        let drivers = start.inform::<view::CsiDrivers>();
+        let csi_nodes = start.inform::<view::CsiNodes>();
+        let capacities = start.inform::<view::Capacities>();
+        let attachments = start.inform::<view::Attachments>();
+        let volumes = start.inform::<view::Volumes>();
+        let claims = start.inform::<view::Claims>();
+        let nodes = start.inform::<view::Nodes>();
+        start.state(namespaces).await;
+        start.state(services).await;
+        start.state(controllers).await;
+        start.state(replica_sets).await;
+        start.state(stateful_sets).await;
+        start.state(budgets).await;
+        start.state(classes).await;
+        start.state(drivers).await;
+        start.state(csi_nodes).await;
+        start.state(capacities).await;
+        start.state(attachments).await;
+        let volumes = start.state(volumes).await;
+        let claims = start.state(claims).await;
+        let nodes = start.state(nodes).await;
         pods.synced().await;
+        let followed = Followed { claims, volumes, nodes, pods: pods.clone() };
         let (mut changes, to) = (pods.subscribe(), start.to);
         while let Some(change) = changes.try_next() {
             drop(to.send(Input::Pod(change)));
@@ -113,12 +136,17 @@ impl Feed {
                 }
             }
         });
-        Self { inputs, claims, _tasks: start.tasks }
+        Self { inputs, followed, _tasks: start.tasks }
     }
 
-    /// Claims as they are.
-    pub(crate) fn claims(&self) -> &Informer<Seen<view::Claims>> {
-        &self.claims
+    /// What is there now.
+    pub(crate) fn followed(&self) -> &Followed {
+        &self.followed
+    }
+
+    /// How much there is that was not taken yet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.inputs.len()
     }
 
     /// Appends what there is, at most so much; waits for something if there is nothing.

@@ -14,7 +14,7 @@ mod run;
 mod stats;
 mod view;
 
-pub use books::{Answer, Books, Refused, Step, Victim};
+pub use books::{Answer, Books, Nomination, Refused, Step, Victim};
 pub use replica::{Health, Replica};
 pub use run::{Options, Scheduler};
 pub use stats::Stats;

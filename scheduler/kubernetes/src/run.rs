@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The shell: feeds the books, and makes the calls that they ask for, many at a time.
 
-use crate::books::{Answer, Books, Refused, Shown, Step, Victim};
+use crate::books::{Answer, Books, Nomination, Refused, Shown, Step, Victim};
 use crate::calls;
-use crate::claims::{Decided, Storage};
+use crate::claims::{ClaimError, Decided, Storage, Users};
 use crate::feed::{Feed, Input};
 use crate::stats::Stats;
 use berth_cluster_client::events::{Recorder, Reference, Type};
@@ -135,8 +135,9 @@ async fn run(api: Api, options: Options, stats: Arc<Stats>, mut stop: watch::Rec
         recorders: Recorders::start(&api, &options),
         storage: Storage {
             api: api.clone(),
-            claims: feed.claims().clone(),
+            followed: feed.followed().clone(),
             patience: options.claim_patience,
+            users: Users::default(),
         },
         api,
         options,
@@ -150,6 +151,12 @@ async fn run(api: Api, options: Options, stats: Arc<Stats>, mut stop: watch::Rec
         victims: VecDeque::new(),
     };
     let mut inputs: Vec<Input> = Vec::new();
+    // Nothing is decided before all that is there is known: a node whose pods come last looks free.
+    let mut unknown = feed.waiting();
+    while unknown > 0 {
+        unknown -= feed.next_many(&mut inputs, MANY.min(unknown)).await;
+        running.take(&mut inputs);
+    }
     loop {
         // Answers first: what they free is what is decided on next.
         while let Ok(one) = answers.try_recv() {
@@ -168,10 +175,7 @@ async fn run(api: Api, options: Options, stats: Arc<Stats>, mut stop: watch::Rec
         if count == 0 {
             return;
         }
-        let now = running.now();
-        for input in inputs.drain(..) {
-            running.books.take(now, input);
-        }
+        running.take(&mut inputs);
     }
     while running.calls.join_next().await.is_some() {}
     running.recorders.flush().await;
@@ -187,6 +191,13 @@ async fn until(wake: Option<Instant>) {
 impl Running {
     fn now(&self) -> Tick {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(Tick::MAX)
+    }
+
+    fn take(&mut self, inputs: &mut Vec<Input>) {
+        let now = self.now();
+        for input in inputs.drain(..) {
+            self.books.take(now, input);
+        }
     }
 
     /// When there may be something to decide although nothing happens.
@@ -263,10 +274,10 @@ impl Running {
         let waits_since = self.began + Duration::from_millis(seen);
         let (api, done) = (self.api.clone(), self.done.clone());
         let (recorder, stats) = (self.recorders.of(&pod), Arc::clone(&self.stats));
-        let storage = self.storage.clone();
+        let (storage, clock) = (self.storage.clone(), self.options.clock);
         self.calls.spawn(async move {
             let began = Instant::now();
-            let (answer, error) = bound(&api, &storage, &pod, &node, claims).await;
+            let (answer, failure) = bound(&api, &storage, &pod, &node, claims).await;
             if answer == Answer::Bound {
                 stats.add_bound(began.elapsed(), waits_since.elapsed());
                 let id = &pod.id;
@@ -274,9 +285,14 @@ impl Running {
                 record(recorder, &pod, Type::Normal, "Scheduled", "Binding", text);
             } else {
                 stats.add_refused(began.elapsed());
-                let text = error.unwrap_or_default();
+                let Failure { text, concerns } = failure.unwrap_or_default();
                 let Id { name, namespace, .. } = &pod.id;
                 tracing::warn!(namespace, name, error = text, "a binding was refused");
+                if concerns
+                    && let Err(error) = calls::give_up(&api, &pod, &text, clock.micros()).await
+                {
+                    tracing::debug!(%error, "a pod could not be told that it was not bound");
+                }
                 record(recorder, &pod, Type::Warning, "FailedScheduling", "Scheduling", text);
             }
             let uid = pod.view.0.pod.uid.clone();
@@ -288,12 +304,14 @@ impl Running {
         if refused.tried {
             self.stats.add_unschedulable();
         }
-        if refused.nominated.is_some() {
+        if matches!(refused.nomination, Nomination::To(_)) {
             self.stats.add_preemption();
         }
-        let (pod, text) = (&refused.pod, refused.message.to_string());
-        let recorder = self.recorders.of(pod);
-        record(recorder, pod, Type::Warning, "FailedScheduling", "Scheduling", text);
+        if let Some(message) = &refused.message {
+            let (pod, text) = (&refused.pod, message.to_string());
+            let recorder = self.recorders.of(pod);
+            record(recorder, pod, Type::Warning, "FailedScheduling", "Scheduling", text);
+        }
         if !refused.change {
             return;
         }
@@ -330,6 +348,14 @@ impl Running {
     }
 }
 
+/// Why a pod was not bound.
+#[derive(Debug, Default)]
+struct Failure {
+    text: String,
+    /// The pod is there and waits still, so that its status has to say it.
+    concerns: bool,
+}
+
 /// Binds a pod, after what it needs of storage.
 async fn bound(
     api: &Api,
@@ -337,16 +363,27 @@ async fn bound(
     pod: &Shown,
     node: &Str,
     bindings: Vec<Binding>,
-) -> (Answer, Option<String>) {
+) -> (Answer, Option<Failure>) {
     if !bindings.is_empty() {
         let decided = Decided { pod: Arc::clone(pod), node: node.to_string(), bindings };
+        if pod.view.0.pod.nominated.as_ref() != Some(node)
+            && let Err(error) = calls::expect(api, pod, node).await
+        {
+            tracing::debug!(%error, "it could not be said where a pod is expected");
+        }
         // It is large, and rare.
         if let Err(error) = Box::pin(storage.bind(&decided)).await {
-            return (Answer::Refused, Some(error.to_string()));
+            let concerns = !matches!(error, ClaimError::Nobody);
+            return (Answer::NoVolume, Some(Failure { text: error.to_string(), concerns }));
         }
     }
     let (answer, error) = calls::bind(api, pod, node).await;
-    (answer, error.map(|error| error.to_string()))
+    let failure = error.map(|error| {
+        // One that is gone or bound by somebody else needs no words.
+        let concerns = !matches!(error.code(), Some(404 | 409));
+        Failure { text: error.to_string(), concerns }
+    });
+    (answer, failure)
 }
 
 /// Events are told in the name of the profile that a pod chose.

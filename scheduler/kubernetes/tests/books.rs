@@ -8,7 +8,7 @@
 
 use berth_cluster_client::{Change, Id, Item, View};
 use berth_scheduler_core::{Backoff, Engine, Options};
-use berth_scheduler_kubernetes::{Answer, Books, PodView, Refused, Step};
+use berth_scheduler_kubernetes::{Answer, Books, Nomination, PodView, Refused, Step};
 use berth_scheduler_model::objects::Event;
 use berth_scheduler_objects as objects;
 use serde_json::{Value, json};
@@ -95,6 +95,11 @@ impl Case {
     }
 }
 
+/// Why it waits.
+fn said(refused: &Refused) -> &str {
+    refused.message.as_deref().unwrap()
+}
+
 /// A pod that wants so many milli-CPU.
 fn pod(name: &str, cpu: u32) -> Value {
     json!({
@@ -155,6 +160,21 @@ fn a_refused_binding_gives_the_room_back_and_is_tried_again_later_and_later() {
 }
 
 #[test]
+fn who_waits_for_the_room_of_a_refused_binding_gets_it() {
+    let mut case = Case::new();
+    case.node("n1", 150);
+    case.show("a", |_| ());
+    assert_eq!(case.steps(), ["a>n1"]);
+    case.show("b", |pod| pod["metadata"]["labels"] = json!({ "x": "y" }));
+    assert_eq!(case.steps(), [""; 0], "there is no room for b");
+    case.now += 600_000;
+    case.books.answered(case.now, "uid-a", Answer::Refused);
+    assert_eq!(case.steps(), ["b>n1"]);
+    case.now += 1_000;
+    assert_eq!(case.steps(), [""; 0], "a waits now");
+}
+
+#[test]
 fn pods_that_others_bind_are_taken_in() {
     let mut case = Case::new();
     case.node("n1", 300);
@@ -199,7 +219,7 @@ fn whoever_waits_is_told_why_once() {
     let text = "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: \
                 1 No preemption victims found for incoming pod.";
     let told: Vec<_> =
-        tells.iter().map(|one| (&*one.pod.id.name, &*one.message, one.tried, one.change)).collect();
+        tells.iter().map(|one| (&*one.pod.id.name, said(one), one.tried, one.change)).collect();
     assert_eq!(told, [("b", text, true, true), ("c", text, false, true)]);
     // Who comes later waits with them.
     case.show("d", |_| ());
@@ -221,7 +241,7 @@ fn whoever_waits_is_told_why_once() {
     assert!(
         tells
             .iter()
-            .all(|one| one.message.starts_with("0/2 nodes are available: 2 Insufficient cpu."))
+            .all(|one| said(one).starts_with("0/2 nodes are available: 2 Insufficient cpu."))
     );
     assert_eq!(tells.iter().filter(|one| one.change).count(), 3, "{tells:?}");
 }
@@ -232,7 +252,7 @@ fn a_pod_is_not_bound_while_it_is_told_that_it_cannot_be() {
     case.show("a", |_| ());
     assert_eq!(case.steps(), [""; 0]);
     let [tell] = case.tells().try_into().unwrap();
-    assert_eq!(&*tell.message, "no nodes available to schedule pods");
+    assert_eq!(said(&tell), "no nodes available to schedule pods");
     case.node("n1", 150);
     case.now += 20_000;
     assert_eq!((case.steps().len(), case.on("n1")), (0, 1), "it has its place, and is bound later");
@@ -254,8 +274,8 @@ fn a_pod_of_higher_priority_makes_room_and_gets_it() {
     case.show("high", |pod| pod["spec"]["priority"] = 10.into());
     assert_eq!(case.steps(), ["!low"]);
     let [tell] = case.tells().try_into().unwrap();
-    assert_eq!(tell.nominated.as_deref(), Some("n1"));
-    assert!(tell.message.starts_with("0/1 nodes are available: 1 Insufficient cpu."));
+    assert_eq!(tell.nomination, Nomination::To("n1".into()));
+    assert!(said(&tell).starts_with("0/1 nodes are available: 1 Insufficient cpu."));
     case.books.told("uid-high", true);
     case.show("high", |pod| pod["status"]["nominatedNodeName"] = "n1".into());
     // The room is kept for it meanwhile.
@@ -271,6 +291,100 @@ fn a_pod_of_higher_priority_makes_room_and_gets_it() {
     assert_eq!(case.steps(), [""; 0], "whom it waits for is not asked to go twice");
     case.gone("low");
     assert_eq!(case.steps(), ["high>n1"]);
+}
+
+#[test]
+fn whoever_makes_room_takes_the_nominations_of_lower_priority() {
+    let mut case = Case::new();
+    case.node("n1", 150);
+    case.show("low", bound_to("n1"));
+    case.show("mid", |pod| pod["spec"]["priority"] = 10.into());
+    assert_eq!(case.steps(), ["!low"]);
+    let [told] = case.tells().try_into().unwrap();
+    assert_eq!(told.nomination, Nomination::To("n1".into()));
+    // The API does not show it yet, and the victim stays after all.
+    case.books.stays("uid-low");
+    case.show("high", |pod| pod["spec"]["priority"] = 20.into());
+    assert_eq!(case.steps(), ["!low"]);
+    let tells = case.tells();
+    let told: Vec<_> = tells.iter().map(|one| (&*one.pod.id.name, &one.nomination)).collect();
+    assert_eq!(told, [("high", &Nomination::To("n1".into()))], "mid is being told something");
+    case.books.told("uid-high", true);
+    // What it was told first comes to be shown late, and holds no longer.
+    case.show("mid", |pod| pod["status"]["nominatedNodeName"] = "n1".into());
+    case.books.told("uid-mid", true);
+    let [told] = case.tells().try_into().unwrap();
+    assert_eq!((&*told.pod.id.name, &told.nomination), ("mid", &Nomination::Nothing));
+    case.books.told("uid-mid", true);
+    case.show("mid", |pod| pod["status"]["nominatedNodeName"] = Value::Null);
+    case.gone("low");
+    case.now += 20_000;
+    assert_eq!(case.steps(), ["high>n1"]);
+    assert!(case.tells().iter().all(|one| one.nomination == Nomination::AsItIs));
+}
+
+#[test]
+fn a_nomination_ends_where_nothing_can_come_of_it() {
+    let mut case = Case::new();
+    case.node("n1", 150);
+    case.show("low", bound_to("n1"));
+    case.show("high", |pod| pod["spec"]["priority"] = 10.into());
+    assert_eq!(case.steps(), ["!low"]);
+    case.tells();
+    case.books.told("uid-high", true);
+    case.show("high", |pod| pod["status"]["nominatedNodeName"] = "n1".into());
+    case.now += 20_000;
+    assert_eq!(case.steps(), [""; 0]);
+    let kept = |tells: &[Refused]| tells.iter().all(|one| one.nomination == Nomination::AsItIs);
+    assert!(kept(&case.tells()), "it waits for its victim");
+    case.books.told("uid-high", true);
+    // Its node is too small now, with and without its victim.
+    case.node("n1", 50);
+    case.now += 20_000;
+    assert_eq!(case.steps(), [""; 0]);
+    let tells = case.tells();
+    assert!(tells.iter().any(|one| one.nomination == Nomination::Nothing), "{tells:?}");
+    case.books.told("uid-high", true);
+    // Until that is shown the pod is not nominated again by what the API shows.
+    case.show("high", |pod| pod["metadata"]["labels"] = json!({ "x": "y" }));
+    let ix = case.books.engine().find_pod("uid-high").unwrap();
+    assert_eq!(case.books.engine().pod(ix).nominated, None);
+    case.show("high", |pod| pod["status"]["nominatedNodeName"] = Value::Null);
+    // Somebody else may nominate it again.
+    case.show("high", |pod| pod["status"]["nominatedNodeName"] = "n1".into());
+    let ix = case.books.engine().find_pod("uid-high").unwrap();
+    assert!(case.books.engine().pod(ix).nominated.is_some());
+}
+
+#[test]
+fn where_claims_came_to_nothing_other_nodes_come_first() {
+    let mut case = Case::new();
+    for name in ["n1", "n2", "n3"] {
+        case.node(name, 150);
+    }
+    case.show("a", |_| ());
+    let mut tried = Vec::new();
+    for _ in 0..6 {
+        case.now += 20_000;
+        tried.extend(case.steps());
+        case.books.answered(case.now, "uid-a", Answer::NoVolume);
+    }
+    let [first, second] = [&tried[..3], &tried[3..]].map(|all| {
+        let mut all = all.to_vec();
+        all.sort();
+        all
+    });
+    assert_eq!(
+        (&*first, first.clone()),
+        (&["a>n1", "a>n2", "a>n3"].map(str::to_owned)[..], second)
+    );
+    assert_eq!(case.on("n1") + case.on("n2") + case.on("n3"), 0);
+    // A binding that is refused for another reason says nothing of the node.
+    case.show("b", |_| ());
+    let again = case.steps();
+    case.books.answered(case.now, "uid-b", Answer::Refused);
+    case.now += 1_000;
+    assert_eq!(case.steps(), again);
 }
 
 #[test]

@@ -7,6 +7,9 @@
     reason = "what cannot be set up is a failure of the test"
 )]
 
+mod failover;
+mod claims;
+mod nominations;
 mod random;
 mod words;
 

@@ -6,7 +6,7 @@
 
 use super::pods::Stage;
 use super::{Books, Shown, Step};
-use berth_scheduler_core::{PodIx, QueuePart, Refusal, Tick, words};
+use berth_scheduler_core::{Engine, PodIx, QueuePart, Refusal, Tick, words};
 use berth_scheduler_model::Str;
 use berth_scheduler_model::pod::{Pod, PodSpec};
 use hashbrown::HashMap;
@@ -17,26 +17,37 @@ const FRESH: Tick = 1_000;
 /// Words kept; all are forgotten when there are more.
 const WORDS_MAX: usize = 4_096;
 
+/// What a pod's status is to say of the node nominated for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Nomination {
+    /// What it says.
+    AsItIs,
+    /// That there is none.
+    Nothing,
+    /// That room is being made for it there.
+    To(Str),
+}
+
 /// What a pod is told.
 #[derive(Debug, Clone)]
 pub struct Refused {
     /// The pod.
     pub pod: Shown,
-    /// Why, in kube-scheduler's words.
-    pub message: Str,
+    /// Why, in kube-scheduler's words; none if it was not refused, but lost its nomination.
+    pub message: Option<Str>,
     /// Where room is being made for it.
-    pub nominated: Option<Str>,
+    pub nomination: Nomination,
     /// It was tried just now, and does not merely wait like one that was.
     pub tried: bool,
-    /// Its condition says something else.
+    /// Its status says something else.
     pub change: bool,
 }
 
 /// What a pod is to be told.
 #[derive(Debug)]
 pub(super) struct Wanted {
-    message: Str,
-    nominated: Option<Str>,
+    message: Option<Str>,
+    nomination: Nomination,
     tried: bool,
 }
 
@@ -51,14 +62,15 @@ impl Books {
         now: Tick,
         pod: PodIx,
         refusal: &Refusal,
-        nominated: Option<Str>,
+        nomination: Nomination,
     ) {
-        let message = self.words(now, pod, refusal.no_profile, nominated.is_some());
-        self.tell(pod, &message, nominated, true);
+        let makes_room = matches!(nomination, Nomination::To(_));
+        let message = self.words(now, pod, refusal.no_profile, makes_room);
+        self.tell(pod, Some(&message), nomination, true);
         if self.engine.queue_part(pod) == Some(QueuePart::Unschedulable) {
             for other in self.engine.waiting_with(pod) {
                 if other != pod {
-                    self.tell(other, &message, None, false);
+                    self.tell(other, Some(&message), Nomination::AsItIs, false);
                 }
             }
         }
@@ -68,7 +80,7 @@ impl Books {
     pub(super) fn joined(&mut self, now: Tick, pod: PodIx) {
         if self.engine.queue_part(pod) == Some(QueuePart::Unschedulable) {
             let message = self.words(now, pod, false, false);
-            self.tell(pod, &message, None, false);
+            self.tell(pod, Some(&message), Nomination::AsItIs, false);
         }
     }
 
@@ -82,17 +94,7 @@ impl Books {
         {
             return words.clone();
         }
-        let asked = Pod {
-            uid: view.id.uid.into(),
-            namespace: view.id.namespace.into(),
-            name: view.id.name.into(),
-            spec: Arc::clone(&spec),
-            node: None,
-            nominated: view.nominated.map(|slot| self.engine.node_name(slot).clone()),
-            started: None,
-            terminating: false,
-            preempted: false,
-        };
+        let asked = asked(&self.engine, pod);
         let explanation = self.engine.explain(&asked);
         let mut text = words::message(&explanation, nodes);
         // Where room is made, upstream says no more; and without nodes there is nothing to say it of.
@@ -112,37 +114,63 @@ impl Books {
         text
     }
 
-    fn tell(&mut self, pod: PodIx, message: &Str, nominated: Option<Str>, tried: bool) {
+    pub(super) fn tell(
+        &mut self,
+        pod: PodIx,
+        message: Option<&Str>,
+        nomination: Nomination,
+        tried: bool,
+    ) {
         let Some(known) = self.pods.get_mut(self.engine.pod_id(pod).uid) else { return };
-        let news = known.told.as_ref() != Some(message) || nominated.is_some();
+        match &nomination {
+            Nomination::AsItIs => {}
+            Nomination::Nothing => {
+                let shown = known.shown.view.0.pod.nominated.clone();
+                (known.void, known.nominated) = (shown.or(known.nominated.take()), None);
+            }
+            Nomination::To(node) => {
+                known.nominated = Some(node.clone());
+                known.void = known.void.take().filter(|void| void != node);
+            }
+        }
+        let news = message.is_some_and(|message| known.told.as_ref() != Some(message))
+            || nomination != Nomination::AsItIs;
         if !news && !tried {
             return;
         }
         let before = known.wanted.take();
         let waits = before.is_some() || known.telling;
-        // What was not said yet still holds: room is being made.
-        let nominated = nominated.or(before.and_then(|before| before.nominated));
-        known.wanted = Some(Wanted { message: message.clone(), nominated, tried });
+        let mut wanted = Wanted { message: message.cloned(), nomination, tried };
+        // What was not said yet still holds: that room is being made, that it was refused.
+        if let Some(before) = before {
+            wanted.message = wanted.message.or(before.message);
+            wanted.tried |= before.tried;
+            if wanted.nomination == Nomination::AsItIs {
+                wanted.nomination = before.nomination;
+            }
+        }
+        known.wanted = Some(wanted);
         if !waits {
             self.tells.push_back(known.shown.view.0.pod.uid.clone());
         }
     }
 
-    /// The next pod to be told why it waits; if its condition is to be changed, [`told`](Self::told) has to follow.
+    /// The next pod to be told why it waits; if its status is to be changed, [`told`](Self::told) has to follow.
     pub fn next_tell(&mut self) -> Option<Refused> {
         while let Some(uid) = self.tells.pop_front() {
             let Some(known) = self.pods.get_mut(&uid) else { continue };
-            let Some(Wanted { message, nominated, tried }) = known.wanted.take() else { continue };
+            let Some(Wanted { message, nomination, tried }) = known.wanted.take() else { continue };
             if known.stage != Stage::Waiting {
                 continue;
             }
-            let change = known.told.as_ref() != Some(&message) || nominated.is_some();
+            let says = message.as_ref().is_some_and(|_| known.told != message);
+            let change = says || nomination != Nomination::AsItIs;
             if change {
                 known.telling = true;
-                known.told = Some(message.clone());
+                known.told = message.clone().or(known.told.take());
             }
             let pod = Arc::clone(&known.shown);
-            return Some(Refused { pod, message, nominated, tried, change });
+            return Some(Refused { pod, message, nomination, tried, change });
         }
         None
     }
@@ -163,5 +191,21 @@ impl Books {
             let claims = ix.map(|ix| self.engine.bindings(ix).to_vec()).unwrap_or_default();
             self.steps.push_back(Step::Bind { pod, node, since, claims });
         }
+    }
+}
+
+/// A pod that waits, as the engine has it.
+pub(super) fn asked(engine: &Engine, pod: PodIx) -> Pod {
+    let view = engine.pod(pod);
+    Pod {
+        uid: view.id.uid.into(),
+        namespace: view.id.namespace.into(),
+        name: view.id.name.into(),
+        spec: Arc::clone(view.spec),
+        node: None,
+        nominated: view.nominated.map(|slot| engine.node_name(slot).clone()),
+        started: None,
+        terminating: false,
+        preempted: false,
     }
 }

@@ -41,6 +41,8 @@ pub fn bind(pod: &mut Map, binding: Binding<'_>) -> Result<(), Refusal> {
     }
     if let Some(status) = make(pod, "status") {
         scheduled(status, binding.now);
+        // What was expected has come to be (`ClearingNominatedNodeNameAfterBinding`, on by default since v1.35).
+        status.remove("nominatedNodeName");
     }
     Ok(())
 }
@@ -71,12 +73,13 @@ mod tests {
 
     #[test]
     fn a_pod_is_bound_once() {
-        let mut pod =
-            json!({ "metadata": { "name": "p" }, "spec": {} }).as_object().unwrap().clone();
+        let pod = json!({ "metadata": { "name": "p" }, "spec": {}, "status": { "nominatedNodeName": "m" } });
+        let mut pod = pod.as_object().unwrap().clone();
         let none = Map::new();
         let binding = Binding { node: "n", annotations: &none, now: "2026-01-01T00:00:00Z" };
         bind(&mut pod, binding).unwrap();
         assert_eq!(pod.at("spec").text("nodeName"), "n");
+        assert!(!pod.at("status").has("nominatedNodeName"));
         let refusal = bind(&mut pod, binding).unwrap_err();
         let why = "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n\"";
         assert_eq!(refusal.message, why);
