@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! What time it is: for timestamps in objects. Waiting is done by tokio's clock.
+//! What time it is: for timestamps in objects. Waiting is done by tokio's clock, and so is all counting of how long something takes:
+//! a machine's time is set forward and back now and then, tokio's is not.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -19,6 +21,15 @@ pub enum Clock {
         /// When it began to count.
         start: Instant,
     },
+    /// As [`Self::Counted`], and set forward or back now and then, as a machine's is.
+    Set {
+        /// Microseconds since the Unix epoch at `start`, were it never set.
+        at: i64,
+        /// When it began to count.
+        start: Instant,
+        /// By how many microseconds it is set forward.
+        by: &'static AtomicI64,
+    },
 }
 
 impl Clock {
@@ -36,6 +47,10 @@ impl Clock {
                 count(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
             }
             Self::Counted { at, start } => at.saturating_add(count(start.elapsed())),
+            Self::Set { at, start, by } => {
+                let counted = at.saturating_add(count(start.elapsed()));
+                counted.saturating_add(by.load(Ordering::Relaxed))
+            }
         }
     }
 }
@@ -85,5 +100,16 @@ mod tests {
         tokio::time::sleep(Duration::from_millis(2)).await;
         assert_eq!(clock.micros(), 2_007);
         assert!(Clock::Machine.micros() > 1_700_000_000_000_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_that_is_set_goes_on_from_there() {
+        static BY: AtomicI64 = AtomicI64::new(0);
+        let clock = Clock::Set { at: 7, start: Instant::now(), by: &BY };
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        BY.store(-1_000, Ordering::Relaxed);
+        assert_eq!(clock.micros(), 1_007);
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        assert_eq!(clock.micros(), 3_007);
     }
 }

@@ -7,8 +7,10 @@ use crate::line::View;
 use crate::reflector::{self, Resource};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 /// Objects of a kind, kept up to date while a handle of it is left.
 #[derive(Debug)]
@@ -45,11 +47,14 @@ pub(crate) struct Shared<V> {
 struct State<V> {
     known: Known<V>,
     subscribers: Vec<mpsc::UnboundedSender<Change<V>>>,
+    /// Until when all that happened is shown; none while a watch is open, which shows all as it happens.
+    shown: Option<Instant>,
 }
 
 impl<V> Shared<V> {
     pub(crate) fn new() -> Arc<Self> {
-        let state = State { known: Known::default(), subscribers: Vec::new() };
+        let shown = Some(Instant::now());
+        let state = State { known: Known::default(), subscribers: Vec::new(), shown };
         Arc::new(Self {
             state: Mutex::new(state),
             synced: AtomicBool::new(false),
@@ -79,8 +84,14 @@ impl<V> Shared<V> {
         self.tell(|known| known.remove(id));
     }
 
+    /// A watch is open, or no longer.
+    pub(crate) fn watches(&self, open: bool) {
+        self.state().shown = (!open).then(Instant::now);
+    }
+
     pub(crate) fn replace(&self, items: Vec<Arc<Item<V>>>) {
         self.tell(|known| known.replace(items));
+        self.state().shown = Some(Instant::now());
         self.synced.store(true, Ordering::Release);
         self.told.notify_waiters();
     }
@@ -113,6 +124,11 @@ impl<V: View> Informer<V> {
     /// All objects, by namespace and name.
     pub fn all(&self) -> Vec<Arc<Item<V>>> {
         self.0.shared.state().known.all()
+    }
+
+    /// How old what it shows is at most: who has heard nothing from the API for a while must not take silence for the end of what is silent.
+    pub fn age(&self) -> Duration {
+        self.0.shared.state().shown.map_or(Duration::ZERO, |shown| shown.elapsed())
     }
 
     /// How many there are.

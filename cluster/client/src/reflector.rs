@@ -8,6 +8,7 @@ use crate::line::{self, Line, ObjectError, Page, View};
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
 use http_body_util::BodyExt;
+use kube::client::Body;
 use percent_encoding::{NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::sync::Weak;
 use std::time::Duration;
@@ -103,7 +104,7 @@ impl Backoff {
 /// Follows until nobody wants to know.
 pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Shared<V>>, seed: u64) {
     let path = resource.path();
-    let mut backoff = Backoff::new(seed);
+    let (mut backoff, mut expired) = (Backoff::new(seed), Backoff::new(seed));
     loop {
         let (items, mut revision) = match list(&api, &path).await {
             Ok(found) => found,
@@ -124,13 +125,22 @@ pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Share
         shared.replace(items);
         drop(shared);
         backoff.over();
+        let listed = Instant::now();
         loop {
             let began = Instant::now();
             let before = revision.clone();
             let seconds = WATCH + backoff.chance.next() % WATCH;
             match watch(&api, &path, seconds, &mut revision, &to).await {
                 Ended::Unwanted => return,
-                Ended::Expired => break,
+                Ended::Expired => {
+                    // A server that forgets at once what it has told is not asked as fast as it answers.
+                    if listed.elapsed() > PAUSE_MAX {
+                        expired.over();
+                    } else {
+                        expired.wait(None).await;
+                    }
+                    break;
+                }
                 // A server that ends each watch at once is not asked as fast as it answers.
                 Ended::Closed if revision != before || began.elapsed() > PAUSE_MAX => {
                     backoff.over();
@@ -217,7 +227,23 @@ async fn watch<V: View>(
         Ok(Err(error)) => return Ended::Failed(error.to_string()),
         Err(_) => return Ended::Failed("no answer in time".to_owned()),
     };
-    let mut body = answer.into_body();
+    let Some(shared) = to.upgrade() else { return Ended::Unwanted };
+    shared.watches(true);
+    drop(shared);
+    let ended = read(answer.into_body(), seconds, revision, to).await;
+    if let Some(shared) = to.upgrade() {
+        shared.watches(false);
+    }
+    ended
+}
+
+/// Reads what is watched until it ends.
+async fn read<V: View>(
+    mut body: Body,
+    seconds: u64,
+    revision: &mut String,
+    to: &Weak<Shared<V>>,
+) -> Ended {
     let mut buffer = BytesMut::new();
     let end = Instant::now() + Duration::from_secs(seconds) + GRACE;
     loop {

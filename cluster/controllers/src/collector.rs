@@ -22,6 +22,8 @@ use tokio::task::AbortHandle;
 const AT_ONCE: usize = 20;
 /// How often it is asked which kinds there are (upstream's number).
 const PERIOD: Duration = Duration::from_secs(30);
+/// The first pause before that is asked again, where nobody answered yet; it doubles.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How long the first lists may take; what is not there then comes later.
 const FIRST: Duration = Duration::from_secs(30);
 /// An owner that is not known may only be on its way to us.
@@ -46,7 +48,12 @@ pub(crate) async fn run(context: Context) {
         State { graph: Graph::default(), kinds: Kinds::default(), followed: BTreeMap::new() };
     let controller = Controller::new(context, state);
     let _stop = Stop(Arc::clone(&controller));
-    controller.discover(true).await;
+    // Nothing is decided before what is there is known.
+    let mut pause = FIRST_PAUSE;
+    while !controller.discover(true).await {
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(PERIOD);
+    }
     let discovery = async {
         loop {
             tokio::time::sleep(PERIOD).await;

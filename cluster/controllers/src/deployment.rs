@@ -4,7 +4,7 @@
 
 mod conditions;
 pub(crate) mod hash;
-mod limits;
+pub(crate) mod limits;
 pub mod plan;
 mod revision;
 mod scale;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// After this long something went wrong, and what is observed counts again (client-go's number).
-const TIMEOUT: Duration = Duration::from_mins(5);
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(5);
 
 #[derive(Debug, Default)]
 struct Expected {

@@ -2,9 +2,9 @@
 //! One informer for each kind, which all controllers share. It begins when the first asks for it.
 
 use crate::place::{
-    DEPLOYMENTS, ENDPOINTS, LEASES, NODES, PODS, Place, REPLICA_SETS, SERVICES, SLICES,
+    BUDGETS, DEPLOYMENTS, ENDPOINTS, LEASES, NODES, PODS, Place, REPLICA_SETS, SERVICES, SLICES,
 };
-use crate::view::{Deployment, Endpoints, Lease, Node, Pod, ReplicaSet, Service, Slice};
+use crate::view::{Budget, Deployment, Endpoints, Lease, Node, Pod, ReplicaSet, Service, Slice};
 use berth_cluster_client::{Api, Informer, Resource, Subscription, View};
 use std::sync::OnceLock;
 
@@ -21,6 +21,7 @@ pub(crate) struct Informers {
     slices: OnceLock<Informer<Slice>>,
     replica_sets: OnceLock<Informer<ReplicaSet>>,
     deployments: OnceLock<Informer<Deployment>>,
+    budgets: OnceLock<Informer<Budget>>,
 }
 
 impl Informers {
@@ -36,6 +37,7 @@ impl Informers {
             slices: OnceLock::new(),
             replica_sets: OnceLock::new(),
             deployments: OnceLock::new(),
+            budgets: OnceLock::new(),
         }
     }
 
@@ -83,6 +85,10 @@ impl Informers {
 
     pub(crate) fn deployments(&self) -> &Informer<Deployment> {
         self.deployments.get_or_init(|| self.start(DEPLOYMENTS, ""))
+    }
+
+    pub(crate) fn budgets(&self) -> &Informer<Budget> {
+        self.budgets.get_or_init(|| self.start(BUDGETS, ""))
     }
 }
 

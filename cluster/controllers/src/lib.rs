@@ -10,6 +10,7 @@ pub mod collector;
 mod context;
 mod controller;
 pub mod deployment;
+pub mod disruption;
 pub mod endpoint_slice;
 pub mod endpoints;
 pub mod events;

@@ -2,6 +2,7 @@
 //! Services of the type LoadBalancer get addresses of a pool. Which is decided by a [`Pool`]; here it is written.
 
 pub mod pool;
+pub mod ranges;
 
 use crate::context::{Context, body, unless_gone};
 use crate::controller::{self, CHANGES};
@@ -131,7 +132,12 @@ impl Controller {
             return if mine { self.write(&key, &service, &[]).await } else { Outcome::Done };
         };
         let Ok(addresses) = wanted else {
-            let text = "Error syncing load balancer: no address of the pool is free".to_owned();
+            let why = if self.context.settings.load_balancer_pool.is_empty() {
+                "the controller has no pool of addresses (--load-balancer-pool)"
+            } else {
+                "no address of the pool is free"
+            };
+            let text = format!("Error syncing load balancer: {why}");
             recorder.record(&about, Type::Warning, "SyncLoadBalancerFailed", "Sync", text);
             return Outcome::After(FULL);
         };

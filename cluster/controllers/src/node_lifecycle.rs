@@ -15,7 +15,7 @@ use crate::queue::{Key, Outcome};
 use crate::replica_set::written_condition;
 use crate::view::{Condition, Lease, Micros, Node, Pod, Taint};
 use berth_cluster_client::{CallError, Change, Item, Media, clock};
-use monitor::{Action, Monitor};
+use monitor::{Action, Moment, Monitor};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -93,6 +93,11 @@ impl Controller {
     /// Looks at all nodes.
     async fn look(&self) {
         let leases = self.context.informers.leases();
+        let micros = |time: Duration| i64::try_from(time.as_micros()).unwrap_or(i64::MAX);
+        let steady = micros(self.work.now());
+        let age = leases.age().max(self.context.informers.nodes().age());
+        let shown = steady.saturating_sub(micros(age));
+        let now = Moment { wall: self.context.now(), steady, shown };
         let actions = {
             let mut state = self.state();
             let nodes: Vec<_> = state.nodes.all().cloned().collect();
@@ -101,7 +106,7 @@ impl Controller {
                     .get("kube-node-lease", node)
                     .and_then(|lease: Arc<Item<Lease>>| lease.view.spec.renew_time)
             };
-            state.monitor.look(&nodes, renewed, self.context.now())
+            state.monitor.look(&nodes, renewed, now)
         };
         for action in actions {
             if let Err(error) = self.act(action).await {

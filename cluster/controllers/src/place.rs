@@ -27,6 +27,7 @@ pub(crate) const NODES: Place = place("v1", "Node", "nodes");
 pub(crate) const SERVICES: Place = place("v1", "Service", "services");
 pub(crate) const ENDPOINTS: Place = place("v1", "Endpoints", "endpoints");
 pub(crate) const SLICES: Place = place("discovery.k8s.io/v1", "EndpointSlice", "endpointslices");
+pub(crate) const BUDGETS: Place = place("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets");
 pub(crate) const LEASES: Place = place("coordination.k8s.io/v1", "Lease", "leases");
 pub(crate) const REPLICA_SETS: Place = place("apps/v1", "ReplicaSet", "replicasets");
 pub(crate) const DEPLOYMENTS: Place = place("apps/v1", "Deployment", "deployments");

@@ -13,6 +13,7 @@ use berth_cluster_client::{CallError, Item, Media, clock};
 use plan::{Gone, Why};
 use serde_json::json;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// How often all pods are looked at (upstream's number).
 const PERIOD: Duration = Duration::from_secs(20);
@@ -24,6 +25,7 @@ pub(crate) async fn run(context: Context) {
     let mut all_pods: Index<Pod> = Index::new(|_| Vec::new());
     let mut all_nodes: Index<Node> = Index::new(|_| Vec::new());
     let mut gone = Gone::default();
+    let start = Instant::now();
     loop {
         while let Some(change) = pods.try_next() {
             all_pods.apply(&change);
@@ -34,7 +36,7 @@ pub(crate) async fn run(context: Context) {
         let pods: Vec<_> = all_pods.all().cloned().collect();
         let known = all_nodes.all().map(|node| node.id.name.as_str()).collect();
         let threshold = context.settings.terminated_pods_max;
-        for (pod, why) in gone.look(&pods, &known, threshold, context.now()) {
+        for (pod, why) in gone.look(&pods, &known, threshold, start.elapsed()) {
             if let Err(error) = remove(&context, &pod, why).await {
                 tracing::info!(%error, "a pod is removed later");
             }

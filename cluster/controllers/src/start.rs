@@ -6,8 +6,8 @@ use crate::events::Recorder;
 use crate::informers::Informers;
 use crate::load_balancer::pool::Range;
 use crate::{
-    collector, deployment, endpoint_slice, endpoints, load_balancer, node_ipam, node_lifecycle,
-    pod_gc, replica_set, taint_eviction,
+    collector, deployment, disruption, endpoint_slice, endpoints, load_balancer, node_ipam,
+    node_lifecycle, pod_gc, replica_set, taint_eviction,
 };
 use berth_cluster_client::{Api, Clock, events};
 use std::net::Ipv4Addr;
@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 pub const SHARED: &str = "kube-controller-manager";
 
 /// The controllers that there are, by upstream's names, and the ServiceAccount in `kube-system` that each acts as.
-pub const CONTROLLERS: [(&str, &str); 10] = [
+pub const CONTROLLERS: [(&str, &str); 11] = [
     ("replicaset-controller", "replicaset-controller"),
     ("deployment-controller", "deployment-controller"),
     ("endpoints-controller", "endpoint-controller"),
@@ -29,6 +29,7 @@ pub const CONTROLLERS: [(&str, &str); 10] = [
     ("node-ipam-controller", "node-controller"),
     ("pod-garbage-collector-controller", "pod-garbage-collector"),
     ("service-lb-controller", "service-controller"),
+    ("disruption-controller", "disruption-controller"),
     ("garbage-collector-controller", "generic-garbage-collector"),
 ];
 
@@ -134,6 +135,7 @@ fn spawn(name: &str, context: Context) -> Option<JoinHandle<()>> {
         "taint-eviction-controller" => tokio::spawn(taint_eviction::run(context)),
         "node-ipam-controller" => tokio::spawn(node_ipam::run(context)),
         "pod-garbage-collector-controller" => tokio::spawn(pod_gc::run(context)),
+        "disruption-controller" => tokio::spawn(disruption::run(context)),
         "garbage-collector-controller" => tokio::spawn(collector::run(context)),
         "service-lb-controller" => tokio::spawn(load_balancer::run(context)),
         _ => return None,

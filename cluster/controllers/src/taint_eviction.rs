@@ -11,9 +11,9 @@ use crate::index::{self, Index};
 use crate::informers::begin;
 use crate::place::PODS;
 use crate::queue::{Key, Outcome};
-use crate::view::{Micros, Node, Pod, Taint};
+use crate::view::{Node, Pod, Taint};
 use berth_cluster_client::{CallError, Change, Item, Media, clock};
-use plan::{Stay, stay};
+use plan::{Felt, Stay, felt, stay};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ struct State {
     nodes: Index<Node>,
     /// By node.
     pods: Index<Pod>,
-    /// When taints of a node last changed.
-    changed: BTreeMap<String, Micros>,
+    /// The taints of nodes that drive pods out.
+    felt: BTreeMap<String, Vec<Felt>>,
 }
 
 type Controller = controller::Controller<State>;
@@ -40,7 +40,7 @@ pub(crate) async fn run(context: Context) {
     let state = State {
         nodes: Index::new(|_| Vec::new()),
         pods: Index::new(|pod| vec![pod.view.spec.node_name.clone()]),
-        changed: BTreeMap::new(),
+        felt: BTreeMap::new(),
     };
     let controller = Controller::new(context, state);
     while let Some(change) = nodes.try_next() {
@@ -76,11 +76,12 @@ impl Controller {
         if taints(&change.before) == taints(&change.after) {
             return;
         }
-        if let Some(node) = &change.before {
-            state.changed.remove(&node.id.name);
-        }
+        let name = change.before.as_ref().map(|node| &node.id.name);
+        let known = name.and_then(|name| state.felt.remove(name)).unwrap_or_default();
         if let Some(node) = &change.after {
-            state.changed.insert(node.id.name.clone(), self.context.now());
+            let (wall, now) = (self.context.now(), self.work.now());
+            let felt = felt(&known, &driving(&node.view), wall, now);
+            state.felt.insert(node.id.name.clone(), felt);
             let pods = state.pods.group(&node.id.name);
             for pod in &pods {
                 self.work.add(index::key(pod));
@@ -102,22 +103,22 @@ impl Controller {
     }
 
     async fn sync(self: Arc<Self>, key: Key) -> Outcome {
-        let now = self.context.now();
-        let (pod, node, changed) = {
+        let (pod, felt) = {
             let state = self.state();
             let Some(pod) = state.pods.get(&key) else { return Outcome::Done };
-            let node = state.nodes.get(&Key::new("", &pod.view.spec.node_name));
-            let Some(node) = node else { return Outcome::Done };
-            let changed = state.changed.get(&node.id.name).copied().unwrap_or(now);
-            (pod, node, changed)
+            let Some(felt) = state.felt.get(&pod.view.spec.node_name).cloned() else {
+                return Outcome::Done;
+            };
+            (pod, felt)
         };
         if pod.view.metadata.deleted() {
             return Outcome::Done;
         }
-        match stay(&driving(&node.view), &pod.view.spec.tolerations, changed) {
+        let now = i64::try_from(self.work.now().as_micros()).unwrap_or(i64::MAX);
+        match stay(&felt, &pod.view.spec.tolerations) {
             Stay::Ever => Outcome::Done,
             Stay::Until(at) if at > now => {
-                let left = u64::try_from(at.0.saturating_sub(now.0)).unwrap_or(0);
+                let left = u64::try_from(at.saturating_sub(now)).unwrap_or(0);
                 Outcome::After(Duration::from_micros(left))
             }
             Stay::Until(_) => match self.evict(&pod).await {
@@ -139,16 +140,10 @@ impl Controller {
         let patch =
             json!({ "metadata": { "uid": pod.id.uid }, "status": { "conditions": [condition] } });
         let path = PODS.status(&pod.id.namespace, &pod.id.name);
-        match self.context.api.patch(&path, Media::Strategic, body(&patch)).await {
-            // Another pod has its name.
-            Err(error) if error.code() == Some(409) => return Ok(()),
-            result => unless_gone(result)?,
-        }
+        // A conflict is no success: if another pod has its name, that is seen before the next try.
+        unless_gone(self.context.api.patch(&path, Media::Strategic, body(&patch)).await)?;
         let options = json!({ "preconditions": { "uid": pod.id.uid } });
         let path = PODS.one(&pod.id.namespace, &pod.id.name);
-        match self.context.api.delete(&path, Some(body(&options))).await {
-            Err(error) if error.code() == Some(409) => Ok(()),
-            result => unless_gone(result),
-        }
+        unless_gone(self.context.api.delete(&path, Some(body(&options))).await)
     }
 }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What controllers keep of objects: a small part, read with serde. Where an object is written back whole, its text is kept, too.
 
+pub mod budget;
 pub mod endpoints;
 pub mod node;
 pub mod pod;
 pub mod service;
 pub mod workload;
 
+pub use budget::Budget;
 pub use endpoints::{Endpoint, Endpoints, Slice, SlicePort, Subset};
 pub use node::{Lease, Node, Taint};
 pub use pod::{Condition, ContainerPort, Pod, PodSpec, PodStatus, Toleration};

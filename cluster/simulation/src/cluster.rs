@@ -9,8 +9,10 @@ use berth_cluster_controllers::{Config, Controllers, SHARED, Settings};
 use berth_cluster_store::{Options, Store};
 use bytes::Bytes;
 use serde_json::{Value, json};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// When the clock begins: 2027-01-15T08:00:00Z, in seconds.
 pub const NOW: i64 = 1_800_000_000;
@@ -78,7 +80,7 @@ impl Cluster {
 
     /// One whose components are refused, kept waiting and left without an answer.
     pub async fn with_faults(faults: Faults) -> Self {
-        let clock = Clock::counted(NOW * 1_000_000);
+        let clock = settable();
         let store = Store::memory(Options::default());
         let environment = Arc::new(Ticking { clock, chance: Fixed::new(NOW, 7) });
         let builder = || {
@@ -123,6 +125,11 @@ impl Cluster {
             seed: 1,
             settings: Settings::default(),
         })
+    }
+
+    /// Sets the clock of all forward by so many seconds, or back.
+    pub fn set_clock(&self, seconds: i64) {
+        set(self.clock, seconds);
     }
 
     /// The administrator's door.
@@ -185,6 +192,19 @@ impl Cluster {
         tokio::time::sleep(time).await;
         assert_eq!(self.revision(), before, "nothing is written where all is as it should be");
     }
+}
+
+/// A clock that goes by tokio's, from [`NOW`] on, and that can be [`set`].
+pub fn settable() -> Clock {
+    // A clock is a value that everybody has: what sets it lives as long as the process.
+    let by: &'static AtomicI64 = Box::leak(Box::default());
+    Clock::Set { at: NOW * 1_000_000, start: Instant::now(), by }
+}
+
+/// Sets a clock forward by so many seconds, or back.
+pub fn set(clock: Clock, seconds: i64) {
+    let Clock::Set { by, .. } = clock else { panic!("this clock cannot be set") };
+    by.fetch_add(seconds * 1_000_000, Ordering::Relaxed);
 }
 
 /// Who a component is: a ServiceAccount of `kube-system`, or the user that follows all kinds.

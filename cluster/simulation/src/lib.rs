@@ -10,9 +10,12 @@
 
 pub mod checker;
 pub mod cluster;
+pub mod door;
 pub mod kubelet;
 pub mod meddler;
 mod random;
+pub mod volumes;
+pub mod wire;
 pub mod workloads;
 
 pub use cluster::Cluster;

@@ -40,13 +40,13 @@ fn object(kind: &Kind, item: &Item<Owned>) -> Object {
 }
 
 impl Controller {
-    /// Follows what is new among the kinds, and no longer what is not there.
-    pub(super) async fn discover(self: &Arc<Self>, first: bool) {
+    /// Follows what is new among the kinds, and no longer what is not there. False if nobody says which there are.
+    pub(super) async fn discover(self: &Arc<Self>, first: bool) -> bool {
         let kinds = match Kinds::ask(&self.context.api).await {
             Ok(kinds) => kinds,
             Err(error) => {
                 tracing::warn!(%error, "it is not known which kinds there are");
-                return;
+                return false;
             }
         };
         let mut wanted: BTreeMap<String, Kind> =
@@ -79,6 +79,7 @@ impl Controller {
                 tokio::spawn(async move { controller.follow(kind, informer, changes).await });
             self.state().followed.insert(path, task.abort_handle());
         }
+        true
     }
 
     fn begin(&self, kind: Kind) -> (Kind, Informer<Owned>, Subscription<Owned>) {

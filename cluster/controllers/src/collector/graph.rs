@@ -145,9 +145,32 @@ impl Graph {
 
     /// Those of them without whose end the owner does not end.
     pub fn blocking(&self, uid: &str) -> Vec<(String, Object)> {
-        let blocks = |object: &Object| {
+        let all = self.blocks(uid).filter_map(|one| Some((one.clone(), self.get(one)?.clone())));
+        all.collect()
+    }
+
+    fn blocks<'a>(&'a self, uid: &'a str) -> impl Iterator<Item = &'a String> {
+        let blocks = move |object: &Object| {
             object.owners.iter().any(|owner| owner.uid == uid && owner.block_owner_deletion)
         };
-        self.dependents(uid).into_iter().filter(|(_, object)| blocks(object)).collect()
+        let all = self.dependents.get(uid).into_iter().flatten();
+        all.filter(move |one| self.get(one).is_some_and(blocks))
+    }
+
+    /// Whether an object waits, over others that wait, for itself. Upstream breaks circles only as it tells who is not on its way out to go;
+    /// where all were told by somebody else, they wait for ever.
+    pub fn waits_for_itself(&self, uid: &str) -> bool {
+        let waits = |one: &&String| self.get(one).is_some_and(|object| object.foreground);
+        let mut seen = BTreeSet::new();
+        let mut next: Vec<&String> = self.blocks(uid).filter(waits).collect();
+        while let Some(one) = next.pop() {
+            if one == uid {
+                return true;
+            }
+            if seen.insert(one) {
+                next.extend(self.blocks(one).filter(waits));
+            }
+        }
+        false
     }
 }

@@ -108,11 +108,7 @@ impl Controller {
             Fate::Goes { policy, unblock } => {
                 let mut version = live.id.resource_version.clone();
                 if unblock {
-                    let mut all = live.meta.owner_references.clone();
-                    for owner in &mut all {
-                        owner.block_owner_deletion = false;
-                    }
-                    version = self.owned_by(path, live, &all.iter().collect::<Vec<_>>()).await?;
+                    version = self.let_go(path, live).await?;
                 }
                 let options = json!({
                     "propagationPolicy": policy.name(),
@@ -141,11 +137,11 @@ impl Controller {
         }
         let Some(of_owner) = self.kind(&owner.api_version, &owner.kind) else { return Ok(None) };
         // What is in no namespace cannot be owned by what is in one; nobody knows in which to look, so it stays.
-        if of_owner.namespaced && !kind.namespaced {
-            return Ok(Some((plan::Owner::Solid, true)));
-        }
         if of_owner.namespaced && elsewhere {
             self.tell_elsewhere(object, owner);
+        }
+        if of_owner.namespaced && !kind.namespaced {
+            return Ok(Some((plan::Owner::Solid, true)));
         }
         let path = of_owner.path(&object.namespace, &owner.name);
         let live = self.live(&path).await?.filter(|live| live.id.uid == owner.uid);
@@ -192,10 +188,34 @@ impl Controller {
         if !blocking.is_empty() {
             let tasks = blocking.into_iter().filter(|(_, one)| !one.foreground);
             self.add(tasks.map(|(uid, _)| Task::Delete(uid)).collect());
+            if self.state().graph.waits_for_itself(uid) {
+                self.unblock(uid, object, kind).await?;
+            }
             return Ok(Outcome::Done);
         }
         self.release(uid, object, kind, "foregroundDeletion").await?;
         Ok(Outcome::Done)
+    }
+
+    /// Nobody waits for an object any more that is in a circle of such as wait for each other.
+    async fn unblock(&self, uid: &str, object: &Object, kind: &Kind) -> Result<(), CallError> {
+        let path = kind.path(&object.namespace, &object.name);
+        let live = self.live(&path).await?.filter(|live| live.id.uid == uid);
+        let blocks =
+            |live: &Live| live.meta.owner_references.iter().any(|owner| owner.block_owner_deletion);
+        match live.filter(blocks) {
+            Some(live) => self.let_go(&path, &live).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    /// An object's owners do not wait for it. Returns its version.
+    async fn let_go(&self, path: &str, live: &Live) -> Result<String, CallError> {
+        let mut all = live.meta.owner_references.clone();
+        for owner in &mut all {
+            owner.block_owner_deletion = false;
+        }
+        self.owned_by(path, live, &all.iter().collect::<Vec<_>>()).await
     }
 
     /// What an object owns is let go.

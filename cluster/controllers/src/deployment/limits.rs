@@ -10,7 +10,7 @@ pub(super) fn wanted(spec: &DeploymentSpec) -> i64 {
 }
 
 /// A number, or a part of a whole; parts are rounded up or down.
-fn scaled(value: &Value, whole: i64, up: bool) -> i64 {
+pub(crate) fn scaled(value: &Value, whole: i64, up: bool) -> i64 {
     if let Some(number) = value.as_i64() {
         return number;
     }

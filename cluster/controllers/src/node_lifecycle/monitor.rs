@@ -24,6 +24,19 @@ const CONDITIONS: [&str; 4] = ["Ready", "MemoryPressure", "DiskPressure", "PIDPr
 /// A node that is known.
 pub type KnownNode = Arc<Item<Node>>;
 
+/// A moment, by two clocks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Moment {
+    /// What time it is: for times in objects. The clock may be set forward or back.
+    pub wall: Micros,
+    /// Microseconds since any fixed moment, by a clock that nobody sets: for how long something takes. By one that is set all nodes would
+    /// be lost at once, or none for as long as it was set back (upstream's times have both clocks in one).
+    pub steady: i64,
+    /// The same, as of when nodes and leases are shown: where nothing was heard of the API, nothing was heard of nodes either, and who was
+    /// silent till then is not known to be silent now.
+    pub shown: i64,
+}
+
 /// What is to be done.
 #[derive(Debug, Clone)]
 pub enum Action {
@@ -65,10 +78,12 @@ pub enum Action {
 #[derive(Debug)]
 struct Health {
     uid: String,
-    /// When it was last heard of, by our clock.
-    heard: Micros,
+    /// When it was last heard of, by our steady clock.
+    heard: i64,
     heartbeat: Option<Micros>,
     renewed: Option<Micros>,
+    /// It was told that it is lost.
+    told: bool,
     drive: Drive,
 }
 
@@ -85,7 +100,7 @@ pub struct Monitor {
     grace: i64,
     health: BTreeMap<String, Health>,
     /// When pods of the next node of a zone may be driven out, and the pause that was counted with.
-    next: BTreeMap<String, (Micros, Option<i64>)>,
+    next: BTreeMap<String, (i64, Option<i64>)>,
     all_lost: bool,
 }
 
@@ -101,7 +116,7 @@ impl Monitor {
         &mut self,
         nodes: &[KnownNode],
         renewed: impl Fn(&str) -> Option<Micros>,
-        now: Micros,
+        now: Moment,
     ) -> Vec<Action> {
         let mut actions = Vec::new();
         let names: BTreeSet<&str> = nodes.iter().map(|node| node.id.name.as_str()).collect();
@@ -133,7 +148,7 @@ impl Monitor {
                 self.drive(node, Drive::AsIs, &mut actions);
             }
         }
-        self.drive_out(&zones, &lost, now, &mut actions);
+        self.drive_out(&zones, &lost, now.steady, &mut actions);
         actions
     }
 
@@ -142,7 +157,7 @@ impl Monitor {
         &mut self,
         node: &KnownNode,
         renewed: Option<Micros>,
-        now: Micros,
+        now: Moment,
         actions: &mut Vec<Action>,
     ) {
         let ready = node.view.condition("Ready");
@@ -152,30 +167,35 @@ impl Monitor {
             // A condition that we set ourselves does not tell of its node.
             let spoke =
                 heartbeat != health.heartbeat && ready.is_some_and(|one| one.status != "Unknown");
-            if spoke || renewed > health.renewed {
-                health.heard = now;
+            // A renewal from before the last one was made by a clock that was set back: upstream does not count it.
+            if spoke || renewed.is_some_and(|at| Some(at) != health.renewed) {
+                health.heard = now.steady;
+                health.told = false;
             }
-            (health.heartbeat, health.renewed) = (heartbeat, renewed.max(health.renewed));
+            (health.heartbeat, health.renewed) = (heartbeat, renewed.or(health.renewed));
             return;
         }
         // One without any word counts from its creation, not from when we came.
-        let heard = if ready.is_some() { now } else { node.view.metadata.created() };
+        let age = now.wall.0.saturating_sub(node.view.metadata.created().0).max(0);
+        let before = if ready.is_some() { 0 } else { age };
+        let heard = now.steady.saturating_sub(before);
         let drive = Drive::AsIs;
-        let health = Health { uid: node.id.uid.clone(), heard, heartbeat, renewed, drive };
+        let (uid, told) = (node.id.uid.clone(), false);
+        let health = Health { uid, heard, heartbeat, renewed, told, drive };
         self.health.insert(name.clone(), health);
         let text = format!("Node {name} event: Registered Node {name} in Controller");
         actions.push(Action::Tell { node: Arc::clone(node), reason: "RegisteredNode", text });
     }
 
     /// Marks a node that was not heard of for too long. True if it is so.
-    fn judge(&self, node: &KnownNode, now: Micros, actions: &mut Vec<Action>) -> bool {
+    fn judge(&mut self, node: &KnownNode, now: Moment, actions: &mut Vec<Action>) -> bool {
         let view = &node.view;
         let grace = if view.condition("Ready").is_some() { self.grace } else { STARTUP };
-        let heard = self.health.get(&node.id.name).map_or(now, |health| health.heard);
-        if now.0 <= heard.0.saturating_add(grace) {
+        let heard = self.health.get(&node.id.name).map_or(now.steady, |health| health.heard);
+        if now.shown <= heard.saturating_add(grace) {
             return false;
         }
-        let at = Some(Micros(now.0 / 1_000_000 * 1_000_000));
+        let at = Some(Micros(now.wall.0 / 1_000_000 * 1_000_000));
         let unknown = |kind: &&str| {
             let old = view.condition(kind);
             if old.is_some_and(|old| old.status == "Unknown") {
@@ -200,7 +220,11 @@ impl Monitor {
             })
         };
         let conditions: Vec<Condition> = CONDITIONS.iter().filter_map(unknown).collect();
-        if view.condition("Ready").is_some_and(|one| one.status == "True") {
+        // Told once, however often the node has to be marked until that succeeds.
+        let tells = view.condition("Ready").is_some_and(|one| one.status == "True");
+        let health = self.health.get_mut(&node.id.name).filter(|health| tells && !health.told);
+        if let Some(health) = health {
+            health.told = true;
             let text = format!("Node {} status is now: NodeNotReady", node.id.name);
             actions.push(Action::Tell { node: Arc::clone(node), reason: "NodeNotReady", text });
         }
@@ -222,7 +246,7 @@ impl Monitor {
         &mut self,
         zones: &BTreeMap<String, (usize, usize)>,
         lost: &[(String, &KnownNode)],
-        now: Micros,
+        now: i64,
         actions: &mut Vec<Action>,
     ) {
         let all_lost =
@@ -262,7 +286,7 @@ impl Monitor {
     }
 
     /// Whether a zone may lose one more now; if it may, it does.
-    fn may(&mut self, zone: &str, every: Option<i64>, now: Micros) -> bool {
+    fn may(&mut self, zone: &str, every: Option<i64>, now: i64) -> bool {
         let next = self.next.entry(zone.to_owned()).or_insert((now, every));
         if next.1 != every {
             *next = (now, every);
@@ -271,7 +295,7 @@ impl Monitor {
         if next.0 > now {
             return false;
         }
-        next.0 = Micros(now.0.saturating_add(every));
+        next.0 = now.saturating_add(every);
         true
     }
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Which pods are to be removed.
 
-use crate::view::{Micros, Pod};
+use crate::view::Pod;
 use berth_cluster_client::Item;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// How long a node has to be gone: it may only have come to be known later than its pods (upstream's number).
-const QUARANTINE: i64 = 40_000_000;
+const QUARANTINE: Duration = Duration::from_secs(40);
 
 /// Why a pod is removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,18 +21,18 @@ pub enum Why {
     TooMany,
 }
 
-/// Nodes that are gone, and since when.
+/// Nodes that are gone, and since when, by a clock that nobody sets.
 #[derive(Debug, Default)]
-pub struct Gone(BTreeMap<String, Micros>);
+pub struct Gone(BTreeMap<String, Duration>);
 
 impl Gone {
-    /// Looks at all pods; so many at their end are kept.
+    /// Looks at all pods; so many at their end are kept. `now`: the time since any fixed moment.
     pub fn look(
         &mut self,
         pods: &[Arc<Item<Pod>>],
         nodes: &BTreeSet<&str>,
         kept: usize,
-        now: Micros,
+        now: Duration,
     ) -> Vec<(Arc<Item<Pod>>, Why)> {
         let node = |pod: &Arc<Item<Pod>>| pod.view.spec.node_name.clone();
         let missing: BTreeSet<String> = pods
@@ -44,7 +45,7 @@ impl Gone {
             self.0.entry(node).or_insert(now);
         }
         let gone = |node: &str| {
-            self.0.get(node).is_some_and(|since| since.0.saturating_add(QUARANTINE) <= now.0)
+            self.0.get(node).is_some_and(|since| since.saturating_add(QUARANTINE) <= now)
         };
         let mut all = Vec::new();
         let mut ended = Vec::new();
@@ -102,9 +103,9 @@ mod tests {
             pod("older", "n", "Succeeded", 1, false),
         ];
         let mut gone = Gone::default();
-        let mut look = |seconds: i64, kept: usize, nodes: &[&str]| {
+        let mut look = |seconds: u64, kept: usize, nodes: &[&str]| {
             let nodes = nodes.iter().copied().collect();
-            let all = gone.look(&pods, &nodes, kept, Micros(seconds * 1_000_000));
+            let all = gone.look(&pods, &nodes, kept, Duration::from_secs(seconds));
             all.into_iter().map(|(pod, _)| pod.id.name.clone()).collect::<Vec<_>>()
         };
         assert_eq!(look(0, 9, &["n"]), ["never"]);

@@ -7,6 +7,7 @@ use super::status::{self, Failure};
 use crate::batch::slow_start;
 use crate::context::{body, said, unless_gone};
 use crate::events::{Type, about};
+use crate::expectations;
 use crate::place::{PODS, REPLICA_SETS};
 use crate::queue::{Key, Outcome};
 use crate::template;
@@ -49,6 +50,10 @@ impl Controller {
             && wanted.available_replicas != set.replicas;
         if waits {
             return Outcome::After(Duration::from_secs(set.min_ready_seconds.unsigned_abs()));
+        }
+        if !observed.settled {
+            // What came and went while nothing was shown is never seen: it is not waited for any longer then.
+            return Outcome::After(expectations::TIMEOUT + Duration::from_millis(1));
         }
         Outcome::Done
     }
@@ -195,8 +200,8 @@ impl Controller {
             }
             Err(error) => {
                 self.state().expectations.deleted(key, &pod.id.uid);
-                // It is gone, or another one has its name.
-                if matches!(error.code(), Some(404 | 409)) {
+                // A conflict is no success: if another one has its name, that is seen before the next try.
+                if error.code() == Some(404) {
                     return Ok(());
                 }
                 let text = format!("Error deleting: {}", said(&error));

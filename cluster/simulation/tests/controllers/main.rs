@@ -2,6 +2,7 @@
 //! Controllers before the real apiserver, on a clock that jumps to what happens next.
 #![allow(clippy::unwrap_used, reason = "what is not there is a failure of the test")]
 
+mod budgets;
 mod collector;
 mod deployments;
 mod endpoints;
@@ -9,3 +10,4 @@ mod nodes;
 mod random;
 mod replica_sets;
 mod services;
+mod trouble;

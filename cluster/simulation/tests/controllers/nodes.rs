@@ -15,7 +15,7 @@ const PODS: &str = "/api/v1/namespaces/default/pods";
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 
 /// Nodes that are ready and renew their leases every ten seconds.
-async fn nodes(cluster: &Cluster, names: &[&str]) -> Vec<JoinHandle<()>> {
+pub(crate) async fn nodes(cluster: &Cluster, names: &[&str]) -> Vec<JoinHandle<()>> {
     let mut lives = Vec::new();
     for name in names {
         cluster.make(NODES, json!({ "metadata": { "name": name } })).await;
@@ -49,7 +49,7 @@ fn live(cluster: &Cluster, name: &str) -> JoinHandle<()> {
     })
 }
 
-async fn pod(cluster: &Cluster, name: &str, node: &str, tolerations: Value) {
+pub(crate) async fn pod(cluster: &Cluster, name: &str, node: &str, tolerations: Value) {
     let object = json!({
         "metadata": { "name": name },
         "spec": { "nodeName": node, "tolerations": tolerations, "containers": [{ "name": "c", "image": "i" }] },
@@ -57,7 +57,7 @@ async fn pod(cluster: &Cluster, name: &str, node: &str, tolerations: Value) {
     cluster.make(PODS, object).await;
 }
 
-async fn taints(cluster: &Cluster, node: &str) -> BTreeSet<String> {
+pub(crate) async fn taints(cluster: &Cluster, node: &str) -> BTreeSet<String> {
     let node = cluster.get(&format!("{NODES}/{node}")).await;
     let taints = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap().rsplit('/').next().unwrap().to_owned();

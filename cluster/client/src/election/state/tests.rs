@@ -129,6 +129,25 @@ fn a_holder_is_given_up_on_by_the_own_clock_whatever_it_says() {
 }
 
 #[test]
+fn a_holder_is_looked_at_when_its_time_is_over_and_not_later() {
+    let mut trial = Trial::new();
+    trial.next(Came::Due);
+    trial.next(Came::Read(other(7, 15, 0)));
+    trial.pass(12);
+    trial.next(Came::Due);
+    let step = trial.next(Came::Read(other(7, 15, 0)));
+    let waits = trial.waits(&step);
+    assert!((2_000..2_400).contains(&waits), "{waits}");
+    trial.pass(2);
+    trial.next(Came::Due);
+    let step = trial.next(Came::Read(other(7, 15, 0)));
+    assert_eq!(trial.waits(&step), 1_000);
+    trial.pass(1);
+    trial.next(Came::Due);
+    assert!(matches!(trial.next(Came::Read(other(7, 15, 0))), Step::Update(_)));
+}
+
+#[test]
 fn a_holder_that_renews_is_not_given_up_on() {
     let mut trial = Trial::new();
     for version in 1..20 {
@@ -157,11 +176,16 @@ fn a_leader_that_cannot_renew_stops_in_time_and_late_answers_do_not_bring_it_bac
     trial.pass(1);
     trial.next(Came::Written(answer(&lease, 2)));
     assert_eq!(trial.state.until(), None, "10 s after the last one");
-    // It finds the Lease as its own, and takes it anew.
+    // It finds the Lease as its own, gives it back, so that what is on its way still is refused, and takes it anew.
     trial.next(Came::Due);
     let step = trial.next(Came::Read(answer(&lease, 2)));
-    assert!(matches!(step, Step::Update(_)), "{step:?}");
-    trial.next(Came::Written(answer(&lease, 3)));
+    assert!(written(&step)["spec"]["holderIdentity"].is_null(), "{step:?}");
+    let Step::Update(free) = step else { panic!("it gives it back") };
+    let step = trial.next(Came::Written(answer(&free, 3)));
+    assert_eq!(trial.state.until(), None, "nobody has it");
+    assert_eq!(written(&step)["metadata"]["resourceVersion"], "3");
+    let Step::Update(lease) = step else { panic!("it takes it") };
+    trial.next(Came::Written(answer(&lease, 4)));
     assert!(trial.state.until().is_some());
 }
 

@@ -23,6 +23,10 @@ struct World {
     monitor: Monitor,
     nodes: Vec<(String, String, String, bool)>,
     now: i64,
+    /// By how much the wall's clock is set forward.
+    set: i64,
+    /// As of when nodes are shown, where that is not now.
+    shown: Option<i64>,
 }
 
 impl World {
@@ -32,7 +36,13 @@ impl World {
                 (format!("{zone}{number:03}"), (*zone).to_owned(), "True".to_owned(), false)
             })
         });
-        Self { monitor: Monitor::new(Duration::from_secs(40)), nodes: nodes.collect(), now: 0 }
+        Self {
+            monitor: Monitor::new(Duration::from_secs(40)),
+            nodes: nodes.collect(),
+            now: 0,
+            set: 0,
+            shown: None,
+        }
     }
 
     fn run(&mut self, seconds: i64, lives: impl Fn(&str) -> bool) {
@@ -49,9 +59,10 @@ impl World {
                 .iter()
                 .map(|(name, zone, ready, driven)| node(name, zone, ready, *driven))
                 .collect();
-            let now = self.now;
-            let renewed = |name: &str| lives(name).then_some(Micros(now));
-            for action in self.monitor.look(&nodes, renewed, Micros(now)) {
+            let (steady, shown) = (self.now, self.shown.unwrap_or(self.now));
+            let now = Moment { wall: Micros(self.now + self.set), steady, shown };
+            let renewed = |name: &str| lives(name).then_some(now.wall);
+            for action in self.monitor.look(&nodes, renewed, now) {
                 match action {
                     Action::Lost { node, .. } => self.of(&node).2 = "Unknown".to_owned(),
                     Action::Drive { node, drive: Drive::Out } => self.of(&node).3 = true,
@@ -125,4 +136,29 @@ fn where_all_nodes_are_lost_it_is_rather_us_who_are() {
     assert_eq!(world.lost(), 5);
     world.run(300, |name| name.starts_with('a'));
     assert_eq!(world.driven(), 5, "one zone alone is driven out");
+}
+
+#[test]
+fn a_clock_that_is_set_loses_no_node_and_hides_none() {
+    for hours in [1, -1] {
+        let mut world = World::new(&[("a", 10)]);
+        world.run(20, |_| true);
+        world.set = hours * 3_600 * SECOND;
+        world.run(600, |_| true);
+        assert_eq!((world.lost(), world.driven()), (0, 0), "{hours} hours");
+        world.run(55, |name| name != "a003");
+        assert_eq!((world.lost(), world.driven()), (1, 1), "{hours} hours");
+    }
+}
+
+#[test]
+fn who_hears_nothing_of_the_api_takes_nobody_for_lost() {
+    let mut world = World::new(&[("a", 10)]);
+    world.run(20, |_| true);
+    world.shown = Some(world.now);
+    world.run(600, |_| false);
+    assert_eq!((world.lost(), world.driven()), (0, 0));
+    world.shown = None;
+    world.run(50, |name| name != "a003");
+    assert_eq!(world.lost(), 1, "who is silent when all are heard again");
 }
