@@ -8,6 +8,7 @@
 pub mod accept;
 mod access;
 mod admission;
+mod agent;
 mod answer;
 mod ask;
 mod body;

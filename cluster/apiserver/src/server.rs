@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::path::{Resource, Target, parse};
 use crate::query::Query;
 use crate::resources::Resources;
-use crate::{grant, impersonate, page, verb as verbs};
+use crate::{agent, grant, impersonate, page, verb as verbs};
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_api::registry::Subresource;
 use berth_cluster_api::{Map, Refusal};
@@ -380,7 +380,10 @@ impl Inner {
         let (kind, target) = find(&resources, target)?;
         let sub = match target.subresource.as_str() {
             "" => None,
-            name => Some(kind.subresource(name).ok_or_else(Refusal::no_such_path)?),
+            name => {
+                let sub = kind.subresource(name);
+                Some(sub.ok_or_else(|| agent::absent(self, &kind, &target))?)
+            }
         };
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
         let media = text(CONTENT_TYPE).and_then(|media| media.split(';').next());

@@ -25,6 +25,9 @@ pub(crate) struct Start {
     /// The flag that says so.
     pub(crate) listen_flag: &'static str,
     pub(crate) pki: PathBuf,
+    /// The flags that say where its keys and its objects are.
+    pub(crate) pki_flag: &'static str,
+    pub(crate) store_flag: &'static str,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) hosts: Vec<String>,
     pub(crate) tokens: Option<PathBuf>,
@@ -45,6 +48,8 @@ impl Start {
             listen_flag: "--listen",
             kubeconfig: pki.join("kubeconfig"),
             pki,
+            pki_flag: "--pki",
+            store_flag: "--store",
             hosts: Vec::new(),
             tokens: None,
             ranges: Ranges::default(),
@@ -72,10 +77,6 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
     let pki = args.pki.clone().unwrap_or_else(|| beside(&args.store));
     let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| pki.join("kubeconfig"));
     let running = start(Start {
-        store: args.store.clone(),
-        listen: args.listen,
-        listen_flag: "--listen",
-        pki,
         kubeconfig,
         hosts: args.hosts,
         tokens: args.token_auth_file,
@@ -86,7 +87,7 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
         advertised: args.advertise_address,
         without: args.disable_admission_plugins,
         controllers: args.controllers,
-        others: Vec::new(),
+        ..Start::new(args.store.clone(), args.listen, pki)
     })
     .await?;
     println!("API        {}", running.url);
@@ -130,11 +131,13 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
     let service_ip = start.ranges.cluster_ips.at(1);
     let hosts = Hosts { service_ip: service_ip.into(), hosts: named(&start, listener.address()) };
     let pki = Pki::open(&start.pki, &hosts, now())
-        .with_context(|| format!("--pki {} cannot be used", start.pki.display()))?;
+        .with_context(|| format!("{} {} cannot be used", start.pki_flag, start.pki.display()))?;
     let spec = start.store.clone();
     let opened =
         tokio::task::spawn_blocking(move || Store::open(&spec, read_meta(), Options::default()));
-    let store = opened.await?.with_context(|| format!("--store {} cannot be used", start.store))?;
+    let store = opened
+        .await?
+        .with_context(|| format!("{} {} cannot be used", start.store_flag, start.store))?;
     let url = format!("https://{}", reached(listener.address()));
     let issuer = Issuer::new(
         "https://kubernetes.default.svc.cluster.local",

@@ -44,7 +44,7 @@ pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
     if let (Some(certificate), Some(key)) = (args.tls_cert.clone(), args.tls_key.clone()) {
         builder = builder.tls(TlsFiles { certificate, key, client_ca: args.client_ca.clone() });
     }
-    let server = start(builder).await?;
+    let server = start(builder, "--listen and --admin").await?;
     if let Some(path) = &args.config {
         println!("config     {} (watched)", path.display());
     }
@@ -85,12 +85,14 @@ pub(crate) fn builder(
 }
 
 /// Starts a balancer, and says what to do where it does not.
-pub(crate) async fn start(builder: Builder) -> anyhow::Result<Server> {
+///
+/// `addresses`: the flags that choose where it listens.
+pub(crate) async fn start(builder: Builder, addresses: &str) -> anyhow::Result<Server> {
     builder.start().await.map_err(|error| {
         let hint = match &error {
-            StartError::Listen { .. } => "; --listen and --admin choose other addresses",
-            StartError::DataPlane(_) => "; --control chooses another place for it",
-            _ => "",
+            StartError::Listen { .. } => format!("; {addresses} choose other addresses"),
+            StartError::DataPlane(_) => "; --control chooses another place for it".to_owned(),
+            _ => String::new(),
         };
         anyhow::Error::from(error).context(format!("the balancer did not start{hint}"))
     })

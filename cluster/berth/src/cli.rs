@@ -7,7 +7,7 @@ mod controllers;
 
 pub(crate) use apiserver::{ApiserverArgs, BackupArgs};
 pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
-pub(crate) use controllers::ControllersArgs;
+pub(crate) use controllers::{ControllersArgs, Pool};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -89,6 +89,8 @@ Examples:
         objects and placements survive a restart
   berth up --simulate 100
         with 100 nodes that are simulated: deploy something, and see it spread
+  berth up --load-balancer-pool 192.168.7.32/28,192.168.7.100
+        Services of the type LoadBalancer get addresses of your own network
   berth up --listen 127.0.0.1:0 --api 127.0.0.1:0
         on free ports; the first lines say which
 
@@ -99,11 +101,11 @@ Ctrl-C stops it: what was taken up is answered, the journal is closed.";
 #[command(after_help = UP_HELP)]
 pub(crate) struct UpArgs {
     /// Where gRPC is served; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:7301", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:7301", value_name = "ADDR", value_parser = address)]
     pub(crate) listen: SocketAddr,
 
     /// Where /metrics, /livez and /readyz are served
-    #[arg(long, default_value = "127.0.0.1:7302", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:7302", value_name = "ADDR", value_parser = address)]
     pub(crate) metrics: SocketAddr,
 
     /// Keep objects, keys and the scheduler's journal in this directory, made if it is not there [default: nothing is kept]
@@ -111,12 +113,12 @@ pub(crate) struct UpArgs {
     pub(crate) data: Option<PathBuf>,
 
     /// Where the Kubernetes API is served (HTTPS); port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR", value_parser = address)]
     pub(crate) api: SocketAddr,
 
-    /// So many nodes that only exist in the API: they renew leases and take pods through their phases, and are labelled
-    /// berth.dev/simulated=true
-    #[arg(long, default_value_t = 0, value_name = "N")]
+    /// So many nodes that only exist in the API, 32768 at most: they renew leases and take pods through their phases, and are labelled
+    /// berth.dev/simulated=true. One with the annotation berth.dev/simulated-silent=true falls silent, as if its machine was off
+    #[arg(long, default_value_t = 0, value_name = "N", value_parser = simulated, allow_negative_numbers = true)]
     pub(crate) simulate: u32,
 
     /// Controllers that run, with commas: * is all that are on by default, NAME is one more, -NAME one less; empty for none
@@ -129,16 +131,22 @@ pub(crate) struct UpArgs {
     )]
     pub(crate) controllers: Vec<String>,
 
+    /// Addresses for Services of the type LoadBalancer, with commas: networks (192.168.7.32/28, without its first and last address), ranges
+    /// (192.168.7.10-192.168.7.20), or single ones; empty for none. They are written into the Service's status, and nothing listens there.
+    /// The default is of the block for benchmarks of networks (RFC 2544): it is routed nowhere, and is no home's, office's or Docker's
+    #[arg(long, default_value = "198.19.0.0/24", value_name = "RANGES")]
+    pub(crate) load_balancer_pool: Pool,
+
     /// Tokens of users of the API, one line each: token,user,uid,"group1,group2"
     #[arg(long, value_name = "FILE")]
     pub(crate) token_auth_file: Option<PathBuf>,
 
     /// Where the balancer's control channel (gRPC) is served; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:7303", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:7303", value_name = "ADDR", value_parser = address)]
     pub(crate) balancer: SocketAddr,
 
     /// Where the balancer's live table and metrics are served
-    #[arg(long, default_value = "127.0.0.1:7304", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:7304", value_name = "ADDR", value_parser = address)]
     pub(crate) balancer_admin: SocketAddr,
 
     /// Services and endpoints in a file (docs/balancer.md), watched [default: none]
@@ -180,11 +188,11 @@ pub(crate) struct SchedulerArgs {
     pub(crate) cluster: ClusterSchedulerArgs,
 
     /// Where gRPC is served; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:7301", value_name = "ADDR", requires = "standalone")]
+    #[arg(long, default_value = "127.0.0.1:7301", value_name = "ADDR", value_parser = address, requires = "standalone")]
     pub(crate) listen: SocketAddr,
 
     /// Where /metrics, /livez and /readyz are served [default: nowhere]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) metrics: Option<SocketAddr>,
 
     /// Keep a journal in this directory, made if it is not there [default: nothing is kept]
@@ -254,6 +262,26 @@ pub(crate) struct ClusterSchedulerArgs {
     /// Namespace of the Lease [default: kube-system]
     #[arg(long, value_name = "NAME")]
     pub(crate) leader_elect_resource_namespace: Option<String>,
+}
+
+/// The most simulated nodes: each of so many has a network of its own for its pods.
+const SIMULATED_MAX: u32 = 32_768;
+
+/// How many simulated nodes.
+fn simulated(text: &str) -> Result<u32, String> {
+    let number = text.parse().ok().filter(|number| *number <= SIMULATED_MAX);
+    number
+        .ok_or_else(|| format!("{text:?} is no number of nodes: there may be 0 to {SIMULATED_MAX}"))
+}
+
+/// An address with a port.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let wrong = || {
+        format!(
+            "{text:?} is no address with a port, such as 127.0.0.1:6443 or [::1]:6443; names are not looked up"
+        )
+    };
+    text.parse().map_err(|_| wrong())
 }
 
 /// A duration as Go writes it: `15s`, `500ms`, `1m30s`.

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The controllers: `berth controllers --kubeconfig`, and those of `up`.
 
-use crate::cli::ControllersArgs;
+use crate::cli::{ControllersArgs, Pool};
 use anyhow::{Context, anyhow};
 use berth_cluster_client::election::{self, Election, Leading};
 use berth_cluster_client::{Api, Clock};
+use berth_cluster_controllers::load_balancer::pool::Range;
+use berth_cluster_controllers::load_balancer::ranges;
 use berth_cluster_controllers::{CONTROLLERS, Config, Controllers, Settings};
 use std::sync::Arc;
 use tokio::sync::watch;
@@ -28,9 +30,9 @@ impl Drop for Leader {
 
 impl Leader {
     /// Starts these controllers, behind the Lease `kube-controller-manager`.
-    pub(crate) fn start(names: Vec<String>, doors: Doors, election: election::Options) -> Self {
+    pub(crate) fn start(chosen: Chosen, doors: Doors, election: election::Options) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(lead(names, doors, election, stopped));
+        let task = tokio::spawn(lead(chosen, doors, election, stopped));
         Self { task, stop }
     }
 
@@ -42,7 +44,7 @@ impl Leader {
 }
 
 async fn lead(
-    names: Vec<String>,
+    chosen: Chosen,
     doors: Doors,
     election: election::Options,
     mut stop: watch::Receiver<bool>,
@@ -57,7 +59,7 @@ async fn lead(
             _ = stop.wait_for(|stop| *stop) => break,
         };
         tracing::info!(identity, "these controllers lead");
-        let controllers = started(names.clone(), Arc::clone(&doors), leading.clone());
+        let controllers = started(chosen.clone(), Arc::clone(&doors), leading.clone());
         let ended = tokio::select! {
             biased;
             () = leading.lost() => false,
@@ -72,15 +74,34 @@ async fn lead(
     contender.release().await;
 }
 
-fn started(names: Vec<String>, doors: Doors, leading: Leading) -> Controllers {
+fn started(chosen: Chosen, doors: Doors, leading: Leading) -> Controllers {
     Controllers::start(Config {
-        names,
+        names: chosen.names,
         api: Box::new(move |account| leading.fenced(doors(account))),
         recorder: None,
         clock: Clock::Machine,
         seed: 0,
-        settings: Settings::default(),
+        settings: chosen.settings,
     })
+}
+
+/// Which controllers run, and what they are told.
+#[derive(Debug, Clone)]
+pub(crate) struct Chosen {
+    pub(crate) names: Vec<String>,
+    pub(crate) settings: Settings,
+}
+
+/// Settings with this pool, which has to lie apart from what else the cluster gives.
+pub(crate) fn settings(pool: Pool, services: Option<Range>) -> anyhow::Result<Settings> {
+    let settings = Settings { load_balancer_pool: pool.0, ..Settings::default() };
+    let (pods, length) = settings.cluster_cidr;
+    let services = services.map(|range| (range, "the addresses of the cluster's Services"));
+    let pods = (ranges::whole(pods, length), "the addresses of its pods");
+    let others: Vec<_> = services.into_iter().chain([pods]).collect();
+    ranges::check(&settings.load_balancer_pool, &others)
+        .map_err(|error| anyhow!("--load-balancer-pool: {error}"))?;
+    Ok(settings)
 }
 
 /// Which of the controllers a list chooses that is of controllers of any process: `*`, `NAME`, `-NAME`.
@@ -121,11 +142,13 @@ pub(crate) async fn run(args: ControllersArgs) -> anyhow::Result<()> {
         &crate::scheduler::identity(),
     );
     let names = chosen(&args.controllers);
+    let settings = settings(args.load_balancer_pool.unwrap_or_default(), None)?;
     println!("controls   the cluster of {}", args.kubeconfig.display());
     println!("           {}", names.join(", "));
     println!();
     println!("Ctrl-C stops it.");
-    let leader = Leader::start(names, Arc::new(move |_| api.clone()), election);
+    let leader =
+        Leader::start(Chosen { names, settings }, Arc::new(move |_| api.clone()), election);
     crate::scheduler::until_signal().await.context("cannot wait for signals")?;
     leader.stop().await;
     Ok(())

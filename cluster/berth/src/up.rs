@@ -4,21 +4,25 @@
 use crate::apiserver;
 use crate::balancer;
 use crate::cli::UpArgs;
-use crate::controllers::{self, Leader};
+use crate::controllers::{self, Chosen, Leader};
 use crate::schedule::{print_addresses, start, until_stopped};
 use berth_balancer_service::source::file::File;
+use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_apiserver::Caller;
 use berth_cluster_auth::user::{MASTERS, User};
 use berth_cluster_client::{Api, election};
-use berth_cluster_controllers::{CONTROLLERS, SHARED};
+use berth_cluster_controllers::load_balancer::{pool::Range, ranges};
+use berth_cluster_controllers::{CONTROLLERS, SHARED, Settings};
 use berth_cluster_hollow::{Hollow, Identity, Options};
 use berth_scheduler_kubernetes::Replica;
 use berth_scheduler_service::Server;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
+    // What is wrong with flags is told before anything is started.
+    let settings = controllers::settings(args.load_balancer_pool.clone(), Some(services()))?;
     let mut builder = Server::builder().listen(args.listen).metrics(args.metrics);
     if let Some(path) = &args.data {
         builder = builder.data(path);
@@ -34,6 +38,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
         Ok(api) => api,
         Err(error) => {
             server.stop().await;
+            tidy(&args, &control);
             return Err(error.context("the Kubernetes API did not start"));
         }
     };
@@ -43,21 +48,23 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.balancer_config {
         balancer = balancer.source(Box::new(File::new(path.clone())));
     }
-    let balancer = balancer::start(balancer).await;
+    let balancer = balancer::start(balancer, "--balancer and --balancer-admin").await;
     let balancer = match balancer {
         Ok(balancer) => balancer,
         Err(error) => {
             api.stop().await;
             server.stop().await;
-            return Err(error.context("--balancer and --balancer-admin choose its addresses"));
+            tidy(&args, &control);
+            return Err(error);
         }
     };
-    let cluster = Cluster::start(&api, &args, &own)?;
+    let cluster = Cluster::start(&api, &args, settings, &own)?;
     say(&args, &api, &server, &balancer, &control);
     let stopped = until_stopped(server).await;
     cluster.stop().await;
     balancer.stop(true).await;
     api.stop().await;
+    tidy(&args, &control);
     stopped
 }
 
@@ -117,7 +124,12 @@ struct Cluster {
 
 impl Cluster {
     /// Starts it. `own` is who this process is to others that contend for a Lease.
-    fn start(api: &apiserver::Running, args: &UpArgs, own: &str) -> anyhow::Result<Self> {
+    fn start(
+        api: &apiserver::Running,
+        args: &UpArgs,
+        settings: Settings,
+        own: &str,
+    ) -> anyhow::Result<Self> {
         let server = api.server.clone();
         let door = move |user: User| Api::within(server.clone(), Caller(user));
         let component = door.clone();
@@ -129,11 +141,11 @@ impl Cluster {
         };
         // A store of one process has one of each: the Lease of an earlier run is its own.
         let lease = election::Options::new("kube-system", "kube-controller-manager", own);
-        let names = controllers::chosen(&args.controllers);
+        let chosen = Chosen { names: controllers::chosen(&args.controllers), settings };
         let scheduler = User::authenticated("system:kube-scheduler", "", Vec::new());
         Ok(Self {
             scheduler: crate::scheduler::within(door(scheduler), own)?,
-            controllers: Leader::start(names, Arc::new(doors), lease),
+            controllers: Leader::start(chosen, Arc::new(doors), lease),
             nodes: (args.simulate > 0).then(|| simulated(door, args.simulate)),
         })
     }
@@ -145,6 +157,14 @@ impl Cluster {
         self.scheduler.stop().await;
         self.controllers.stop().await;
     }
+}
+
+/// The addresses that Services of the cluster get.
+fn services() -> Range {
+    let network = Ranges::default().cluster_ips;
+    let text = network.to_string();
+    let length = text.split_once('/').and_then(|(_, length)| length.parse().ok());
+    ranges::whole(network.at(0), length.unwrap_or(0))
 }
 
 /// Nodes that are simulated; each writes as itself.
@@ -159,11 +179,32 @@ fn simulated(door: impl Fn(User) -> Api + Send + Sync + 'static, nodes: u32) -> 
     Hollow::start(own, Options { nodes, identity, ..Options::default() })
 }
 
+/// Where the keys are of a cluster that keeps nothing else: on a fixed port always in the same place, so that a kubeconfig stays good;
+/// on a free one in a place of its own, which goes with the process.
+fn in_memory(args: &UpArgs) -> PathBuf {
+    let name = match args.api.port() {
+        0 => format!("up-{}", std::process::id()),
+        port => format!("up-at-{port}"),
+    };
+    balancer::control_path(None).with_file_name(name)
+}
+
+/// Removes what is named after this process, and so is nobody's when it has ended.
+fn tidy(args: &UpArgs, control: &Path) {
+    if args.data.is_none() && args.api.port() == 0 {
+        drop(std::fs::remove_dir_all(in_memory(args)));
+    }
+    if args.balancer.port() == 0 {
+        drop(std::fs::remove_file(control));
+        drop(std::fs::remove_file(control.with_extension("sock.lock")));
+    }
+}
+
 /// The apiserver of `up`: beside everything else that is kept, or in memory, with its keys where only this user can read.
 fn of_up(args: &UpArgs) -> apiserver::Start {
     let folder = match &args.data {
         Some(data) => data.join("cluster"),
-        None => balancer::control_path(None).with_file_name(format!("up-at-{}", args.api.port())),
+        None => in_memory(args),
     };
     let store = match &args.data {
         Some(_) => format!("sled:{}", folder.display()),
@@ -171,6 +212,8 @@ fn of_up(args: &UpArgs) -> apiserver::Start {
     };
     apiserver::Start {
         listen_flag: "--api",
+        pki_flag: if args.data.is_some() { "--data:" } else { "the folder of keys" },
+        store_flag: "--data:",
         tokens: args.token_auth_file.clone(),
         controllers: args.controllers.clone(),
         others: CONTROLLERS.iter().map(|(name, _)| *name).collect(),

@@ -5,7 +5,7 @@ use crate::node::{self, Node};
 use crate::shared::Shared;
 use crate::wheel::Wheel;
 use crate::{place, wait};
-use berth_cluster_client::{Api, CallError, Change, Media, Subscription};
+use berth_cluster_client::{Api, CallError, Change, Item, Media, Subscription};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -102,6 +102,7 @@ impl Agents {
         }
         let mut changes: Subscription<Node> = self.shared.nodes.subscribe();
         let mut some = Vec::with_capacity(BATCH);
+        self.silence();
         self.look_at_all();
         loop {
             self.launch();
@@ -237,10 +238,26 @@ impl Agents {
         }
     }
 
+    /// Nodes that are to be silent are so from the start.
+    fn silence(&self) {
+        for node in 0..self.shared.options.nodes {
+            let known = self.shared.nodes.get("", &self.shared.name(node));
+            if known.is_some_and(|known| known.view.silent) {
+                self.shared.set(node..node + 1, false);
+            }
+        }
+    }
+
     fn changed(&mut self, change: &Change<Node>) {
         let Some(item) = change.after.as_ref().or(change.before.as_ref()) else { return };
         let (prefix, count) = (&self.shared.options.prefix, self.shared.options.nodes);
         let Some(node) = place::number(prefix, count, &item.id.name) else { return };
+        let silent = |item: &Arc<Item<Node>>| item.view.silent;
+        let before = change.before.as_ref().is_some_and(silent);
+        // One that is removed while it is silent stays away, as any other.
+        if let Some(after) = change.after.as_ref().map(silent).filter(|after| *after != before) {
+            self.shared.set(node..node + 1, !after);
+        }
         if change.after.is_some() {
             self.right(node);
         } else if let Some(agent) = self.agent(node)

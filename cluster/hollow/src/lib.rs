@@ -2,8 +2,8 @@
 //! Simulated nodes, as kubemark has them: they register, renew their leases, tell that they are well, and run the pods that are bound to
 //! them by telling so. Nothing runs. A node costs some hundred bytes here, whatever it costs the API.
 //!
-//! What they do follows from their number, from pods' annotations ([`DURATION`], [`EXIT_CODE`], [`STOP`]) and from the [`Options`], so a
-//! program that begins anew takes over nodes and pods of the one before it.
+//! What they do follows from their number, from annotations of pods ([`DURATION`], [`EXIT_CODE`], [`STOP`]) and of nodes ([`SILENT`]), and from
+//! the [`Options`], so a program that begins anew takes over nodes and pods of the one before it.
 #![forbid(unsafe_code)]
 
 mod agents;
@@ -18,7 +18,7 @@ mod status;
 mod wait;
 mod wheel;
 
-pub use node::SIMULATED;
+pub use node::{SILENT, SIMULATED};
 pub use options::{Failures, Identity, Options, Outage, Writes};
 pub use pod::{DURATION, EXIT_CODE, STOP, USAGE};
 

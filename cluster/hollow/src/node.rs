@@ -8,10 +8,13 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 /// The label and the annotation by which simulated nodes are known.
 pub const SIMULATED: &str = "berth.dev/simulated";
+/// The annotation that makes a node silent while it is `true`, as if its machine was off: no lease, no status, nothing of its pods.
+pub const SILENT: &str = "berth.dev/simulated-silent";
 /// What says of the agent that it is none.
 const VERSION: &str = "v1.36.0-simulated";
 
@@ -20,6 +23,8 @@ const VERSION: &str = "v1.36.0-simulated";
 pub(crate) struct Node {
     /// It is said to be ready.
     pub(crate) ready: bool,
+    /// Somebody wants it to be [`SILENT`].
+    pub(crate) silent: bool,
     /// The first addresses of its pods.
     pub(crate) network: Option<Ipv4Addr>,
 }
@@ -27,9 +32,17 @@ pub(crate) struct Node {
 #[derive(Deserialize)]
 struct Object<'a> {
     #[serde(borrow, default)]
+    metadata: Metadata<'a>,
+    #[serde(borrow, default)]
     spec: Spec<'a>,
     #[serde(borrow, default)]
     status: Status<'a>,
+}
+
+#[derive(Default, Deserialize)]
+struct Metadata<'a> {
+    #[serde(borrow, default)]
+    annotations: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -57,7 +70,9 @@ impl View for Node {
         let object: Object<'_> =
             serde_json::from_slice(json).map_err(|error| ObjectError(error.to_string()))?;
         let ready = |one: &Condition<'_>| one.kind == "Ready" && one.status == "True";
+        let annotations = object.metadata.annotations.unwrap_or_default();
         Ok(Self {
+            silent: annotations.get(SILENT).is_some_and(|value| value == "true"),
             ready: object.status.conditions.iter().any(ready),
             network: place::first_addresses(&object.spec.network),
         })

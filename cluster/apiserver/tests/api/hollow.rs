@@ -5,7 +5,7 @@ use crate::kit::{Cluster, NOW, pod, rule};
 use berth_cluster_apiserver::{Caller, Faults, Server};
 use berth_cluster_auth::user::{MASTERS, NODE_PREFIX, NODES, User};
 use berth_cluster_client::{Api, Clock};
-use berth_cluster_hollow::{DURATION, EXIT_CODE, Hollow, Identity, Options, Outage, USAGE};
+use berth_cluster_hollow::{DURATION, EXIT_CODE, Hollow, Identity, Options, Outage, SILENT, USAGE};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -218,6 +218,78 @@ async fn nodes_crash_and_recover_and_a_program_takes_over_from_another() {
     assert_eq!(status(&cluster, "soon").await["phase"], "Running");
     seconds(25).await;
     assert_eq!(status(&cluster, "soon").await["phase"], "Succeeded", "60 s from its start");
+}
+
+/// Tells a node to be silent, or not any more.
+async fn silence(cluster: &Cluster, node: &str, wanted: Value) {
+    let patch = json!({ "metadata": { "annotations": { SILENT: wanted } } }).to_string();
+    let path = format!("/api/v1/nodes/{node}");
+    cluster.admin("PATCH", &path).bytes("application/merge-patch+json", patch).done(200).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_told_to_be_silent_is_so_until_it_is_told_otherwise() {
+    let cluster = Cluster::new().await;
+    let hollow = Hollow::start(api(&cluster.server), options(2));
+    hollow.registered().await;
+    seconds(20).await;
+    silence(&cluster, "sim-00001", "true".into()).await;
+    seconds(1).await;
+    let (zero, one) = (renewed(&cluster, "sim-00000").await, renewed(&cluster, "sim-00001").await);
+    bound(&cluster, "late", "sim-00001", "Always", &Value::Null).await;
+    seconds(60).await;
+    assert_ne!(renewed(&cluster, "sim-00000").await, zero, "the other one goes on");
+    assert_eq!(renewed(&cluster, "sim-00001").await, one);
+    assert!(status(&cluster, "late").await.get("startTime").is_none());
+    // The next program is told by the same word.
+    hollow.stop().await;
+    let hollow = Hollow::start(api(&cluster.server), options(2));
+    seconds(60).await;
+    assert_eq!(renewed(&cluster, "sim-00001").await, one);
+    silence(&cluster, "sim-00001", Value::Null).await;
+    seconds(15).await;
+    assert_ne!(renewed(&cluster, "sim-00001").await, one);
+    assert_eq!(status(&cluster, "late").await["phase"], "Running");
+    // One that is removed while it is silent does not come back.
+    silence(&cluster, "sim-00000", "true".into()).await;
+    cluster.admin("DELETE", "/api/v1/nodes/sim-00000").done(200).await;
+    seconds(60).await;
+    assert_eq!(cluster.admin("GET", "/api/v1/nodes/sim-00000").status().await, 404);
+    hollow.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_an_agent_would_answer_is_refused_in_words_that_say_why() {
+    let cluster = Cluster::new().await;
+    let hollow = Hollow::start(api(&cluster.server), options(1));
+    hollow.registered().await;
+    let said = async |method: &str, path: &str| {
+        let reply = cluster.admin(method, &format!("{PODS}/{path}")).reply().await;
+        (reply.status, reply.text())
+    };
+    cluster.make(PODS, pod("waits")).await;
+    bound(&cluster, "runs", "sim-00000", "Always", &Value::Null).await;
+    bound(&cluster, "other", "real", "Always", &Value::Null).await;
+    for (method, path, code, words) in [
+        ("GET", "none/log", 404, "pods \\\"none\\\" not found"),
+        ("GET", "waits/log", 400, "pod waits does not have a host assigned"),
+        (
+            "GET",
+            "runs/log?follow=true",
+            501,
+            "simulated node sim-00000, where nothing runs: there is no log",
+        ),
+        ("POST", "runs/exec?command=ls", 501, "there is nothing that a command could be run in"),
+        ("GET", "runs/attach", 501, "there is nothing to attach to"),
+        ("POST", "runs/portforward", 501, "there is no port to forward to"),
+        ("GET", "other/log", 501, "on node real, and this server does not call agents"),
+        ("GET", "runs/nothing", 404, "could not find the requested resource"),
+    ] {
+        let (status, text) = said(method, path).await;
+        assert!(status == code && text.contains(words), "{method} {path}: {status} {text}");
+        assert!(text.contains("\"kind\":\"Status\""), "{method} {path}: {text}");
+    }
+    hollow.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line of `berth apiserver`.
 
+use super::address;
 use berth_cluster_api::kinds::service::allocate::Network;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
@@ -31,7 +32,7 @@ pub(crate) struct ApiserverArgs {
     pub(crate) store: String,
 
     /// Where it is served (HTTPS); port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR")]
+    #[arg(long, default_value = "127.0.0.1:6443", value_name = "ADDR", value_parser = address)]
     pub(crate) listen: SocketAddr,
 
     /// The cluster's CA, keys and certificates, made if they are not there [default: the folder pki beside the objects]

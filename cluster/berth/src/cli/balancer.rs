@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line of `berth balancer`.
 
+use super::address;
 use clap::Subcommand;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,11 +42,11 @@ pub(crate) struct BalancerArgs {
     pub(crate) check: Option<PathBuf>,
 
     /// Where gRPC is served; port 0 takes a free one [default: nowhere]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) listen: Option<SocketAddr>,
 
     /// Where the live table, /metrics, /healthz and /readyz are served [default: nowhere]
-    #[arg(long, value_name = "ADDR")]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
     pub(crate) admin: Option<SocketAddr>,
 
     /// The data plane's socket [default: berth/balancer.sock in the user's folder for such things]
