@@ -11,8 +11,8 @@ use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::kinds::service::allocate;
 use berth_cluster_api::registry::{Kind, Part, Subresource};
 use berth_cluster_api::{Map, Refusal, kinds, meta, schema};
+use berth_cluster_json::{Value, json};
 use record::scenarios;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Says of a step that it is of a version that 1.33 has no more. Its first version answers alike.

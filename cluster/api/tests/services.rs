@@ -12,9 +12,9 @@ use berth_cluster_api::kinds::service::allocate::{
 use berth_cluster_api::kinds::{endpoints, service};
 use berth_cluster_api::registry::{Kind, Part};
 use berth_cluster_api::{Map, Refusal};
+use berth_cluster_json::{Value, json};
 use core::net::Ipv4Addr;
 use record::scenarios;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Scenarios that differ, and why.
@@ -43,7 +43,7 @@ struct Server {
     objects: BTreeMap<String, Map>,
     ips: BTreeSet<Ipv4Addr>,
     ports: BTreeSet<u16>,
-    symbols: BTreeMap<String, Value>,
+    symbols: BTreeMap,
 }
 
 impl Server {

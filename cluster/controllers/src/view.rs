@@ -111,7 +111,7 @@ pub(crate) fn selects(selector: &Labels, labels: &Texts) -> bool {
 
 /// A `LabelSelector`.
 pub(crate) fn selector<'de, D: Deserializer<'de>>(from: D) -> Result<Labels, D::Error> {
-    let value = Value::deserialize(from)?;
+    let value = berth_cluster_json::Value::deserialize(from)?;
     Ok(Labels::of_selector(value.as_object()))
 }
 

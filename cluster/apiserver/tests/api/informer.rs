@@ -58,7 +58,7 @@ impl Book {
 /// What the store has.
 async fn truth(cluster: &Cluster) -> BTreeMap<String, String> {
     let list = cluster.get(CONFIGS).await;
-    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let text = |value: &berth_cluster_json::Value| value.as_str().unwrap().to_owned();
     let items = list["items"].as_array().unwrap().iter();
     items
         .map(|item| (text(&item["metadata"]["name"]), text(&item["metadata"]["resourceVersion"])))
