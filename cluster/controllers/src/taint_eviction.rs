@@ -77,10 +77,10 @@ impl Controller {
             return;
         }
         if let Some(node) = &change.before {
-            state.changed.remove(&node.id.name);
+            state.changed.remove(node.id.name.as_str());
         }
         if let Some(node) = &change.after {
-            state.changed.insert(node.id.name.clone(), self.context.now());
+            state.changed.insert(node.id.name.to_string(), self.context.now());
             let pods = state.pods.group(&node.id.name);
             for pod in &pods {
                 self.work.add(index::key(pod));
@@ -108,7 +108,7 @@ impl Controller {
             let Some(pod) = state.pods.get(&key) else { return Outcome::Done };
             let node = state.nodes.get(&Key::new("", &pod.view.spec.node_name));
             let Some(node) = node else { return Outcome::Done };
-            let changed = state.changed.get(&node.id.name).copied().unwrap_or(now);
+            let changed = state.changed.get(node.id.name.as_str()).copied().unwrap_or(now);
             (pod, node, changed)
         };
         if pod.view.metadata.deleted() {

@@ -276,7 +276,7 @@ impl Running {
                 stats.add_refused(began.elapsed());
                 let text = error.unwrap_or_default();
                 let Id { name, namespace, .. } = &pod.id;
-                tracing::warn!(namespace, name, error = text, "a binding was refused");
+                tracing::warn!(%namespace, %name, error = text, "a binding was refused");
                 record(recorder, &pod, Type::Warning, "FailedScheduling", "Scheduling", text);
             }
             let uid = pod.view.0.pod.uid.clone();
@@ -389,10 +389,10 @@ fn record(
     let about = Reference {
         api_version: "v1".to_owned(),
         kind: "Pod".to_owned(),
-        namespace,
-        name,
+        namespace: namespace.into(),
+        name: name.into(),
         uid,
-        resource_version,
+        resource_version: resource_version.into(),
     };
     recorder.record(&about, kind, reason, action, text);
 }

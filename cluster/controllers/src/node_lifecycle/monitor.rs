@@ -148,7 +148,7 @@ impl Monitor {
         let ready = node.view.condition("Ready");
         let heartbeat = ready.and_then(|one| one.last_heartbeat_time);
         let name = &node.id.name;
-        if let Some(health) = self.health.get_mut(name).filter(|one| one.uid == node.id.uid) {
+        if let Some(health) = self.health.get_mut(name.as_str()).filter(|one| one.uid == node.id.uid) {
             // A condition that we set ourselves does not tell of its node.
             let spoke =
                 heartbeat != health.heartbeat && ready.is_some_and(|one| one.status != "Unknown");
@@ -162,7 +162,7 @@ impl Monitor {
         let heard = if ready.is_some() { now } else { node.view.metadata.created() };
         let drive = Drive::AsIs;
         let health = Health { uid: node.id.uid.clone(), heard, heartbeat, renewed, drive };
-        self.health.insert(name.clone(), health);
+        self.health.insert(name.to_string(), health);
         let text = format!("Node {name} event: Registered Node {name} in Controller");
         actions.push(Action::Tell { node: Arc::clone(node), reason: "RegisteredNode", text });
     }
@@ -171,7 +171,7 @@ impl Monitor {
     fn judge(&self, node: &KnownNode, now: Micros, actions: &mut Vec<Action>) -> bool {
         let view = &node.view;
         let grace = if view.condition("Ready").is_some() { self.grace } else { STARTUP };
-        let heard = self.health.get(&node.id.name).map_or(now, |health| health.heard);
+        let heard = self.health.get(node.id.name.as_str()).map_or(now, |health| health.heard);
         if now.0 <= heard.0.saturating_add(grace) {
             return false;
         }
@@ -211,7 +211,7 @@ impl Monitor {
     }
 
     fn drive(&mut self, node: &KnownNode, drive: Drive, actions: &mut Vec<Action>) {
-        if let Some(health) = self.health.get_mut(&node.id.name).filter(|one| one.drive != drive) {
+        if let Some(health) = self.health.get_mut(node.id.name.as_str()).filter(|one| one.drive != drive) {
             health.drive = drive;
             actions.push(Action::Drive { node: Arc::clone(node), drive });
         }
@@ -244,7 +244,7 @@ impl Monitor {
                 self.drive(node, Drive::AsIs, actions);
                 continue;
             }
-            if self.health.get(&node.id.name).is_some_and(|health| health.drive == Drive::Out) {
+            if self.health.get(node.id.name.as_str()).is_some_and(|health| health.drive == Drive::Out) {
                 continue;
             }
             let counts = zones.get(zone).copied().unwrap_or_default();

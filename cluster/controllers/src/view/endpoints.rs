@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Endpoints and EndpointSlices: read and written.
 
+use compact_str::CompactString as Text;
 use super::{Meta, nullable, read};
 use berth_cluster_client::{ObjectError, View};
 use serde::{Deserialize, Serialize};
@@ -12,9 +13,9 @@ pub struct Target {
     /// Its kind.
     pub kind: String,
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Text,
     /// Its name.
-    pub name: String,
+    pub name: Text,
     /// Its uid.
     pub uid: String,
 }
