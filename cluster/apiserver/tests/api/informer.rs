@@ -43,7 +43,7 @@ struct Book(BTreeMap<String, String>);
 impl Book {
     fn take(&mut self, change: &Change<Data>) {
         let version = |item: &Option<Arc<berth_cluster_client::Item<Data>>>| {
-            item.as_ref().map(|item| (item.id.name.clone(), item.id.resource_version.clone()))
+            item.as_ref().map(|item| (item.id.name.to_string(), item.id.resource_version.to_string()))
         };
         let (before, after) = (version(&change.before), version(&change.after));
         if let Some((name, version)) = before {
@@ -120,7 +120,7 @@ async fn informers_end_where_the_store_is_whatever_happens_on_the_way() {
             assert_eq!(book.0, wanted, "seed {seed}: who listened from the beginning");
             let all = informer.all().into_iter();
             let all: BTreeMap<_, _> =
-                all.map(|item| (item.id.name.clone(), item.id.resource_version.clone())).collect();
+                all.map(|item| (item.id.name.to_string(), item.id.resource_version.to_string())).collect();
             assert_eq!(all, wanted, "seed {seed}: what the informer has");
             let (mut late, mut book) = (informer.subscribe(), Book::default());
             while let Some(change) = late.try_next() {
