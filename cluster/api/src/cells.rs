@@ -3,7 +3,7 @@
 
 use crate::Map;
 use crate::kinds::access::{map, text};
-use serde_json::Value;
+use berth_cluster_json::{Text, Value};
 
 /// The name, and how old it is.
 pub fn name_and_age(object: &Map, now: i64) -> Vec<Value> {
@@ -30,7 +30,7 @@ pub fn since(time: &str, now: i64) -> String {
 
 /// Labels in one line: `a=b,c=d`; `<none>` if there are none.
 pub fn labels(labels: Option<&Map>) -> String {
-    let pair = |(key, value): (&String, &Value)| format!("{key}={}", value.as_str().unwrap_or(""));
+    let pair = |(key, value): (&Text, &Value)| format!("{key}={}", value.as_str().unwrap_or(""));
     let mut all: Vec<String> = labels.into_iter().flatten().map(pair).collect();
     all.sort();
     if all.is_empty() { "<none>".to_owned() } else { all.join(",") }

@@ -2,7 +2,7 @@
 //! Problems of fields, in the words of upstream's apimachinery (`field.Error`).
 
 use crate::refusal::Cause;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::fmt;
 
 /// Path of a field: `spec.containers[0].name`, `data[a.b]`.

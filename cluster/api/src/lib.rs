@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! API machinery of Kubernetes, without IO: what an object of a kind must look like, and how it may change.
 //!
-//! Objects are JSON values ([`serde_json::Value`]). A *kind* is a row of the [`registry`]: names, schema, and its [`Rules`](registry::Rules).
+//! Objects are JSON values ([`berth_cluster_json::Value`]). A *kind* is a row of the [`registry`]: names, schema, and its [`Rules`](registry::Rules).
 //! What a client is told where something is wrong is a [`Refusal`]; problems of fields are gathered in [`field::Errors`].
 #![forbid(unsafe_code)]
 
 pub mod cells;
 pub mod field;
-pub mod json;
 pub mod kinds;
 pub mod meta;
 pub mod names;
@@ -23,5 +22,4 @@ pub mod time;
 
 pub use refusal::Refusal;
 
-/// An object, or a part of one.
-pub type Map = serde_json::Map<String, serde_json::Value>;
+pub use berth_cluster_json::Map;

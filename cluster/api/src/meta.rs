@@ -8,7 +8,7 @@ use crate::field::{Errors, Path, Problem};
 use crate::kinds::access::{flag, int, list, map, text};
 use crate::names;
 use crate::registry::Rules;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The most bytes that all annotations of an object may have.
 const ANNOTATIONS: usize = 256 * 1024;

@@ -7,7 +7,7 @@
 use crate::Map;
 use crate::registry::Kind;
 use crate::schema::{Field, Form, Schema};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The document of a group's version.

@@ -13,8 +13,8 @@ pub use protobuf::protobuf;
 pub use yaml::yaml;
 
 use crate::Refusal;
+use berth_cluster_json::Value;
 use serde::de::DeserializeSeed;
-use serde_json::Value;
 use std::cell::RefCell;
 use std::fmt;
 
@@ -74,6 +74,9 @@ impl ReadError {
 /// Reads JSON. Repeated fields are noticed; numbers that no double holds, lone surrogates, and what follows the value are
 /// refused.
 pub fn json(bytes: &[u8]) -> Result<Read, ReadError> {
+    if let Some(value) = berth_cluster_json::usual(bytes, DEPTH_MAX) {
+        return Ok(Read { value, duplicates: Vec::new() });
+    }
     let notes = RefCell::new(tree::Notes::default());
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let read = tree::Seed::root(&notes).deserialize(&mut reader);

@@ -217,7 +217,7 @@ impl std::error::Error for Refusal {}
 mod tests {
     use super::*;
     use crate::field::Path;
-    use serde_json::Value;
+    use berth_cluster_json::Value;
 
     #[test]
     fn a_status_has_upstreams_order_and_leaves_out_what_is_empty() {

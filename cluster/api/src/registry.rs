@@ -4,7 +4,7 @@
 use crate::Map;
 use crate::field::Errors;
 use crate::schema::Schema;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::fmt;
 use std::sync::Arc;
 

@@ -6,11 +6,13 @@
 
 pub mod base64;
 mod build;
+mod fields;
 mod normalise;
 mod parse;
 pub mod quantity;
 
 pub use build::Builder;
+pub use fields::Fields;
 pub(crate) use normalise::canonical;
 pub use normalise::normalise;
 
@@ -85,7 +87,7 @@ pub struct Structure {
     /// Group, version and kind, if it is a kind.
     pub kind: Option<(String, String, String)>,
     /// Fields by name.
-    pub fields: BTreeMap<String, Field>,
+    pub fields: Fields,
     /// Fields that are not known stay.
     pub preserve_unknown: bool,
 }
@@ -252,7 +254,21 @@ impl<'a> View<'a> {
     /// All fields in order of their names, each with its schema.
     pub fn fields(self) -> impl Iterator<Item = (&'a str, &'a Field, Self)> {
         let fields = self.structure().into_iter().flat_map(|one| one.fields.iter());
-        fields.map(move |(name, field)| (name.as_str(), field, self.of(field.form)))
+        fields.map(move |(name, field)| (name, field, self.of(field.form)))
+    }
+
+    /// Fields that are written even where nobody has set them.
+    pub(super) fn written(self) -> impl Iterator<Item = (&'a str, Self)> {
+        let fields = self.structure().map(|one| &one.fields);
+        let places = fields.map_or(&[][..], |fields| {
+            let always = |place: &usize| {
+                let (_, field) = fields.at(*place);
+                normalise::always(field, self.of(field.form))
+            };
+            fields.written.get_or_init(|| fields.places().iter().copied().filter(always).collect())
+        });
+        let one = move |place: &usize| fields.map(|fields| fields.at(*place));
+        places.iter().filter_map(one).map(move |(name, field)| (name, self.of(field.form)))
     }
 
     /// The schema of a list's items.

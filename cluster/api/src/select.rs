@@ -11,7 +11,7 @@ pub use fields::{Field, Fields, unsupported_field};
 use crate::Map;
 use crate::kinds::access::{list, map, text};
 use crate::{Refusal, names};
-use serde_json::Value;
+use berth_cluster_json::{Text, Value};
 use std::fmt;
 
 /// How a term compares.
@@ -149,8 +149,8 @@ impl Labels {
 
     /// What a plain map of labels takes (the selector of a Service or a ReplicationController).
     pub fn of_map(labels: Option<&Map>) -> Self {
-        let term = |(key, value): (&String, &Value)| Requirement {
-            key: key.clone(),
+        let term = |(key, value): (&Text, &Value)| Requirement {
+            key: key.to_string(),
             operator: Operator::Equals,
             values: vec![value.as_str().unwrap_or("").to_owned()],
         };

@@ -3,7 +3,7 @@
 
 use crate::schema::{Form, Schema, View, canonical};
 use crate::{Map, Refusal};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::fmt::{self, Write as _};
 
 /// How many unknown fields are told; upstream's number.
@@ -237,6 +237,7 @@ fn scalar(value: &Value, schema: View<'_>, place: Place<'_>) -> Result<(), Wrong
                 None => Err(WrongType { message: QUANTITY.to_owned() }),
             };
         }
+        (Form::Time, Value::String(text)) if crate::time::is_canonical(text) => true,
         (Form::Time | Form::MicroTime | Form::Bytes, Value::String(text)) => {
             return match canonical(value, form) {
                 Some(_) => Ok(()),
@@ -320,7 +321,7 @@ fn go_type(schema: View<'_>) -> String {
 mod tests {
     use super::*;
     use crate::schema::{lookup, normalise};
-    use serde_json::json;
+    use berth_cluster_json::json;
 
     fn deployment() -> Schema {
         lookup("apps", "v1", "Deployment").unwrap()

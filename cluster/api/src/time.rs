@@ -12,6 +12,43 @@ pub fn parse(text: &str) -> Option<(i64, u32)> {
     plain.then(|| (time.unix_timestamp(), time.nanosecond()))
 }
 
+/// Whether a text surely is a time in whole seconds as [`seconds`] writes it. Of a few that are (the last days of months) it does not know.
+pub fn is_canonical(text: &str) -> bool {
+    let [
+        y0,
+        y1,
+        y2,
+        y3,
+        b'-',
+        m0,
+        m1,
+        b'-',
+        d0,
+        d1,
+        b'T',
+        h0,
+        h1,
+        b':',
+        n0,
+        n1,
+        b':',
+        s0,
+        s1,
+        b'Z',
+    ] = text.as_bytes()
+    else {
+        return false;
+    };
+    let digits = [y0, y1, y2, y3, m0, m1, d0, d1, h0, h1, n0, n1, s0, s1];
+    let two = |tens: &u8, ones: &u8| u32::from(tens - b'0') * 10 + u32::from(ones - b'0');
+    digits.iter().all(|digit| digit.is_ascii_digit())
+        && (1..=12).contains(&two(m0, m1))
+        && (1..=28).contains(&two(d0, d1))
+        && two(h0, h1) < 24
+        && two(n0, n1) < 60
+        && two(s0, s1) < 60
+}
+
 /// A time in whole seconds, as upstream's `Time`; none if its year has not four digits.
 pub fn seconds(seconds: i64) -> Option<String> {
     OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(&Rfc3339).ok()
@@ -54,7 +91,23 @@ mod tests {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
         for at in (-62_000_000_000..250_000_000_000_i64).step_by(777_777_777) {
-            assert_eq!(seconds(at).and_then(|text| parse(&text)), Some((at, 0)));
+            let text = seconds(at).unwrap();
+            assert_eq!(parse(&text), Some((at, 0)));
+            assert!(is_canonical(&text) || ["29", "30", "31"].contains(&&text[8..10]), "{text}");
+        }
+        for text in [
+            "2024-13-02T03:04:05Z",
+            "2024-00-02T03:04:05Z",
+            "2024-01-00T03:04:05Z",
+            "2024-01-02T24:04:05Z",
+            "2024-01-02t03:04:05Z",
+            "2024-01-02T03:60:05Z",
+            "2024-01-02T03:04:60Z",
+            "2024-01-02T03:04:05+",
+            "2024-01-02T03:04:05.1Z",
+            "+024-01-02T03:04:05Z",
+        ] {
+            assert!(!is_canonical(text), "{text}");
         }
     }
 }

@@ -5,8 +5,8 @@
 mod record;
 
 use berth_cluster_api::{schema, strict};
+use berth_cluster_json::Value;
 use record::scenarios_with_times;
-use serde_json::Value;
 use std::collections::BTreeSet;
 
 /// Without nulls, which say nothing.
@@ -16,7 +16,7 @@ fn plain(value: &Value) -> Value {
             .iter()
             .filter(|(_, value)| !value.is_null())
             .map(|(name, value)| (name.clone(), plain(value)))
-            .collect::<serde_json::Map<_, _>>()
+            .collect::<berth_cluster_json::Map>()
             .into(),
         Value::Array(items) => items.iter().map(plain).collect(),
         // a port of nodes that was given out
@@ -30,9 +30,7 @@ fn differences(wanted: &Value, got: &Value, at: &str, found: &mut BTreeSet<Strin
     match (wanted, got) {
         (Value::Object(a), Value::Object(b)) => {
             for name in a.keys().chain(b.keys()) {
-                let of = |map: &serde_json::Map<String, Value>| {
-                    map.get(name).cloned().unwrap_or_default()
-                };
+                let of = |map: &berth_cluster_json::Map| map.get(name).cloned().unwrap_or_default();
                 differences(&of(a), &of(b), &format!("{at}.{name}"), found);
             }
         }

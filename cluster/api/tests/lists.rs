@@ -7,8 +7,8 @@ mod record;
 use berth_cluster_api::registry::Kind;
 use berth_cluster_api::select::Fields;
 use berth_cluster_api::{Map, kinds};
+use berth_cluster_json::{Value, json};
 use record::{decoded, scenarios_with_times};
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Objects by name.

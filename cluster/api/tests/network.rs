@@ -5,8 +5,8 @@
 mod judge;
 
 use berth_cluster_api::registry::Part;
+use berth_cluster_json::{Value, json};
 use judge::{changed, fields, kind, made, sound, with};
-use serde_json::{Value, json};
 
 fn policy(ports: Value, from: Value) -> Value {
     let spec = json!({ "podSelector": {}, "ingress": [{ "ports": ports, "from": from }] });

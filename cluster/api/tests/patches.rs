@@ -6,8 +6,8 @@ mod record;
 
 use berth_cluster_api::registry::Kind;
 use berth_cluster_api::{Refusal, kinds, patch, schema, strict};
+use berth_cluster_json::{Value, json};
 use record::scenarios_with_times;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The schema of an object by what it says of itself.

@@ -7,8 +7,8 @@ mod record;
 use berth_cluster_api::field::Errors;
 use berth_cluster_api::registry::{Kind, Part, Rules};
 use berth_cluster_api::{Map, kinds};
+use berth_cluster_json::{Value, json};
 use record::scenarios;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Steps that do not agree yet, and why.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "what is recorded is well formed")]
 
 use berth_cluster_api::{read, schema, strict};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 macro_rules! bodies {
     ($($name:literal),*) => {

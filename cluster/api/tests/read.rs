@@ -2,7 +2,7 @@
 //! Tests of the readers.
 
 use berth_cluster_api::read::{DEPTH_MAX, ReadError, json, yaml};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 #[test]
 fn repeated_fields_are_told_and_the_last_one_counts() {

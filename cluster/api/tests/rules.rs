@@ -5,7 +5,7 @@
 use berth_cluster_api::field::Errors;
 use berth_cluster_api::registry::{Kind, Part, Subresource};
 use berth_cluster_api::{Map, kinds};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 fn kind(name: &str) -> Kind {
     kinds::builtin().into_iter().find(|kind| *kind.kind == *name).unwrap()

@@ -11,8 +11,8 @@ use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::kinds::service::allocate;
 use berth_cluster_api::registry::{Kind, Part, Subresource};
 use berth_cluster_api::{Map, Refusal, kinds, meta, schema};
+use berth_cluster_json::{Value, json};
 use record::scenarios;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Says of a step that it is of a version that 1.33 has no more. Its first version answers alike.
@@ -235,9 +235,9 @@ fn without_taint(spec: &mut Map) {
 fn paths(wanted: &Value, got: &Value, at: &str) -> Vec<String> {
     match (wanted, got) {
         (Value::Object(a), Value::Object(b)) => {
-            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let names: BTreeSet<&berth_cluster_json::Text> = a.keys().chain(b.keys()).collect();
             let null = Value::Null;
-            let of = |map: &'_ Map, name: &String| map.get(name).cloned().unwrap_or(null.clone());
+            let of = |map: &Map, name: &str| map.get(name).cloned().unwrap_or(null.clone());
             names
                 .iter()
                 .flat_map(|name| paths(&of(a, name), &of(b, name), &format!("{at}.{name}")))

@@ -6,8 +6,8 @@ mod record;
 
 use berth_cluster_api::names;
 use berth_cluster_api::select::{Fields, Labels};
+use berth_cluster_json::json;
 use record::{decoded, scenarios};
-use serde_json::json;
 
 fn parse(name: &str, text: &str) -> Option<Result<(), String>> {
     match name {

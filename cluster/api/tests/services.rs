@@ -12,9 +12,9 @@ use berth_cluster_api::kinds::service::allocate::{
 use berth_cluster_api::kinds::{endpoints, service};
 use berth_cluster_api::registry::{Kind, Part};
 use berth_cluster_api::{Map, Refusal};
+use berth_cluster_json::{Value, json};
 use core::net::Ipv4Addr;
 use record::scenarios;
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Scenarios that differ, and why.
@@ -58,10 +58,10 @@ impl Server {
     fn bound(&self, value: &Value) -> Value {
         match value {
             Value::String(text) if text.starts_with('$') => {
-                self.symbols.get(text).cloned().unwrap_or_else(|| value.clone())
+                self.symbols.get(text.as_str()).cloned().unwrap_or_else(|| value.clone())
             }
             Value::String(text) => {
-                let mut text = text.clone();
+                let mut text = text.to_string();
                 for (symbol, value) in &self.symbols {
                     text = text.replace(symbol, value.as_str().unwrap_or_default());
                 }
@@ -81,7 +81,7 @@ impl Server {
     fn learn(&mut self, theirs: &Value, ours: &Value) {
         match theirs {
             Value::String(text) if text.starts_with("$ip") || text.starts_with("$port") => {
-                self.symbols.entry(text.clone()).or_insert_with(|| ours.clone());
+                self.symbols.entry(text.to_string()).or_insert_with(|| ours.clone());
             }
             Value::Object(map) => {
                 map.iter().for_each(|(name, value)| self.learn(value, &ours[name]));

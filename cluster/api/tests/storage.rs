@@ -5,8 +5,8 @@
 mod judge;
 
 use berth_cluster_api::registry::Part;
+use berth_cluster_json::{Value, json};
 use judge::{changed, kind, made, sound, with};
-use serde_json::{Value, json};
 
 fn volume() -> Value {
     json!({ "metadata": { "name": "v" }, "spec": {

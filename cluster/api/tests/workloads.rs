@@ -6,8 +6,8 @@ mod judge;
 
 use berth_cluster_api::kinds::workload::scale;
 use berth_cluster_api::registry::Part;
+use berth_cluster_json::{Value, json};
 use judge::{changed, kind, made, sound, with};
-use serde_json::{Value, json};
 
 fn workload(spec: Value) -> Value {
     let mut whole = json!({

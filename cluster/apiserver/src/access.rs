@@ -3,9 +3,9 @@
 //! counts for the next request.
 
 use berth_cluster_auth::rbac::{Attributes, Decision, Index};
+use berth_cluster_json::Value;
 use berth_cluster_store::{Entry, Interest, Store, Watch};
 use futures_util::FutureExt;
-use serde_json::Value;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 const PREFIX: &str = "rbac.authorization.k8s.io/";

@@ -48,7 +48,7 @@ pub(crate) fn chain() -> Vec<Box<dyn Admission>> {
     vec![
         Box::new(lifecycle::NamespaceLifecycle),
         Box::new(account::ServiceAccount),
-        Box::new(priority::Priority),
+        Box::new(priority::Priority::default()),
         Box::new(class::DefaultStorageClass),
     ]
 }

@@ -6,7 +6,7 @@ use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::read::{self, Read, ReadError};
 use berth_cluster_api::schema::{self, Schema};
 use berth_cluster_api::{Map, Refusal, meta, strict};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::fmt::Write as _;
 
 /// What the server does with fields that it does not know, or that are there twice.
@@ -154,7 +154,7 @@ fn of_kind(object: &mut Map, expected: &Expected<'_>, body: &[u8]) -> Result<(),
     let wanted = api_version(expected);
     let text = |object: &Map, field: &str| match object.get(field) {
         None | Some(Value::Null) => Ok(String::new()),
-        Some(Value::String(text)) => Ok(text.clone()),
+        Some(Value::String(text)) => Ok(text.to_string()),
         Some(other) => {
             let found = if other.is_number() { "number" } else { "value" };
             let why = format!(

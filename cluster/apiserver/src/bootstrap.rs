@@ -5,9 +5,9 @@ use crate::local::{CallError, Local};
 use crate::server::Server;
 use berth_cluster_api::Map;
 use berth_cluster_auth::bootstrap::{Change, objects, reconcile};
+use berth_cluster_json::{Value, json};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use http::Method;
-use serde_json::{Value, json};
 
 /// Namespaces that a cluster always has.
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];

@@ -11,8 +11,8 @@ use crate::shape::parse;
 use crate::write::meta_text;
 use berth_cluster_api::Map;
 use berth_cluster_api::registry::Part;
+use berth_cluster_json::Value;
 use berth_cluster_store::{Body, Compare, Entry, Meta, Op};
-use serde_json::Value;
 
 /// Where the epoch of a lease is kept.
 pub(crate) fn key(namespace: &str, name: &str) -> String {

@@ -4,7 +4,7 @@
 use berth_cluster_api::Map;
 use berth_cluster_api::registry::{Kind, Rules};
 use berth_cluster_api::schema::Schema;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::sync::Arc;
 
 #[derive(Debug)]

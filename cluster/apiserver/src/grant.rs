@@ -6,7 +6,7 @@ use crate::server::Inner;
 use crate::write::meta_text;
 use berth_cluster_api::{Map, Refusal};
 use berth_cluster_auth::rbac::{Attributes, RoleRef, Rule, not_held, uncovered};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 

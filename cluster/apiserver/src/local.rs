@@ -4,11 +4,11 @@
 use crate::identity::Caller;
 use crate::server::Server;
 use berth_cluster_auth::user::{MASTERS, User};
+use berth_cluster_json::Value;
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
 use http_body_util::{BodyExt, Full};
-use serde_json::Value;
 
 /// Calls as one user.
 #[derive(Debug, Clone)]

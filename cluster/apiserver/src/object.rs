@@ -2,9 +2,9 @@
 //! An object as it is stored: its JSON with a hole for the revision, and what is to be known of it without reading it.
 
 use berth_cluster_api::registry::Kind;
-use berth_cluster_api::{Map, json, time};
+use berth_cluster_api::{Map, time};
+use berth_cluster_json::Value;
 use berth_cluster_store::{Body, Meta, Owner};
-use serde_json::Value;
 use std::sync::Arc;
 
 /// How every stored object of a kind begins. A list leaves this out: its items have neither.
@@ -16,9 +16,9 @@ fn begin(kind: &str, version: &str) -> Vec<u8> {
     // Room for most objects whole.
     let mut text = Vec::with_capacity(1_024);
     text.extend_from_slice(b"{\"kind\":");
-    json::write_text(&mut text, kind);
+    berth_cluster_json::write_text(&mut text, kind);
     text.extend_from_slice(b",\"apiVersion\":");
-    json::write_text(&mut text, version);
+    berth_cluster_json::write_text(&mut text, version);
     text.push(b',');
     text
 }
@@ -58,9 +58,9 @@ pub fn encode(kind: &Kind, object: &Map) -> Body {
 
 fn member(text: &mut Vec<u8>, name: &str, value: &Value) {
     text.push(b',');
-    json::write_text(text, name);
+    berth_cluster_json::write_text(text, name);
     text.push(b':');
-    json::write(text, value);
+    berth_cluster_json::write(text, value);
 }
 
 /// What selectors, watches and the garbage collector ask of an object.
@@ -104,7 +104,7 @@ fn owner(reference: &Value) -> Owner {
 mod tests {
     use super::*;
     use crate::fixtures::{kind, object};
-    use serde_json::json;
+    use berth_cluster_json::json;
 
     #[test]
     fn the_hole_is_the_revisions_whatever_the_object_says() {

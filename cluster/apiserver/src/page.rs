@@ -11,10 +11,10 @@ use crate::server::Inner;
 use berth_cluster_api::Refusal;
 use berth_cluster_auth::rbac::Attributes;
 use berth_cluster_auth::user::User;
+use berth_cluster_json::{Value, json};
 use http::header::ACCEPT;
 use http::request::Parts;
 use http::{Method, StatusCode};
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// The version of Kubernetes' API that is served, minor number.

@@ -3,9 +3,9 @@
 
 use crate::object;
 use berth_cluster_api::registry::Kind;
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::{Entry, Event};
 use bytes::Bytes;
-use serde_json::{Value, json};
 use std::fmt;
 use std::sync::Arc;
 

@@ -93,7 +93,7 @@ fn written(server: &Inner, plan: &Allocation, owner: &str) -> Reserved {
 
 fn body(owner: &str) -> Body {
     let head = "{\"resourceVersion\":\"";
-    let text = format!("{head}\",\"owner\":{}}}", serde_json::Value::from(owner));
+    let text = format!("{head}\",\"owner\":{}}}", berth_cluster_json::Value::from(owner));
     let hole = u32::try_from(head.len()).unwrap_or(u32::MAX);
     Body { bytes: text.into_bytes().into(), hole }
 }

@@ -6,11 +6,12 @@
 use crate::accept::{Encoding, Form, MetaVersion, Shape, not_acceptable};
 use crate::answer::{Answer, Body, json, typed};
 use crate::render::More;
+use berth_cluster_api::read::DEPTH_MAX;
 use berth_cluster_api::registry::Kind;
 use berth_cluster_api::{Map, Refusal};
+use berth_cluster_json::{Value, json};
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::{Value, json};
 
 /// How much of an object a row carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,6 +183,9 @@ fn line(bytes: &[u8]) -> Bytes {
 
 /// An object out of the store. It was written by us: what cannot be read is our defect, or a damaged store.
 pub(crate) fn parse(bytes: &[u8]) -> Result<Map, Refusal> {
+    if let Some(Value::Object(object)) = berth_cluster_json::usual(bytes, DEPTH_MAX) {
+        return Ok(object);
+    }
     serde_json::from_slice(bytes).map_err(|error| {
         Refusal::internal(format!("an object in the store cannot be read: {error}"))
     })

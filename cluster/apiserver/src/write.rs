@@ -7,9 +7,9 @@ use crate::server::Inner;
 use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::registry::Kind;
 use berth_cluster_api::{Map, Refusal, meta};
+use berth_cluster_json::Value;
 use berth_cluster_store::{CommitError, Committed, Compare, Entry, Op, Txn};
 use bytes::Bytes;
-use serde_json::Value;
 use std::borrow::Cow;
 use std::sync::Arc;
 

@@ -12,7 +12,7 @@ mod tests;
 
 use crate::rbac::{Rule, uncovered};
 use berth_cluster_api::Map;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -149,7 +149,7 @@ fn add_missing_texts(object: &mut Map, wanted: &Map, list: &str) {
     }
     if let Some(texts) = meta[list].as_object_mut() {
         for (key, text) in wanted {
-            texts.entry(key).or_insert_with(|| text.clone());
+            texts.entry(key.clone()).or_insert_with(|| text.clone());
         }
     }
 }

@@ -13,8 +13,8 @@ pub use key::{BadKey, SigningKey, VerifyingKey};
 use crate::user::User;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use berth_cluster_json::{Map, Value, json};
 use seen::Seen;
-use serde_json::{Map, Value, json};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
@@ -125,25 +125,25 @@ impl Issuer {
     fn claims(&self, request: &Request, id: &str, now: i64) -> Value {
         let object = |one: &Object| json!({"name": one.name, "uid": one.uid});
         let mut about = Map::new();
-        about.insert("namespace".into(), request.namespace.clone().into());
-        about.insert("serviceaccount".into(), object(&request.account));
+        about.insert("namespace", request.namespace.clone().into());
+        about.insert("serviceaccount", object(&request.account));
         match &request.bound {
             Some(Bound::Pod(pod, node)) => {
-                about.insert("pod".into(), object(pod));
+                about.insert("pod", object(pod));
                 if let Some(node) = node {
-                    about.insert("node".into(), object(node));
+                    about.insert("node", object(node));
                 }
             }
             Some(Bound::Secret(secret)) => {
-                about.insert("secret".into(), object(secret));
+                about.insert("secret", object(secret));
             }
             Some(Bound::Node(node)) => {
-                about.insert("node".into(), object(node));
+                about.insert("node", object(node));
             }
             None => {}
         }
         if let Some(seconds) = request.warn_after {
-            about.insert("warnafter".into(), now.saturating_add(seconds).into());
+            about.insert("warnafter", now.saturating_add(seconds).into());
         }
         json!({
             "iss": self.url,

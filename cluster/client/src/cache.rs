@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is known of a kind, and how it changes. No IO and no clock.
 
+use compact_str::CompactString as Text;
 use hashbrown::HashMap;
 use serde::Deserialize;
 use std::sync::Arc;
@@ -11,16 +12,16 @@ use std::sync::Arc;
 pub struct Id {
     /// Its namespace; empty for a kind without.
     #[serde(default)]
-    pub namespace: String,
+    pub namespace: Text,
     /// Its name.
     #[serde(default)]
-    pub name: String,
+    pub name: Text,
     /// Its uid: one of the same name with another uid is another object.
     #[serde(default)]
     pub uid: String,
     /// Its version.
     #[serde(default)]
-    pub resource_version: String,
+    pub resource_version: Text,
 }
 
 /// An object that is known.
@@ -48,7 +49,7 @@ impl<V> Clone for Change<V> {
 }
 
 /// Namespace and name.
-type Key = (Box<str>, Box<str>);
+type Key = (Text, Text);
 
 /// Objects by namespace and name.
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl<V> Default for Known<V> {
 }
 
 fn key(id: &Id) -> Key {
-    (id.namespace.as_str().into(), id.name.as_str().into())
+    (id.namespace.clone(), id.name.clone())
 }
 
 impl<V> Known<V> {
@@ -142,12 +143,11 @@ mod tests {
     use super::*;
 
     fn item(name: &str, uid: &str, version: &str) -> Arc<Item<()>> {
-        let text = |text: &str| text.to_owned();
         let id = Id {
-            namespace: text("n"),
-            name: text(name),
-            uid: text(uid),
-            resource_version: text(version),
+            namespace: "n".into(),
+            name: name.into(),
+            uid: uid.into(),
+            resource_version: version.into(),
         };
         Arc::new(Item { id, view: () })
     }

@@ -16,6 +16,7 @@ pub mod events;
 mod informer;
 mod line;
 mod reflector;
+mod texts;
 mod within;
 
 pub use api::{Api, CallError, Media};
@@ -25,3 +26,4 @@ pub use connect::ConnectError;
 pub use informer::{Informer, Subscription};
 pub use line::{ObjectError, View};
 pub use reflector::Resource;
+pub use texts::Texts;

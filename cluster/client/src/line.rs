@@ -137,7 +137,7 @@ fn event<V: View>(kind: &str, json: &str) -> Result<Line<V>, ObjectError> {
             Err((id, error)) => Line::Unreadable(id.ok_or_else(|| error.clone())?, error),
         },
         "DELETED" => Line::Gone(id(json)?),
-        "BOOKMARK" => Line::Bookmark(id(json)?.resource_version),
+        "BOOKMARK" => Line::Bookmark(id(json)?.resource_version.into()),
         "ERROR" => {
             let failure: Failure = serde_json::from_str(json).unwrap_or_default();
             Line::Failed { code: failure.code, message: failure.message }

@@ -194,7 +194,7 @@ async fn list<V: View>(api: &Api, path: &str) -> Result<Listed<V>, ListError> {
         let body = timeout(GRACE * 2, api.get(&next)).await.map_err(|_| ListError::Late)??;
         let page: Page<V> = line::page(&body)?;
         for (id, error) in &page.unreadable {
-            tracing::warn!(namespace = id.namespace, name = id.name, %error, "an object is left out");
+            tracing::warn!(namespace = %id.namespace, name = %id.name, %error, "an object is left out");
         }
         items.extend(page.items);
         if page.more.is_empty() {
@@ -277,17 +277,17 @@ fn take<V: View>(text: &[u8], revision: &mut String, to: &Weak<Shared<V>>) -> Op
     }
     match line::line::<V>(text) {
         Ok(Line::Set(item)) => {
-            revision.clone_from(&item.id.resource_version);
+            item.id.resource_version.as_str().clone_into(revision);
             shared.set(item);
         }
         Ok(Line::Gone(id)) => {
-            revision.clone_from(&id.resource_version);
+            id.resource_version.as_str().clone_into(revision);
             shared.remove(&id);
         }
         Ok(Line::Bookmark(at)) => *revision = at,
         Ok(Line::Unreadable(id, error)) => {
-            tracing::warn!(namespace = id.namespace, name = id.name, %error, "an object is left out");
-            revision.clone_from(&id.resource_version);
+            tracing::warn!(namespace = %id.namespace, name = %id.name, %error, "an object is left out");
+            id.resource_version.as_str().clone_into(revision);
             shared.remove(&id);
         }
         Ok(Line::Failed { code: 410 | 504, .. }) => return Some(Ended::Expired),

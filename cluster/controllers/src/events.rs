@@ -29,9 +29,9 @@ pub(crate) fn about<V>(place: Place, item: &Item<V>) -> Reference {
     Reference {
         api_version: place.version.to_owned(),
         kind: place.kind.to_owned(),
-        namespace,
-        name,
+        namespace: namespace.into(),
+        name: name.into(),
         uid,
-        resource_version,
+        resource_version: resource_version.into(),
     }
 }

@@ -92,7 +92,7 @@ pub(crate) fn key<V>(item: &Item<V>) -> Key {
 
 /// The group of what is in a namespace.
 pub(crate) fn namespace<V>(item: &Item<V>) -> Vec<String> {
-    vec![item.id.namespace.clone()]
+    vec![item.id.namespace.to_string()]
 }
 
 /// The group of what a controller has.

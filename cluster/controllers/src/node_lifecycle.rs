@@ -120,7 +120,7 @@ impl Controller {
             Action::Lost { node, conditions } => self.lost(&node, &conditions).await,
             Action::Unready { node } => self.unready(&node).await,
             Action::Drive { node, drive } => {
-                self.state().driven.insert(node.id.name.clone(), drive);
+                self.state().driven.insert(node.id.name.to_string(), drive);
                 self.work.add(index::key(&node));
                 Ok(())
             }
@@ -171,7 +171,7 @@ impl Controller {
         let (node, drive) = {
             let state = self.state();
             let Some(node) = state.nodes.get(&key) else { return Outcome::Done };
-            (node, state.driven.get(&key.name).copied().unwrap_or_default())
+            (node, state.driven.get(key.name.as_str()).copied().unwrap_or_default())
         };
         let Some(wanted) = taints::wanted(&node.view, drive, self.context.now()) else {
             return Outcome::Done;

@@ -6,6 +6,7 @@ mod driver;
 
 pub(crate) use driver::{Outcome, Work, run};
 
+use compact_str::CompactString as Text;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
@@ -18,15 +19,15 @@ const PAUSE_MAX: Duration = Duration::from_secs(1000);
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
     /// Its namespace; empty for a kind without.
-    pub namespace: String,
+    pub namespace: Text,
     /// Its name.
-    pub name: String,
+    pub name: Text,
 }
 
 impl Key {
     /// Of an object.
     pub fn new(namespace: &str, name: &str) -> Self {
-        Self { namespace: namespace.to_owned(), name: name.to_owned() }
+        Self { namespace: namespace.into(), name: name.into() }
     }
 }
 

@@ -77,11 +77,11 @@ impl Controller {
             return;
         }
         let name = change.before.as_ref().map(|node| &node.id.name);
-        let known = name.and_then(|name| state.felt.remove(name)).unwrap_or_default();
+        let known = name.and_then(|name| state.felt.remove(name.as_str())).unwrap_or_default();
         if let Some(node) = &change.after {
             let (wall, now) = (self.context.now(), self.work.now());
             let felt = felt(&known, &driving(&node.view), wall, now);
-            state.felt.insert(node.id.name.clone(), felt);
+            state.felt.insert(node.id.name.to_string(), felt);
             let pods = state.pods.group(&node.id.name);
             for pod in &pods {
                 self.work.add(index::key(pod));

@@ -19,10 +19,9 @@ use berth_cluster_api::select::Labels;
 use berth_cluster_client::{ObjectError, clock};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
-use std::collections::BTreeMap;
 
 /// Labels or annotations.
-pub type Texts = BTreeMap<String, String>;
+pub use berth_cluster_client::Texts;
 
 /// A moment: microseconds since the Unix epoch.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,12 +107,12 @@ impl Meta {
 
 /// Whether a selector takes labels.
 pub(crate) fn selects(selector: &Labels, labels: &Texts) -> bool {
-    selector.matches(|key| labels.get(key).map(String::as_str))
+    selector.matches(|key| labels.get(key).map(|text| text.as_str()))
 }
 
 /// A `LabelSelector`.
 pub(crate) fn selector<'de, D: Deserializer<'de>>(from: D) -> Result<Labels, D::Error> {
-    let value = Value::deserialize(from)?;
+    let value = berth_cluster_json::Value::deserialize(from)?;
     Ok(Labels::of_selector(value.as_object()))
 }
 

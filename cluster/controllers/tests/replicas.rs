@@ -27,7 +27,7 @@ impl Random {
 }
 
 fn item<V: View>(uid: String, object: &serde_json::Value) -> Arc<Item<V>> {
-    let id = Id { namespace: "n".to_owned(), name: uid.clone(), uid, ..Id::default() };
+    let id = Id { namespace: "n".into(), name: uid.clone().into(), uid, ..Id::default() };
     Arc::new(Item { id, view: V::read(object.to_string().as_bytes()).unwrap() })
 }
 

@@ -42,7 +42,7 @@ struct World {
 
 fn item<V: View>(object: &Value) -> Arc<Item<V>> {
     let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default().to_owned();
-    let id = Id { name: text("name"), uid: text("uid"), ..Id::default() };
+    let id = Id { name: text("name").into(), uid: text("uid"), ..Id::default() };
     Arc::new(Item { id, view: V::read(object.to_string().as_bytes()).unwrap() })
 }
 
@@ -125,7 +125,7 @@ impl World {
             self.put(set);
         }
         for set in &plan.delete {
-            let gone = self.sets.remove(&set.id.name).unwrap();
+            let gone = self.sets.remove(set.id.name.as_str()).unwrap();
             assert!(
                 gone.pods.is_empty() && count(&gone.object, "/spec/replicas") == 0,
                 "only what has nothing goes"

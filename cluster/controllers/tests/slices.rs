@@ -24,12 +24,7 @@ impl Random {
 }
 
 fn item<V: View>(name: &str, object: &Value) -> Arc<Item<V>> {
-    let id = Id {
-        namespace: "n".to_owned(),
-        name: name.to_owned(),
-        uid: name.to_owned(),
-        ..Id::default()
-    };
+    let id = Id { namespace: "n".into(), name: name.into(), uid: name.to_owned(), ..Id::default() };
     Arc::new(Item { id, view: V::read(object.to_string().as_bytes()).unwrap() })
 }
 
@@ -108,10 +103,10 @@ fn slices_follow_pods_with_few_changes_and_then_are_silent() {
                 slices.insert(format!("s{made}"), slice(&format!("s{made}"), wanted));
             }
             for (old, wanted) in &plan_now.update {
-                slices.insert(old.id.name.clone(), slice(&old.id.name, wanted));
+                slices.insert(old.id.name.to_string(), slice(&old.id.name, wanted));
             }
             for old in &plan_now.delete {
-                slices.remove(&old.id.name);
+                slices.remove(old.id.name.as_str());
             }
             let mut listed: Vec<String> = slices
                 .values()

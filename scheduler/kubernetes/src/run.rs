@@ -287,7 +287,7 @@ impl Running {
                 stats.add_refused(began.elapsed());
                 let Failure { text, concerns } = failure.unwrap_or_default();
                 let Id { name, namespace, .. } = &pod.id;
-                tracing::warn!(namespace, name, error = text, "a binding was refused");
+                tracing::warn!(%namespace, %name, error = text, "a binding was refused");
                 if concerns
                     && let Err(error) = calls::give_up(&api, &pod, &text, clock.micros()).await
                 {
@@ -426,10 +426,10 @@ fn record(
     let about = Reference {
         api_version: "v1".to_owned(),
         kind: "Pod".to_owned(),
-        namespace,
-        name,
+        namespace: namespace.into(),
+        name: name.into(),
         uid,
-        resource_version,
+        resource_version: resource_version.into(),
     };
     recorder.record(&about, kind, reason, action, text);
 }

@@ -44,10 +44,10 @@ impl Case {
         self.version += 1;
         let text = |value: &Value| value.as_str().unwrap().to_owned();
         let id = Id {
-            namespace: "n".to_owned(),
-            name: text(&pod["metadata"]["name"]),
+            namespace: "n".into(),
+            name: text(&pod["metadata"]["name"]).into(),
             uid: text(&pod["metadata"]["uid"]),
-            resource_version: self.version.to_string(),
+            resource_version: self.version.to_string().into(),
         };
         let view = PodView::read(pod.to_string().as_bytes()).unwrap();
         Arc::new(Item { id, view })

@@ -3,7 +3,7 @@
 
 use crate::Map;
 use crate::field::{Errors, Path};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The map in a field.
 pub fn map<'a>(of: &'a Map, field: &str) -> Option<&'a Map> {

@@ -9,7 +9,7 @@ use super::workload::{at_most_all, whole_or_percent};
 use crate::field::{Errors, Path};
 use crate::registry::{Kind, Part, Rules, Subresource};
 use crate::{Map, cells, meta};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The row.
 pub fn kinds() -> Vec<Kind> {

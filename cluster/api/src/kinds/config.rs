@@ -7,7 +7,7 @@ use crate::field::{Errors, Path, Problem};
 use crate::registry::{Kind, Part, Rules, Subresource};
 use crate::schema::base64;
 use crate::{Map, cells, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The most bytes that the data of a config map or a secret may have.
 const SIZE: usize = 1024 * 1024;

@@ -10,8 +10,8 @@ use crate::field::{Errors, Path};
 use crate::kinds::access::or_set;
 use crate::registry::{Kind, Rules};
 use crate::{Map, cells, names};
+use berth_cluster_json::Value;
 use core::net::IpAddr;
-use serde_json::Value;
 
 /// Protocols of ports, as messages list them.
 const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];

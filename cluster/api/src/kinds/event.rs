@@ -12,7 +12,7 @@ use super::view::View;
 use crate::field::Errors;
 use crate::registry::{Kind, Part, Rules};
 use crate::{Map, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::borrow::Cow;
 
 const GROUP: &str = "events.k8s.io";

@@ -7,7 +7,7 @@ use super::view::View;
 use crate::field::{Errors, Path};
 use crate::registry::{Kind, Part, Rules};
 use crate::{Map, cells, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The row.
 pub fn kinds() -> Vec<Kind> {

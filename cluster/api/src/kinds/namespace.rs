@@ -6,7 +6,7 @@ use super::row::{RowExt, column, row};
 use crate::field::{Errors, Path};
 use crate::registry::{Deletion, Kind, Part, Rules, Subresource};
 use crate::{Map, cells, meta, names};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The label by which a namespace can be selected by its name (KEP-2161).
 const NAME_LABEL: &str = "kubernetes.io/metadata.name";

@@ -11,7 +11,7 @@ use crate::field::{Errors, Path, Problem};
 use crate::registry::{Kind, Part, Rules, Subresource};
 use crate::schema::quantity;
 use crate::{Map, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The row.
 pub fn kinds() -> Vec<Kind> {

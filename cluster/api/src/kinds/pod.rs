@@ -36,7 +36,7 @@ use crate::kinds::access::{int, keep, make, map, text};
 use crate::kinds::row;
 use crate::kinds::view::View;
 use crate::registry::{Deletion, Kind, Part, Rules, Subresource};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 use std::sync::Arc;
 
 /// Seconds that a pod is given at most: a hundred years are as good as for ever, and their end still has a date.

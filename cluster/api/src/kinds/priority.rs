@@ -6,7 +6,7 @@ use super::row::{RowExt, column, row};
 use crate::field::{Errors, Path};
 use crate::registry::{Kind, Part, Rules};
 use crate::{Map, cells};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The greatest priority that users may name. What is above is the system's.
 const USER_MAX: i64 = 1_000_000_000;

@@ -11,7 +11,7 @@ use super::view::View;
 use crate::field::{Errors, Path};
 use crate::registry::{Kind, Part, Rules, Subresource};
 use crate::{Map, cells};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The rows.

@@ -6,7 +6,7 @@ use super::row::{RowExt, column, row, wide};
 use crate::field::{Errors, Path};
 use crate::registry::{Column, Kind, Part, Rules};
 use crate::{Map, cells, meta, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 const GROUP: &str = "rbac.authorization.k8s.io";
 

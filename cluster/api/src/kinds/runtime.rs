@@ -8,7 +8,7 @@ use super::view::View;
 use crate::field::{Errors, Path};
 use crate::registry::{Kind, Part, Rules};
 use crate::{Map, cells, names};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The row.
 pub fn kinds() -> Vec<Kind> {

@@ -15,7 +15,7 @@ use super::view::View;
 use crate::field::Errors;
 use crate::registry::{Kind, Part, Rules, Subresource};
 use crate::{Map, names};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The rows.
 pub fn kinds() -> Vec<Kind> {

@@ -2,7 +2,7 @@
 //! Reading of objects that may be maps or values: what is null counts as absent.
 
 use crate::Map;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 static NULL: Value = Value::Null;
 

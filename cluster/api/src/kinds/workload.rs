@@ -20,7 +20,7 @@ use crate::kinds::access::{make, or_set, or_set_missing};
 use crate::kinds::pod::{default_template, keep_parts};
 use crate::kinds::view::View;
 use crate::registry::{Kind, Part, Rules, Subresource};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 use std::sync::Arc;
 
 /// The rules of ReplicaSets.

@@ -4,7 +4,7 @@
 use super::{GROWTH_MAX, OPERATIONS_MAX};
 use crate::read::DEPTH_MAX;
 use crate::{Map, Refusal};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The object as the operations make it, one after the other.
 pub fn json(object: Value, patch: &Value) -> Result<Value, Refusal> {

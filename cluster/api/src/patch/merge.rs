@@ -2,7 +2,7 @@
 //! Merge patches, RFC 7396.
 
 use crate::{Map, Refusal};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The object as the patch makes it. Lists are replaced; null takes a field away.
 pub fn merge(object: Value, patch: &Value) -> Result<Value, Refusal> {

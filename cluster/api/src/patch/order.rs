@@ -2,7 +2,7 @@
 //! The order of a merged list: what the patch names stands in the patch's order, everything else keeps its place among it as far as
 //! the two orders agree.
 
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeMap;
 
 /// What an item is told apart by: the merge key of an object, or the whole of a scalar.
@@ -10,7 +10,7 @@ pub(super) fn identity(item: &Value, key: &str) -> String {
     let told = if key.is_empty() { Some(item) } else { item.get(key) };
     match told {
         // a text and a number that looks like it are the same to upstream, which compares them as printed
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => text.to_string(),
         Some(other) => other.to_string(),
         None => String::new(),
     }

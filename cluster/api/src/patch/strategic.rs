@@ -4,7 +4,7 @@
 use super::order::{arrange, identity};
 use crate::schema::{Field, Schema};
 use crate::{Map, Refusal};
-use serde_json::Value;
+use berth_cluster_json::{Text, Value};
 use std::collections::{BTreeMap, BTreeSet};
 
 const DIRECTIVE: &str = "$patch";
@@ -45,7 +45,7 @@ fn printed(value: &Value) -> String {
             let items: Vec<String> = items.iter().map(printed).collect();
             format!("[{}]", items.join(" "))
         }
-        Value::String(text) => text.clone(),
+        Value::String(text) => text.to_string(),
         Value::Null => "<nil>".to_owned(),
         other => other.to_string(),
     }
@@ -132,7 +132,7 @@ fn retain_keys(original: &mut Map, patch: &mut Map) -> Result<(), Refusal> {
 
 /// `$setElementOrder/...`: merges the lists that it is about, and puts them in order.
 fn set_orders(original: &mut Map, patch: &mut Map, schema: Option<&Schema>) -> Result<(), Refusal> {
-    let names: Vec<String> =
+    let names: Vec<Text> =
         patch.keys().filter(|name| name.starts_with(ORDER_OF)).cloned().collect();
     let bad = || broken("invalid patch format of setElementOrder list");
     for directive in names {

@@ -3,7 +3,7 @@
 
 use super::*;
 use crate::schema::lookup;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 fn pod(object: &Value, patch: &Value) -> Value {
     strategic(object.clone(), patch, &lookup("", "v1", "Pod").unwrap()).unwrap()

@@ -7,7 +7,7 @@ use super::{DEPTH_MAX, Read, ReadError};
 use crate::Map;
 use crate::schema::{Form, Schema, base64, normalise};
 use crate::time;
-use serde_json::{Number, Value};
+use berth_cluster_json::{Number, Value};
 
 const MAGIC: &[u8] = b"k8s\0";
 
@@ -245,7 +245,7 @@ fn moment(bytes: &[u8], form: Form) -> Result<Value, ReadError> {
     })?;
     let text =
         if form == Form::Time { time::seconds(seconds) } else { time::micros(seconds, nanos) };
-    text.map(Value::String).ok_or_else(broken)
+    text.map(Value::from).ok_or_else(broken)
 }
 
 /// JSON inside.

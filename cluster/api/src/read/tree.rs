@@ -2,8 +2,8 @@
 //! The visitor that makes a value of what a parser gives, and notices what a map would hide.
 
 use super::{DEPTH_MAX, DUPLICATES_MAX, Read, ReadError};
+use berth_cluster_json::{Map, Number, Text, Value};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
 use std::cell::RefCell;
 use std::fmt;
 
@@ -176,7 +176,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
         self.go_deeper()?;
         let mut map = Map::new();
-        while let Some(name) = entries.next_key::<String>()? {
+        while let Some(name) = entries.next_key::<Text>()? {
             let value = entries.next_value_seed(self.inner(Place::Field(&self.place, &name)))?;
             if map.contains_key(&name) {
                 self.note_duplicate(&name);

@@ -3,7 +3,7 @@
 
 use super::{Field, Form, Schema, View, base64, quantity};
 use crate::time;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// Makes the value what upstream would write: nulls and empty optional fields are gone, what is always written is there, quantities,
 /// times and bytes are in their canonical form. Twice is as once. Of a wrong type, a value stays as it is.
@@ -41,6 +41,7 @@ fn walk(value: &mut Value, schema: View<'_>) {
                 }
             }
         }
+        Form::Time if value.as_str().is_some_and(time::is_canonical) => {}
         form => {
             if let Some(text) = canonical(value, form) {
                 *value = text.into();
@@ -68,9 +69,8 @@ fn structure(value: &mut Value, schema: View<'_>) {
         walk(value, inner);
         !(value.is_null() || !always(field, inner) && empty(value, field))
     });
-    for (name, field, inner) in schema.fields() {
-        if always(field, inner)
-            && !object.contains_key(name)
+    for (name, inner) in schema.written() {
+        if !object.contains_key(name)
             && let Some(zero) = zero(inner)
         {
             object.insert(name.to_owned(), zero);
@@ -79,7 +79,7 @@ fn structure(value: &mut Value, schema: View<'_>) {
 }
 
 /// Whether a field is written even if it is zero.
-fn always(field: &Field, schema: View<'_>) -> bool {
+pub(super) fn always(field: &Field, schema: View<'_>) -> bool {
     let whole = matches!(schema.form(), Form::Structure(_) | Form::Quantity | Form::IntOrString);
     !field.pointer && (field.required || field.zero || whole)
 }

@@ -10,7 +10,7 @@
 use berth_cluster_api::field::Errors;
 use berth_cluster_api::registry::{Kind, Part};
 use berth_cluster_api::{Map, kinds};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 pub fn kind(name: &str) -> Kind {
     kinds::builtin().into_iter().find(|kind| *kind.kind == *name).unwrap()

@@ -7,8 +7,8 @@
     reason = "each test uses a part; what is recorded can be read"
 )]
 
+use berth_cluster_json::Value;
 use flate2::read::GzDecoder;
-use serde_json::Value;
 use std::io::Read;
 
 fn text() -> String {

@@ -6,7 +6,7 @@ use crate::environment::suffix;
 use crate::server::Inner;
 use crate::write::{meta_text, metadata};
 use berth_cluster_api::{Map, Refusal};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// Where programs look for them.
 const FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";

@@ -5,7 +5,7 @@ use super::{Admission, Operation, Request};
 use crate::server::Inner;
 use crate::write::meta_text;
 use berth_cluster_api::{Map, Refusal};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::cmp::Reverse;
 
 const CLASSES: &str = "storage.k8s.io/storageclasses/";

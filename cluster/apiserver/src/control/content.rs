@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is still in a namespace that goes away, and how its conditions tell it (upstream's namespaced resources deleter).
 
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::Entry;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What is left.

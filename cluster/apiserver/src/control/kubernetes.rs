@@ -7,9 +7,9 @@
 use super::Control;
 use crate::local::{CallError, Local};
 use crate::server::Server;
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::{Body, Meta, Op, Txn};
 use http::Method;
-use serde_json::{Value, json};
 use std::net::SocketAddrV4;
 use std::time::Duration;
 

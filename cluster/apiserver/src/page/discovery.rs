@@ -10,11 +10,11 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use berth_cluster_api::Refusal;
 use berth_cluster_api::registry::{Kind, Subresource};
+use berth_cluster_json::{Value, json};
 use http::StatusCode;
 use http::header::{CONTENT_TYPE, ETAG, HOST, HeaderValue, IF_NONE_MATCH, VARY};
 use http::request::Parts;
 use ring::digest::{SHA256, digest};
-use serde_json::{Value, json};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::Arc;
 

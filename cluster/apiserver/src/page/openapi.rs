@@ -48,7 +48,7 @@ pub(super) fn v2(accept: &str) -> Answer {
         let media = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
         return typed(StatusCode::OK, media, Body::Whole(openapi::v2().into()));
     }
-    whole(&serde_json::json!({
+    whole(&berth_cluster_json::json!({
         "swagger": "2.0",
         "info": { "title": "Kubernetes", "version": format!("v1.{}.0", super::MINOR) },
         "paths": {},

@@ -11,7 +11,7 @@ use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::kinds::pod::{Binding, bind as bind_pod};
 use berth_cluster_api::schema::lookup;
 use berth_cluster_api::{Map, Refusal, time};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::sync::Arc;
 
 /// POST of a `Binding` below a pod.

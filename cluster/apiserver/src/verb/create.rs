@@ -18,9 +18,9 @@ use berth_cluster_api::field::Errors;
 use berth_cluster_api::refusal::Cause;
 use berth_cluster_api::registry::Kind;
 use berth_cluster_api::{Map, Refusal, meta, time};
+use berth_cluster_json::Value;
 use berth_cluster_store::{Compare, Txn};
 use http::StatusCode;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// How often another name is tried where the generated one is taken; upstream's number (KEP-4420).

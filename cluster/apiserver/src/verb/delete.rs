@@ -13,10 +13,10 @@ use crate::verb::update::MODIFIED;
 use crate::write::{self, Failed, meta_text, metadata, metadata_mut, put};
 use berth_cluster_api::registry::Deletion;
 use berth_cluster_api::{Map, Refusal, time};
+use berth_cluster_json::Value;
 use berth_cluster_store::{Compare, Entry, Op, Txn};
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
 use std::sync::Arc;
 
 const TRIES: usize = 100;

@@ -16,8 +16,8 @@ use berth_cluster_api::refusal::Cause;
 use berth_cluster_api::schema::lookup;
 use berth_cluster_api::select::Labels;
 use berth_cluster_api::{Map, Refusal, time};
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::{Compare, Entry, Op, Txn};
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 const GROUP: &str = "policy";

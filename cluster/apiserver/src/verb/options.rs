@@ -6,7 +6,7 @@ use crate::body::{self, Expected, Validation};
 use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::schema::lookup;
 use berth_cluster_api::{Map, Refusal};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// What becomes of what an object owns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,8 +16,8 @@ use berth_cluster_api::read::{self, ReadError};
 use berth_cluster_api::registry::Subresource;
 use berth_cluster_api::schema::Schema;
 use berth_cluster_api::{Map, Refusal, patch};
+use berth_cluster_json::Value;
 use http::StatusCode;
-use serde_json::Value;
 use std::sync::Arc;
 
 /// Operations of a JSON patch at most; upstream's number.
@@ -108,8 +108,14 @@ fn patched(
     validation: Validation,
 ) -> Result<Incoming, Refusal> {
     let value = apply(old, way, sent, of.schema)?;
-    let Value::Object(object) = value else { return Err(unusable(ask, "it makes no object")) };
-    body::judge(ask, object, &[], of, validation).map_err(|refusal| {
+    let Value::Object(mut object) = value else { return Err(unusable(ask, "it makes no object")) };
+    let same = if ask.kind.rules.converts() { Map::new() } else { take_same(&mut object, old) };
+    let judged = body::judge(ask, object, &[], of, validation);
+    let judged = judged.map(|mut incoming| {
+        incoming.object.extend(same);
+        incoming
+    });
+    judged.map_err(|refusal| {
         // What is wrong is the patch.
         let why = refusal.message.split_once(&format!("handled as a {}: ", of.kind));
         match why {
@@ -117,6 +123,19 @@ fn patched(
             _ => refusal,
         }
     })
+}
+
+/// Takes out what the patch left as it is: that was judged when it was written.
+fn take_same(object: &mut Map, old: &Map) -> Map {
+    let mut same = Map::new();
+    object.retain(|name, value| {
+        let change = old.get(name) != Some(value) || ["kind", "apiVersion"].contains(&&**name);
+        if !change {
+            same.insert(name.clone(), value.take());
+        }
+        change
+    });
+    same
 }
 
 fn apply(old: &Map, way: Way, sent: &Value, schema: &Schema) -> Result<Value, Refusal> {

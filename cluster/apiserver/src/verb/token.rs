@@ -11,8 +11,8 @@ use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::schema::lookup;
 use berth_cluster_api::{Map, Refusal, time};
 use berth_cluster_auth::token::{Bound, Object, Request};
+use berth_cluster_json::{Value, json};
 use http::StatusCode;
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 const GROUP: &str = "authentication.k8s.io";

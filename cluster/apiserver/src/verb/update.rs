@@ -20,10 +20,10 @@ use berth_cluster_api::kinds::workload::scale as scales;
 use berth_cluster_api::registry::{Part, Subresource};
 use berth_cluster_api::schema::lookup;
 use berth_cluster_api::{Map, Refusal, meta};
+use berth_cluster_json::Value;
 use berth_cluster_store::{Compare, Entry, Op, Txn};
 use bytes::Bytes;
 use http::StatusCode;
-use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -11,12 +11,12 @@ use crate::server::Inner;
 use crate::shape::Shaper;
 use crate::verb::get::{Selection, current, expired, reach, shaper};
 use berth_cluster_api::Refusal;
+use berth_cluster_json::json;
 use berth_cluster_store::{Entry, Event, Interest, Watch, WatchError};
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::unfold;
 use http::StatusCode;
-use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -295,6 +295,7 @@ impl Watching {
 
 /// The line of an error, after which a watch ends.
 fn error(refusal: &Refusal) -> Bytes {
-    let status: serde_json::Value = serde_json::from_str(&refusal.to_json()).unwrap_or_default();
+    let status: berth_cluster_json::Value =
+        serde_json::from_str(&refusal.to_json()).unwrap_or_default();
     format!("{}\n", json!({ "type": "ERROR", "object": status })).into()
 }

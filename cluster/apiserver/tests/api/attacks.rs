@@ -14,10 +14,10 @@ use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 use berth_cluster_apiserver::listing::Token;
 use berth_cluster_auth::token::{Bound, Issuer, Object, Request as TokenRequest, SigningKey};
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::Store;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair};
-use serde_json::{Value, json};
 
 // ---- authentication ----
 

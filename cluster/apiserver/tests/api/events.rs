@@ -7,7 +7,7 @@ use berth_cluster_apiserver::{Caller, Faults, Server};
 use berth_cluster_auth::user::{MASTERS, User};
 use berth_cluster_client::events::{Recorder, Reference, Type};
 use berth_cluster_client::{Api, Clock};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::time::Duration;
 
 const CORE: &str = "/api/v1/namespaces/t1/events";

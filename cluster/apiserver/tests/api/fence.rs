@@ -3,8 +3,8 @@
 
 use crate::kit::{Call, Cluster, NOW, Reply, config, pod, revision, rule};
 use berth_cluster_apiserver::{Server, read_meta};
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::{Options, Store};
-use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -6,7 +6,7 @@ use berth_cluster_apiserver::{Caller, Faults, Server};
 use berth_cluster_auth::user::{MASTERS, NODE_PREFIX, NODES, User};
 use berth_cluster_client::{Api, Clock};
 use berth_cluster_hollow::{DURATION, EXIT_CODE, Hollow, Identity, Options, Outage, SILENT, USAGE};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;

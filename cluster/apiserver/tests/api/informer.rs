@@ -43,7 +43,8 @@ struct Book(BTreeMap<String, String>);
 impl Book {
     fn take(&mut self, change: &Change<Data>) {
         let version = |item: &Option<Arc<berth_cluster_client::Item<Data>>>| {
-            item.as_ref().map(|item| (item.id.name.clone(), item.id.resource_version.clone()))
+            item.as_ref()
+                .map(|item| (item.id.name.to_string(), item.id.resource_version.to_string()))
         };
         let (before, after) = (version(&change.before), version(&change.after));
         if let Some((name, version)) = before {
@@ -58,7 +59,7 @@ impl Book {
 /// What the store has.
 async fn truth(cluster: &Cluster) -> BTreeMap<String, String> {
     let list = cluster.get(CONFIGS).await;
-    let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
+    let text = |value: &berth_cluster_json::Value| value.as_str().unwrap().to_owned();
     let items = list["items"].as_array().unwrap().iter();
     items
         .map(|item| (text(&item["metadata"]["name"]), text(&item["metadata"]["resourceVersion"])))
@@ -119,8 +120,9 @@ async fn informers_end_where_the_store_is_whatever_happens_on_the_way() {
             }
             assert_eq!(book.0, wanted, "seed {seed}: who listened from the beginning");
             let all = informer.all().into_iter();
-            let all: BTreeMap<_, _> =
-                all.map(|item| (item.id.name.clone(), item.id.resource_version.clone())).collect();
+            let all: BTreeMap<_, _> = all
+                .map(|item| (item.id.name.to_string(), item.id.resource_version.to_string()))
+                .collect();
             assert_eq!(all, wanted, "seed {seed}: what the informer has");
             let (mut late, mut book) = (informer.subscribe(), Book::default());
             while let Some(change) = late.try_next() {

@@ -5,8 +5,7 @@ use crate::kit::{Cluster, brief};
 use berth_cluster_api::registry::{Kind, Rules};
 use berth_cluster_api::schema::{Builder, Field, Form, Patch, Schema, Structure};
 use berth_cluster_apiserver::Resources;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use berth_cluster_json::{Value, json};
 use std::sync::Arc;
 
 // ---- kinds that come and go ----
@@ -55,7 +54,7 @@ fn formed() -> Schema {
     let metadata = builder.named("meta.v1.ObjectMeta");
     let spec = builder.structure(Structure {
         name: "g.test.Spec".to_owned(),
-        fields: BTreeMap::from([("size".to_owned(), field(number))]),
+        fields: std::iter::once(("size".to_owned(), field(number))).collect(),
         ..Structure::default()
     });
     let fields = [("apiVersion", text), ("kind", text), ("metadata", metadata), ("spec", spec)];

@@ -4,8 +4,8 @@
 
 use crate::kit::{Cluster, brief, config, pod, revision};
 use berth_cluster_api::kinds::service::allocate::Ranges;
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::{Options, Store};
-use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const CONFIGS: &str = "/api/v1/namespaces/t1/configmaps";

@@ -4,12 +4,12 @@
 use crate::kit::attacked::{CONFIGS, RBAC, check, cluster, dynamic, prepare, random_path};
 use crate::kit::{Call, Cluster, Random, config, pod};
 use berth_cluster_apiserver::{Faults, Options};
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::Store;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use serde_json::{Value, json};
 use std::fmt::Write;
 use std::time::Duration;
 

@@ -63,7 +63,7 @@ async fn a_backup_of_a_running_server_is_one_revision_and_can_be_restored() {
 async fn who_uses_a_deprecated_kind_is_told_by_every_answer() {
     let cluster = Cluster::new().await;
     let path = "/api/v1/namespaces/t1/endpoints";
-    let object = serde_json::json!({ "metadata": { "name": "a" } });
+    let object = berth_cluster_json::json!({ "metadata": { "name": "a" } });
     for call in [
         cluster.admin("POST", path).json(&object),
         cluster.admin("GET", path),

@@ -3,8 +3,8 @@
 
 use crate::kit::{Cluster, Random, brief, config, pod, revision};
 use berth_cluster_apiserver::Options;
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::Store;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -544,7 +544,7 @@ async fn a_watch_of_metadata_has_nothing_else() {
     assert_eq!(words, ["BOOKMARK", "ADDED", "BOOKMARK"]);
     for event in &events {
         let object = event["object"].as_object().unwrap();
-        let fields: Vec<&str> = object.keys().map(String::as_str).collect();
+        let fields: Vec<&str> = object.keys().map(|name| name.as_str()).collect();
         assert_eq!(fields, ["apiVersion", "kind", "metadata"], "{event}");
         assert_eq!(object["kind"], "PartialObjectMetadata");
         assert!(revision(&event["object"]) > 0);

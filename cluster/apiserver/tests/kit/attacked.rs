@@ -4,7 +4,7 @@
 use super::{Call, Cluster, Random, rule};
 use berth_cluster_api::registry::{Kind, Rules};
 use berth_cluster_api::schema::Schema;
-use serde_json::json;
+use berth_cluster_json::json;
 use std::sync::Arc;
 
 pub const CONFIGS: &str = "/api/v1/namespaces/t1/configmaps";

@@ -14,11 +14,11 @@ pub mod attacked;
 use berth_cluster_apiserver::{Answer, Body, Builder, Caller, Fixed, Server, read_meta};
 use berth_cluster_auth::token::StaticTokens;
 use berth_cluster_auth::user::{MASTERS, User};
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::{Options, Store};
 use bytes::Bytes;
 use http::{HeaderMap, Request};
 use http_body_util::{BodyExt, Full};
-use serde_json::{Value, json};
 use std::collections::VecDeque;
 use std::sync::Arc;
 

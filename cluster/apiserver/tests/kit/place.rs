@@ -11,12 +11,12 @@
 use crate::kit::Cluster;
 use berth_cluster_apiserver::{Builder, Listener, Listening, Times};
 use berth_cluster_auth::pki::{Options, Pair, Pki};
+use berth_cluster_json::Value;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use serde_json::Value;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

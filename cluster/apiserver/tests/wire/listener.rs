@@ -5,9 +5,9 @@
 use crate::kit::{config, rule};
 use crate::place::{Client, NEW, OLD, Place, bounded, now};
 use berth_cluster_auth::pki::{Options, Pair, Pki};
+use berth_cluster_json::{Value, json};
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

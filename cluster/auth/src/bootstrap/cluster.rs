@@ -7,7 +7,7 @@ use super::{
 };
 use crate::user::{AUTHENTICATED, MASTERS, SERVICE_ACCOUNTS, UNAUTHENTICATED};
 use berth_cluster_api::Map;
-use serde_json::json;
+use berth_cluster_json::json;
 
 const SCHEDULER: &str = "system:kube-scheduler";
 const MANAGER: &str = "system:kube-controller-manager";

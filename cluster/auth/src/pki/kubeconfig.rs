@@ -4,7 +4,7 @@
 use super::Pair;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde_json::json;
+use berth_cluster_json::json;
 
 /// A kubeconfig with the context `berth`, all embedded. It is JSON, which is YAML too.
 pub fn kubeconfig(url: &str, user: &str, ca_pem: &str, pair: &Pair) -> String {

@@ -114,7 +114,7 @@ fn a_kubeconfig_can_be_read() {
     let path = folder.path().join("config");
     let pair = pki.admin(NOW).unwrap();
     pki.write_kubeconfig(&path, "https://127.0.0.1:6443", "kubernetes-admin", &pair).unwrap();
-    let config: serde_json::Value =
+    let config: berth_cluster_json::Value =
         serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
     assert_eq!(config["current-context"], "berth");
     assert_eq!(config["clusters"][0]["cluster"]["server"], "https://127.0.0.1:6443");

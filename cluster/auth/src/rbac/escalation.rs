@@ -4,7 +4,7 @@
 use super::Rule;
 use crate::user::User;
 use berth_cluster_api::refusal::Refusal;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::fmt::Write as _;
 
 /// A rule taken apart: one verb, one group and resource and name, or one path, each.

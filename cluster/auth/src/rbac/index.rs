@@ -3,8 +3,8 @@
 
 use super::{Attributes, Rule, aggregate};
 use crate::user::{MASTERS, SERVICE_ACCOUNT_PREFIX, User};
+use berth_cluster_json::Value;
 use hashbrown::HashMap;
-use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 

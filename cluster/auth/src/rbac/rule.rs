@@ -2,7 +2,7 @@
 //! One rule of a role.
 
 use super::Attributes;
-use serde_json::{Map, Value};
+use berth_cluster_json::{Map, Value};
 
 /// One rule of a role: `PolicyRule` of rbac.authorization.k8s.io/v1.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +51,7 @@ impl Rule {
     /// The rule as JSON.
     pub fn to_value(&self) -> Value {
         let mut map = Map::new();
-        map.insert("verbs".into(), self.verbs.clone().into());
+        map.insert("verbs", self.verbs.clone().into());
         for (name, list) in [
             ("apiGroups", &self.api_groups),
             ("resources", &self.resources),
@@ -59,7 +59,7 @@ impl Rule {
             ("nonResourceURLs", &self.non_resource_urls),
         ] {
             if !list.is_empty() {
-                map.insert(name.into(), list.clone().into());
+                map.insert(name, list.clone().into());
             }
         }
         map.into()

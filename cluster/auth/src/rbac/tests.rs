@@ -2,7 +2,7 @@
 //! Tests of decisions: tables, escalation, and against a naive evaluator.
 
 use super::*;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 fn index(objects: &[(&str, Value)]) -> Index {
     let mut index = Index::default();

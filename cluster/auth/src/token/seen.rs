@@ -2,9 +2,9 @@
 //! Tokens whose signature was found good, so that it is not computed for each request. Only what a signature proves is kept: times and
 //! what a token is bound to are looked at each time.
 
+use berth_cluster_json::Value;
 use hashbrown::HashMap;
 use ring::digest::{SHA256, SHA256_OUTPUT_LEN, digest};
-use serde_json::Value;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Tokens of a generation; two are kept.

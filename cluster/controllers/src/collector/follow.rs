@@ -30,8 +30,8 @@ fn object(kind: &Kind, item: &Item<Owned>) -> Object {
     Object {
         api_version: kind.api_version(),
         kind: kind.kind.clone(),
-        namespace: item.id.namespace.clone(),
-        name: item.id.name.clone(),
+        namespace: item.id.namespace.to_string(),
+        name: item.id.name.to_string(),
         owners: meta.owner_references.clone(),
         deleted: meta.deleted(),
         foreground: held("foregroundDeletion"),

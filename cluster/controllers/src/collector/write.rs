@@ -106,7 +106,7 @@ impl Controller {
                 self.owned_by(path, live, &kept).await.map(drop)
             }
             Fate::Goes { policy, unblock } => {
-                let mut version = live.id.resource_version.clone();
+                let mut version = live.id.resource_version.to_string();
                 if unblock {
                     version = self.let_go(path, live).await?;
                 }
@@ -260,7 +260,7 @@ impl Controller {
             json!({ "metadata": { "resourceVersion": version, "ownerReferences": owners } });
         let answer = self.context.api.patch(path, Media::Merge, body(&patch)).await?;
         let changed = serde_json::from_slice::<Whole<Id>>(&answer);
-        Ok(changed.map(|whole| whole.metadata.resource_version).unwrap_or_default())
+        Ok(changed.map(|whole| whole.metadata.resource_version.into()).unwrap_or_default())
     }
 
     /// A finalizer of an object is done.

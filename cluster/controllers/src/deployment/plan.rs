@@ -211,8 +211,9 @@ impl Rollout<'_> {
             .cloned()
             .collect();
         plan.create = sets.new.filter(|set| set.item.is_none());
-        plan.revision =
-            revision.filter(|one| deployment.metadata.annotations.get(REVISION) != Some(one));
+        plan.revision = revision
+            .filter(|one| deployment.metadata.annotations.get(REVISION) != Some(one))
+            .map(String::from);
         plan.after = conditions::left(deployment, &status, now);
         plan.status = (status != deployment.status).then_some(status);
         plan

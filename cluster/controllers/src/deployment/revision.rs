@@ -34,7 +34,7 @@ pub(super) fn renew(sets: &mut Sets, annotations: &Texts, spec: &DeploymentSpec)
     if new.revision() < newest {
         new.annotations.insert(REVISION.to_owned(), newest.to_string());
         if let Some(before) = before.filter(|before| !before.is_empty()) {
-            remember(&mut new.annotations, before);
+            remember(&mut new.annotations, &before);
         }
     }
     if new.item.is_none() {
@@ -44,10 +44,10 @@ pub(super) fn renew(sets: &mut Sets, annotations: &Texts, spec: &DeploymentSpec)
 }
 
 /// A revision joins the history; the oldest fall out where it grows too long.
-fn remember(annotations: &mut Texts, revision: String) {
+fn remember(annotations: &mut Texts, revision: &str) {
     let history = annotations.get(HISTORY).cloned().unwrap_or_default();
     let mut all: Vec<&str> = history.split(',').filter(|one| !one.is_empty()).collect();
-    all.push(&revision);
+    all.push(revision);
     let length = |all: &[&str]| all.iter().map(|one| one.len() + 1).sum::<usize>();
     let mut from = 0;
     while length(&all[from..]) > HISTORY_BYTES_MAX + 1 {
@@ -87,14 +87,14 @@ mod tests {
     fn a_history_has_its_length() {
         let mut annotations = Texts::new();
         for revision in 1..3000 {
-            remember(&mut annotations, revision.to_string());
+            remember(&mut annotations, &revision.to_string());
         }
         let history = &annotations[HISTORY];
         assert!(history.len() <= HISTORY_BYTES_MAX && history.len() > 1990);
         assert!(history.ends_with(",2998,2999"));
         let mut short = Texts::new();
         for revision in ["1", "3"] {
-            remember(&mut short, revision.to_owned());
+            remember(&mut short, revision);
         }
         assert_eq!(short[HISTORY], "1,3");
     }

@@ -30,7 +30,7 @@ pub struct Set {
 impl Set {
     pub(super) fn new(item: &Arc<Item<ReplicaSet>>) -> Self {
         Self {
-            name: item.id.name.clone(),
+            name: item.id.name.to_string(),
             replicas: item.view.replicas,
             annotations: item.view.metadata.annotations.clone(),
             min_ready_seconds: item.view.min_ready_seconds,

@@ -45,15 +45,15 @@ pub fn plan(budget: &Budget, pods: &[Arc<Item<Pod>>], wanted: i64, now: Micros) 
     let was = &budget.status;
     let mut healthy = 0;
     for pod in pods.iter().filter(|pod| !pod.view.metadata.deleted()) {
-        let allowed = was.disrupted_pods.get(&pod.id.name);
+        let allowed = was.disrupted_pods.get(pod.id.name.as_str());
         let until = allowed.map(|at| Micros(at.0.saturating_add(GOES_WITHIN)));
         match (allowed, until) {
             (Some(at), Some(until)) if until > now => {
-                plan.status.disrupted_pods.insert(pod.id.name.clone(), *at);
+                plan.status.disrupted_pods.insert(pod.id.name.to_string(), *at);
                 plan.again = Some(plan.again.map_or(until, |again| again.min(until)));
             }
             (Some(_), _) => {
-                plan.stayed.push(pod.id.name.clone());
+                plan.stayed.push(pod.id.name.to_string());
                 healthy += i64::from(pod.view.ready());
             }
             (None, _) => healthy += i64::from(pod.view.ready()),
@@ -120,7 +120,7 @@ mod tests {
             if letter == 'd' {
                 object["metadata"] = json!({ "deletionTimestamp": "2027-01-15T08:00:00Z" });
             }
-            let id = Id { name: format!("p{number}"), ..Id::default() };
+            let id = Id { name: format!("p{number}").into(), ..Id::default() };
             Arc::new(Item { id, view: Pod::read(object.to_string().as_bytes()).unwrap() })
         };
         letters.chars().enumerate().map(one).collect()

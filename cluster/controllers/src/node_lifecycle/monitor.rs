@@ -163,7 +163,9 @@ impl Monitor {
         let ready = node.view.condition("Ready");
         let heartbeat = ready.and_then(|one| one.last_heartbeat_time);
         let name = &node.id.name;
-        if let Some(health) = self.health.get_mut(name).filter(|one| one.uid == node.id.uid) {
+        if let Some(health) =
+            self.health.get_mut(name.as_str()).filter(|one| one.uid == node.id.uid)
+        {
             // A condition that we set ourselves does not tell of its node.
             let spoke =
                 heartbeat != health.heartbeat && ready.is_some_and(|one| one.status != "Unknown");
@@ -182,7 +184,7 @@ impl Monitor {
         let drive = Drive::AsIs;
         let (uid, told) = (node.id.uid.clone(), false);
         let health = Health { uid, heard, heartbeat, renewed, told, drive };
-        self.health.insert(name.clone(), health);
+        self.health.insert(name.to_string(), health);
         let text = format!("Node {name} event: Registered Node {name} in Controller");
         actions.push(Action::Tell { node: Arc::clone(node), reason: "RegisteredNode", text });
     }
@@ -191,7 +193,8 @@ impl Monitor {
     fn judge(&mut self, node: &KnownNode, now: Moment, actions: &mut Vec<Action>) -> bool {
         let view = &node.view;
         let grace = if view.condition("Ready").is_some() { self.grace } else { STARTUP };
-        let heard = self.health.get(&node.id.name).map_or(now.steady, |health| health.heard);
+        let heard =
+            self.health.get(node.id.name.as_str()).map_or(now.steady, |health| health.heard);
         if now.shown <= heard.saturating_add(grace) {
             return false;
         }
@@ -222,7 +225,8 @@ impl Monitor {
         let conditions: Vec<Condition> = CONDITIONS.iter().filter_map(unknown).collect();
         // Told once, however often the node has to be marked until that succeeds.
         let tells = view.condition("Ready").is_some_and(|one| one.status == "True");
-        let health = self.health.get_mut(&node.id.name).filter(|health| tells && !health.told);
+        let health =
+            self.health.get_mut(node.id.name.as_str()).filter(|health| tells && !health.told);
         if let Some(health) = health {
             health.told = true;
             let text = format!("Node {} status is now: NodeNotReady", node.id.name);
@@ -235,7 +239,9 @@ impl Monitor {
     }
 
     fn drive(&mut self, node: &KnownNode, drive: Drive, actions: &mut Vec<Action>) {
-        if let Some(health) = self.health.get_mut(&node.id.name).filter(|one| one.drive != drive) {
+        if let Some(health) =
+            self.health.get_mut(node.id.name.as_str()).filter(|one| one.drive != drive)
+        {
             health.drive = drive;
             actions.push(Action::Drive { node: Arc::clone(node), drive });
         }
@@ -268,7 +274,11 @@ impl Monitor {
                 self.drive(node, Drive::AsIs, actions);
                 continue;
             }
-            if self.health.get(&node.id.name).is_some_and(|health| health.drive == Drive::Out) {
+            if self
+                .health
+                .get(node.id.name.as_str())
+                .is_some_and(|health| health.drive == Drive::Out)
+            {
                 continue;
             }
             let counts = zones.get(zone).copied().unwrap_or_default();

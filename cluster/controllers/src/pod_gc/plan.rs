@@ -87,7 +87,7 @@ mod tests {
         if deleted {
             object["metadata"]["deletionTimestamp"] = json!("2027-01-15T08:00:00Z");
         }
-        let id = Id { name: name.to_owned(), ..Id::default() };
+        let id = Id { name: name.into(), ..Id::default() };
         Arc::new(Item { id, view: Pod::read(object.to_string().as_bytes()).unwrap() })
     }
 

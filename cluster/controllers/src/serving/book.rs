@@ -141,9 +141,9 @@ impl Book {
     /// The Services that a change of a node is about: its pods were not listed before it was there, and say its zone.
     pub(crate) fn node_changed(&mut self, change: &Change<Node>) -> BTreeSet<Key> {
         if let Some(after) = &change.after {
-            self.nodes.insert(after.id.name.clone(), Place { zone: zone(&after.view) });
+            self.nodes.insert(after.id.name.to_string(), Place { zone: zone(&after.view) });
         } else if let Some(before) = &change.before {
-            self.nodes.remove(&before.id.name);
+            self.nodes.remove(before.id.name.as_str());
         }
         let known = |node: &Option<Arc<Item<Node>>>| node.as_ref().map(|node| zone(&node.view));
         if known(&change.before) == known(&change.after) {
@@ -158,5 +158,5 @@ impl Book {
 }
 
 fn zone(node: &Node) -> Option<String> {
-    node.metadata.labels.get("topology.kubernetes.io/zone").cloned()
+    node.metadata.labels.get("topology.kubernetes.io/zone").map(ToString::to_string)
 }

@@ -3,6 +3,7 @@
 
 use super::{Meta, nullable, read};
 use berth_cluster_client::{ObjectError, View};
+use compact_str::CompactString as Text;
 use serde::{Deserialize, Serialize};
 
 /// Somebody that is referred to.
@@ -12,9 +13,9 @@ pub struct Target {
     /// Its kind.
     pub kind: String,
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Text,
     /// Its name.
-    pub name: String,
+    pub name: Text,
     /// Its uid.
     pub uid: String,
 }

@@ -63,7 +63,7 @@ impl Node {
 
     /// Its failure domain: region and zone, as labels say; may be empty.
     pub fn zone(&self) -> String {
-        let label = |name: &str| self.metadata.labels.get(name).map_or("", String::as_str);
+        let label = |name: &str| self.metadata.labels.get(name).map_or("", |text| text.as_str());
         match (label("topology.kubernetes.io/region"), label("topology.kubernetes.io/zone")) {
             ("", "") => String::new(),
             (region, zone) => format!("{region}:\0:{zone}"),

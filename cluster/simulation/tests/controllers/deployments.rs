@@ -87,14 +87,14 @@ impl Limits {
         let (mut most, mut fewest) = (0, usize::MAX);
         while let Some(change) = self.sets.try_next() {
             let name = change.after.as_ref().or(change.before.as_ref()).unwrap().id.name.clone();
-            self.sizes.insert(name, change.after.map_or(0, |set| set.view.replicas));
+            self.sizes.insert(name.to_string(), change.after.map_or(0, |set| set.view.replicas));
             most = most.max(self.sizes.values().sum());
         }
         while let Some(change) = self.pods.try_next() {
             let name = change.after.as_ref().or(change.before.as_ref()).unwrap().id.name.clone();
             let ready =
                 change.after.is_some_and(|pod| pod.view.ready() && !pod.view.metadata.deleted());
-            self.ready.insert(name, ready);
+            self.ready.insert(name.to_string(), ready);
             fewest = fewest.min(self.ready.values().filter(|ready| **ready).count());
         }
         (most, fewest)

@@ -7,8 +7,8 @@
     reason = "what cannot be set up is a failure of the test"
 )]
 
-mod failover;
 mod claims;
+mod failover;
 mod nominations;
 mod random;
 mod words;

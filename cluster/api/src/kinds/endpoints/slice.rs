@@ -8,8 +8,8 @@ use crate::kinds::row::{column, row};
 use crate::kinds::view::{View, items};
 use crate::registry::{Kind, Part, Rules};
 use crate::{Map, cells, meta, names};
+use berth_cluster_json::Value;
 use core::net::IpAddr;
-use serde_json::Value;
 
 const TYPES: [&str; 3] = ["FQDN", "IPv4", "IPv6"];
 

@@ -5,7 +5,7 @@ use crate::kinds::row::{column, name_column, wide};
 use crate::kinds::view::View;
 use crate::registry::Column;
 use crate::{Map, cells};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The columns of events. Their names are of no interest, so they come last.
 pub(super) fn columns() -> Vec<Column> {

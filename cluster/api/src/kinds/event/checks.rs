@@ -6,7 +6,7 @@ use crate::field::{Errors, Path};
 use crate::kinds::access::{add_all, same, unset};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The most bytes of a note, and of the shorter texts.
 const NOTE_MAX: usize = 1024;

@@ -2,7 +2,7 @@
 //! Events in both forms, and how they are judged.
 
 use super::*;
-use serde_json::json;
+use berth_cluster_json::json;
 
 fn object(value: Value) -> Map {
     value.as_object().unwrap().clone()

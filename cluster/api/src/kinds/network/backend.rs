@@ -5,7 +5,7 @@ use crate::field::{Errors, Path};
 use crate::kinds::pod::each;
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// A service's port, or another object.
 pub(super) fn backend(backend: &Value, path: &Path, errors: &mut Errors) {

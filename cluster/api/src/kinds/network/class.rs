@@ -8,7 +8,7 @@ use crate::kinds::pod::each;
 use crate::kinds::view::View;
 use crate::registry::{Part, Rules};
 use crate::{Map, cells, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The longest name of a controller.
 const CONTROLLER: usize = 250;

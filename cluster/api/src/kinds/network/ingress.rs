@@ -9,8 +9,8 @@ use crate::kinds::row::column;
 use crate::kinds::view::View;
 use crate::registry::{Column, Part, Rules};
 use crate::{Map, cells, names};
+use berth_cluster_json::{Value, json};
 use core::net::IpAddr;
-use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 /// The annotation by which the class was named before there was a field.

@@ -8,8 +8,8 @@ use crate::kinds::view::{View, items};
 use crate::kinds::workload::selector_text;
 use crate::registry::{Part, Rules};
 use crate::{Map, cells, meta, names};
+use berth_cluster_json::{Value, json};
 use core::net::IpAddr;
-use serde_json::{Value, json};
 
 #[derive(Debug)]
 pub(super) struct Policy;

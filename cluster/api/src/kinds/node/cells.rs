@@ -5,7 +5,7 @@ use crate::kinds::row::{AGE, column, name_column, wide};
 use crate::kinds::view::View;
 use crate::registry::Column;
 use crate::{Map, cells};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeSet;
 
 /// The columns of nodes.
@@ -87,7 +87,7 @@ pub(super) fn cells(object: &Map, now: i64) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use berth_cluster_json::json;
 
     #[test]
     fn rows_are_as_kubectl_shows_them() {

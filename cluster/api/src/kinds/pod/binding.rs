@@ -4,7 +4,7 @@
 use crate::kinds::access::make;
 use crate::kinds::view::View;
 use crate::{Map, Refusal};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// A decision where a pod shall run.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use crate::Map;
 use crate::cells::since;
 use crate::kinds::view::View;
 use crate::registry::Column;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The columns.
 pub(super) fn columns() -> Vec<Column> {

@@ -4,7 +4,7 @@
 use crate::field::{Errors, Path};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// Adds each of the sentences about `value`.
 pub(crate) fn each(why: Vec<String>, path: &Path, value: &str, errors: &mut Errors) {

@@ -5,7 +5,7 @@ use super::quantity::round;
 use crate::Map;
 use crate::kinds::access::{make, map_mut, or_set, or_set_missing};
 use crate::kinds::view::{View, items};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The lists of containers of a pod.
 pub(crate) const CONTAINER_LISTS: [&str; 3] =

@@ -6,7 +6,7 @@ use super::quantity::nano;
 use crate::field::{Errors, Path};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 const FIELDS: [&str; 9] = [
     "metadata.name",

@@ -6,7 +6,7 @@ use crate::Map;
 use crate::field::{Errors, Path, Problem};
 use crate::kinds::access::{keep, make, map};
 use crate::kinds::view::View;
-use serde_json::Value;
+use berth_cluster_json::{Text, Value};
 
 /// Marks pods that a kubelet made of its own files, of which the server only has an image.
 const MIRROR: &str = "kubernetes.io/config.mirror";
@@ -118,10 +118,10 @@ fn difference(before: &Value, after: &Value) -> String {
         return String::new();
     };
     let added = new.keys().filter(|field| !old.contains_key(*field));
-    let mut fields: Vec<&String> = old.keys().chain(added).collect();
+    let mut fields: Vec<&Text> = old.keys().chain(added).collect();
     fields.sort();
     let lines = fields.into_iter().filter(|field| before.at(field) != after.at(field));
-    let line = |field: &String, mark: &str, of: &Value| {
+    let line = |field: &Text, mark: &str, of: &Value| {
         if of.has(field) { format!("{mark} {field}: {}\n", of.at(field)) } else { String::new() }
     };
     lines.map(|field| line(field, "-", before) + &line(field, "+", after)).collect()
@@ -133,7 +133,7 @@ mod tests {
     use crate::field::Errors;
     use crate::kinds::pod::PodRules;
     use crate::registry::{Part, Rules, Subresource};
-    use serde_json::{Value, json};
+    use berth_cluster_json::{Value, json};
 
     const PART: Part = Part::Other(Subresource::EphemeralContainers);
 

@@ -5,8 +5,8 @@ use super::checks::each;
 use crate::field::{Errors, Path};
 use crate::kinds::view::View;
 use crate::names;
+use berth_cluster_json::Value;
 use core::net::IpAddr;
-use serde_json::Value;
 
 const ADDRESS: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 

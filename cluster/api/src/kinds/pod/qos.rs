@@ -4,7 +4,7 @@
 use super::quantity::nano;
 use crate::Map;
 use crate::kinds::view::View;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeMap;
 
 const COMPUTE: [&str; 2] = ["cpu", "memory"];

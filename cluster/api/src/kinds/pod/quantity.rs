@@ -4,7 +4,7 @@
 use crate::Map;
 use crate::kinds::access::map_mut;
 use crate::schema::quantity;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The amount in billionths; none if it is not well formed.
 pub(crate) fn nano(value: &Value) -> Option<i128> {

@@ -5,7 +5,7 @@ use super::checks::{each, label_selector, one_of};
 use crate::field::{Errors, Path};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeSet;
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";

@@ -4,7 +4,7 @@
 use super::checks::{between, local_path, one_of};
 use crate::field::{Errors, Path};
 use crate::kinds::view::View;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeSet;
 
 const ID_MAX: i64 = i32::MAX as i64;

@@ -7,7 +7,7 @@ use super::{env, ephemeral, network, scheduling, security, volumes};
 use crate::field::{Errors, Path, Problem};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeSet;
 
 const RESTART: [&str; 3] = ["Always", "OnFailure", "Never"];

@@ -6,7 +6,7 @@ use crate::field::{Errors, Path};
 use crate::kinds::access::{keep, make};
 use crate::kinds::view::{View, items};
 use crate::registry::{Part, Subresource};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 const EPHEMERAL: Part = Part::Other(Subresource::EphemeralContainers);
 

@@ -5,7 +5,7 @@ use super::defaults::{pull_policy, references};
 use crate::Map;
 use crate::kinds::access::{map_mut, or_set, or_set_missing};
 use crate::kinds::view::{View, items};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// Of a volume: without a source it is an empty directory.
 pub(super) fn volume(volume: &mut Map) {

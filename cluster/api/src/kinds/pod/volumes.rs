@@ -7,7 +7,7 @@ use super::quantity::nano;
 use crate::field::{Errors, Path, Problem};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeSet;
 
 /// All volumes of a pod.

@@ -10,7 +10,7 @@ use crate::kinds::view::{View, items};
 use crate::registry::{Part, Rules};
 use crate::schema::quantity::NANO;
 use crate::{cells, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeSet;
 
 const FIELDS: [&str; 5] = ["max", "min", "default", "defaultRequest", "maxLimitRequestRatio"];

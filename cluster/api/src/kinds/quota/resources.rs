@@ -5,7 +5,7 @@ use crate::field::{Errors, Path};
 use crate::kinds::pod::{each, nano};
 use crate::names;
 use crate::schema::quantity::NANO;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// Objects that are counted.
 const OBJECTS: [&str; 9] = [

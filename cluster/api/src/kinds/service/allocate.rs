@@ -16,10 +16,10 @@ use crate::field::Errors;
 use crate::kinds::access::make;
 use crate::kinds::view::{View, items};
 use crate::{Map, Refusal};
+use berth_cluster_json::{Value, json};
 use core::fmt;
 use core::net::Ipv4Addr;
 use core::ops::RangeInclusive;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 mod ranges;

@@ -6,7 +6,7 @@ use crate::kinds::row::{column, wide};
 use crate::kinds::view::View;
 use crate::registry::Column;
 use crate::{Map, cells};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::BTreeSet;
 
 /// The columns between the name and the age.

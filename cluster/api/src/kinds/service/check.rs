@@ -11,7 +11,7 @@ use crate::kinds::access::add_all;
 use crate::kinds::endpoints::special_address;
 use crate::kinds::view::View;
 use crate::{Map, meta, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
 const MODE: &str = "service.kubernetes.io/topology-mode";

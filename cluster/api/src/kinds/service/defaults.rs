@@ -5,7 +5,7 @@ use super::spec::{LOAD_BALANCER, externally_accessible};
 use crate::Map;
 use crate::kinds::access::{list_mut, make, map_mut, or_set, or_set_missing, unset};
 use crate::kinds::view::{View, items};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// Three hours: how long a client stays with a pod.
 const AFFINITY_SECONDS: u32 = 10_800;

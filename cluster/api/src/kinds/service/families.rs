@@ -9,7 +9,7 @@ use crate::Map;
 use crate::field::{Errors, Path};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 const ONE: &str = "SingleStack";
 const BOTH: &str = "RequireDualStack";

@@ -3,7 +3,7 @@
 
 use crate::field::{Errors, Path};
 use crate::kinds::view::View;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The "address" of a service without one.
 pub(super) const NONE: &str = "None";

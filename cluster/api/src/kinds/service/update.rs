@@ -8,7 +8,7 @@ use super::spec::{
 use crate::Map;
 use crate::kinds::access::{make, same};
 use crate::kinds::view::{View, items};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Keeps what the server once gave to the service where the writer says nothing of it, so that the same document can be sent again.

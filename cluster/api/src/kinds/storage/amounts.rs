@@ -3,7 +3,7 @@
 
 use crate::field::{Errors, Path};
 use crate::kinds::pod::nano;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// More than nothing is asked for.
 pub(super) fn positive(amount: &Value, path: &Path, errors: &mut Errors) -> bool {

@@ -9,7 +9,7 @@ use crate::kinds::pod::{driver_name, each};
 use crate::kinds::view::View;
 use crate::names;
 use crate::registry::{Part, Rules};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The most bytes of what a driver says of an attachment, and of a failure's message.
 const METADATA: usize = 256 * 1024;

@@ -6,7 +6,7 @@ use crate::kinds::row::{AGE, column, name_column, wide};
 use crate::kinds::view::View;
 use crate::registry::Column;
 use crate::{Map, cells};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// What is shown where nothing is said.
 const UNSET: &str = "<unset>";

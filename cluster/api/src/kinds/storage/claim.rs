@@ -10,7 +10,7 @@ use crate::kinds::pod::{each, one_of, round_amounts};
 use crate::kinds::view::View;
 use crate::registry::{Part, Rules};
 use crate::{meta, names};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 #[derive(Debug)]
 pub(super) struct Claim;

@@ -8,7 +8,7 @@ use crate::kinds::access::{keep, map_mut};
 use crate::kinds::pod::{each, nano};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// What is wrong with a change of what is wanted.
 pub(super) fn main(new: &Map, old: &Map, errors: &mut Errors) {

@@ -9,7 +9,7 @@ use crate::kinds::pod::{each, one_of};
 use crate::kinds::view::View;
 use crate::registry::{Part, Rules};
 use crate::{meta, names};
-use serde_json::Value;
+use berth_cluster_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The most parameters of a class, and the most bytes of all.

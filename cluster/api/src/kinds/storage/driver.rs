@@ -9,7 +9,7 @@ use crate::kinds::pod::{driver_name, each, not_negative, one_of};
 use crate::kinds::view::View;
 use crate::names;
 use crate::registry::{Part, Rules};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 use std::collections::BTreeSet;
 
 #[derive(Debug)]

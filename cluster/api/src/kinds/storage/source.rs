@@ -5,7 +5,7 @@ use crate::field::{Errors, Path};
 use crate::kinds::pod::{driver_name, each, need, no_way_up, source_check};
 use crate::kinds::view::View;
 use crate::names;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The sources in the order in which upstream looks at them, and the names in its paths.
 const SOURCES: [(&str, &str); 22] = [

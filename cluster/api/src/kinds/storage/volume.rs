@@ -9,7 +9,7 @@ use crate::kinds::pod::{default_source, each, node_term, one_of, round_amounts};
 use crate::kinds::view::View;
 use crate::names;
 use crate::registry::{Part, Rules};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The ways in which a volume is used, in the order of upstream's sentences.
 const MODES: [&str; 4] = ["ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"];

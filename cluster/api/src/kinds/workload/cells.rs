@@ -5,7 +5,7 @@ use super::selector;
 use crate::Map;
 use crate::kinds::view::View;
 use crate::registry::Column;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 fn column(
     name: &'static str,

@@ -7,7 +7,7 @@ use crate::field::Errors;
 use crate::kinds::access::make;
 use crate::kinds::view::View;
 use crate::registry::{Part, Rules};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 #[derive(Debug)]
 pub(super) struct Controller;

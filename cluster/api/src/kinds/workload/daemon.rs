@@ -13,7 +13,7 @@ use crate::kinds::access::{make, or_set, or_set_missing};
 use crate::kinds::pod::{default_template, label_selector, validate_template};
 use crate::kinds::view::View;
 use crate::registry::{Part, Rules};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// Where the number of templates so far is kept; upstream once had a field for it.
 const TEMPLATES: &str = "deprecated.daemonset.template.generation";

@@ -5,7 +5,7 @@ use crate::Map;
 use crate::field::{Error, Errors, Path, Problem};
 use crate::kinds::pod::{label_selector, not_negative, validate_template};
 use crate::kinds::view::View;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// A ReplicaSet by itself.
 pub(super) fn replica_set(object: &Map, errors: &mut Errors) {

@@ -7,7 +7,7 @@ use crate::kinds::row::{column, row};
 use crate::kinds::view::View;
 use crate::registry::{Kind, Part, Rules};
 use crate::{Map, cells};
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// The row.
 pub(super) fn kind() -> Kind {

@@ -5,7 +5,7 @@ use super::selector;
 use crate::Map;
 use crate::kinds::access::{keep, make};
 use crate::kinds::view::View;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// The `Scale` of an object with `spec.replicas`, `status.replicas` and `spec.selector`.
 pub fn read(object: &Map) -> Value {

@@ -2,7 +2,7 @@
 //! Selectors of labels as text.
 
 use crate::kinds::view::View;
-use serde_json::Value;
+use berth_cluster_json::Value;
 
 /// `a=b,c in (d,e),!f`, in order of the keys; empty if it selects everything.
 pub(crate) fn text(selector: &Value) -> String {

@@ -14,7 +14,7 @@ use crate::kinds::storage::default_claim_spec;
 use crate::kinds::view::{View, items};
 use crate::names;
 use crate::registry::{Part, Rules};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 /// What of a spec may change.
 const MUTABLE: [&str; 7] = [

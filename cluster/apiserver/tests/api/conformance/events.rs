@@ -3,7 +3,7 @@
 
 use super::{labelled, named, watched};
 use crate::kit::Cluster;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 const CORE: (&str, &str) = ("/api/v1/events", "/api/v1/namespaces/t1/events");
 const NEW: (&str, &str) =

@@ -3,7 +3,7 @@
 
 use super::{controlled, until};
 use crate::kit::{Cluster, brief, config};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/t1/deployments";
 

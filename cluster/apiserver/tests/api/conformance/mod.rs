@@ -10,7 +10,7 @@ mod reading;
 
 use crate::kit::{Cluster, Events};
 use berth_cluster_apiserver::{CONTROLLERS, Control, Controllers};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 

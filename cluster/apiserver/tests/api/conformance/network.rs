@@ -3,7 +3,7 @@
 
 use super::{controlled, labelled, lives, named, types, until, watched};
 use crate::kit::Cluster;
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 const SERVICES: (&str, &str) = ("/api/v1/services", "/api/v1/namespaces/t1/services");
 const ENDPOINTS: (&str, &str) = ("/api/v1/endpoints", "/api/v1/namespaces/t1/endpoints");

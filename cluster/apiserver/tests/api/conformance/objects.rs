@@ -3,7 +3,7 @@
 
 use super::{labelled, lives, named, watched};
 use crate::kit::{Cluster, config, pod};
-use serde_json::{Value, json};
+use berth_cluster_json::{Value, json};
 
 const CONFIGS: (&str, &str) = ("/api/v1/configmaps", "/api/v1/namespaces/t1/configmaps");
 const SECRETS: (&str, &str) = ("/api/v1/secrets", "/api/v1/namespaces/t1/secrets");

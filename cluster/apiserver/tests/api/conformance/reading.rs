@@ -5,8 +5,8 @@ use super::types;
 use crate::kit::{Cluster, NOW, brief, config, revision};
 use berth_cluster_auth::pki::{Options as PkiOptions, Pki};
 use berth_cluster_auth::token::Issuer;
+use berth_cluster_json::{Value, json};
 use berth_cluster_store::{Options, Store};
-use serde_json::{Value, json};
 
 const CONFIGS: &str = "/api/v1/namespaces/t1/configmaps";
 /// How many objects a list has that comes in pieces; upstream's number.

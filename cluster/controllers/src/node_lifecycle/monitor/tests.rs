@@ -14,7 +14,7 @@ fn node(name: &str, zone: &str, ready: &str, driven: bool) -> KnownNode {
         "spec": { "taints": if driven { taint } else { json!([]) } },
         "status": { "conditions": [{ "type": "Ready", "status": ready }] },
     });
-    let id = Id { name: name.to_owned(), uid: name.to_owned(), ..Id::default() };
+    let id = Id { name: name.into(), uid: name.to_owned(), ..Id::default() };
     Arc::new(Item { id, view: Node::read(object.to_string().as_bytes()).unwrap() })
 }
 

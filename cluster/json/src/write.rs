@@ -2,7 +2,9 @@
 //! Values as JSON (RFC 8259), byte for byte as `serde_json` writes them. A text is looked through eight bytes at a time, and what needs
 //! no escape is copied whole: most texts of objects need none.
 
-use serde_json::Value;
+use crate::{Map, Value};
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use std::fmt;
 use std::io::Write as _;
 
 /// Appends a value.
@@ -39,6 +41,44 @@ pub fn write(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
+/// As JSON.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut out = Vec::new();
+        write(&mut out, self);
+        f.write_str(&String::from_utf8_lossy(&out))
+    }
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => to.serialize_unit(),
+            Self::Bool(flag) => to.serialize_bool(*flag),
+            Self::Number(number) => number.serialize(to),
+            Self::String(text) => to.serialize_str(text),
+            Self::Array(items) => {
+                let mut list = to.serialize_seq(Some(items.len()))?;
+                for item in items {
+                    list.serialize_element(item)?;
+                }
+                list.end()
+            }
+            Self::Object(members) => members.serialize(to),
+        }
+    }
+}
+
+impl Serialize for Map {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(Some(self.len()))?;
+        for (name, value) in self {
+            map.serialize_entry(name.as_str(), value)?;
+        }
+        map.end()
+    }
+}
+
 /// Appends a text in quotes.
 pub fn write_text(out: &mut Vec<u8>, text: &str) {
     out.reserve(text.len() + 2);
@@ -55,7 +95,7 @@ pub fn write_text(out: &mut Vec<u8>, text: &str) {
 }
 
 /// How many bytes come before the first that has to be escaped.
-fn plain(bytes: &[u8]) -> usize {
+pub(crate) fn plain(bytes: &[u8]) -> usize {
     const ONES: u64 = u64::MAX / 0xff;
     const HIGH: u64 = ONES * 0x80;
     // The high bit of each byte that is zero, and perhaps of some above the lowest of those (Hacker's Delight, 6-1).
@@ -94,7 +134,7 @@ fn escape(out: &mut Vec<u8>, byte: u8) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use crate::json;
 
     fn written(value: &Value) -> String {
         let mut out = Vec::new();
@@ -108,7 +148,10 @@ mod tests {
             for before in 0..10 {
                 let text = format!("{}{char}{}", "x".repeat(before), "yz\u{1F600}\\".repeat(3));
                 let value = json!({ text.clone(): [text], "n": [1, -2, 0.5, 1e300, null, true] });
-                assert_eq!(written(&value), value.to_string());
+                let read: serde_json::Value = serde_json::from_str(&written(&value)).unwrap();
+                assert_eq!(written(&value), read.to_string());
+                assert_eq!(written(&value), serde_json::to_string(&value).unwrap());
+                assert_eq!(serde_json::from_str::<Value>(&written(&value)).unwrap(), value);
             }
         }
     }
