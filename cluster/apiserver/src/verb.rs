@@ -42,7 +42,7 @@ async fn carry_out(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
         ("list", None) => get::list(server, ask).await,
         ("watch", None) => watch::serve(server, ask).await,
         ("create", None) if all && placed(ask) => create::serve(server, ask).await,
-        ("create", Some(Subresource::Token)) => token::issue(server, ask),
+        ("create", Some(Subresource::Token)) => token::issue(server, ask).await,
         ("create", Some(Subresource::Eviction)) => eviction::evict(server, ask).await,
         ("update", sub) if !all && writable(sub) => update::serve(server, ask).await,
         ("patch", sub) if !all && writable(sub) && sub != Some(Subresource::Finalize) => {

@@ -19,6 +19,7 @@ use plan::{MANAGED, Observed, SERVICE, US, Wanted};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Services that are worked on at a time (upstream's number).
 const AT_ONCE: usize = 5;
@@ -93,7 +94,12 @@ impl Controller {
     /// Changes come in bursts: they are waited for a little, and written once.
     fn soon(&self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
-            let pause = self.state().book.pause(&key, self.work.waiting(), self.work.now());
+            let (waiting, now) = (self.work.waiting(), self.work.now());
+            let pause = {
+                let mut state = self.state();
+                state.book.changed(&key, now);
+                state.book.pause(&key, waiting, now)
+            };
             self.work.add_after(key, self.context.settings.endpoints_batch + pause);
         }
     }
@@ -133,7 +139,13 @@ impl Controller {
             if state.written.behind(&key, self.work.now()) {
                 return Outcome::After(BEHIND);
             }
-            state.book.looked(&key, self.work.now());
+            let now = self.work.now();
+            // More has come since it was said when to look.
+            let pause = state.book.pause(&key, self.work.waiting(), now);
+            if pause > Duration::ZERO {
+                return Outcome::Later(pause);
+            }
+            state.book.looked(&key, now);
             // The collector takes the slices of a Service that is gone.
             let Some(service) = state.book.service(&key) else { return Outcome::Done };
             if service.view.spec.selector.is_none()

@@ -17,6 +17,7 @@ use plan::Wanted;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Services that are worked on at a time (upstream's number).
 const AT_ONCE: usize = 5;
@@ -83,15 +84,25 @@ impl Controller {
     /// Changes come in bursts: they are waited for a little, and written once.
     fn soon(&self, keys: impl IntoIterator<Item = Key>) {
         for key in keys {
-            let pause = self.state().book.pause(&key, self.work.waiting(), self.work.now());
+            let (waiting, now) = (self.work.waiting(), self.work.now());
+            let pause = {
+                let mut state = self.state();
+                state.book.changed(&key, now);
+                state.book.pause(&key, waiting, now)
+            };
             self.work.add_after(key, self.context.settings.endpoints_batch + pause);
         }
     }
 
     async fn sync(self: Arc<Self>, key: Key) -> Outcome {
         let (service, pods, known) = {
-            let mut state = self.state();
-            state.book.looked(&key, self.work.now());
+            let (mut state, now) = (self.state(), self.work.now());
+            // More has come since it was said when to look.
+            let pause = state.book.pause(&key, self.work.waiting(), now);
+            if pause > Duration::ZERO {
+                return Outcome::Later(pause);
+            }
+            state.book.looked(&key, now);
             let service = state.book.service(&key);
             let pods = service.as_ref().map(|service| state.book.pods(service)).unwrap_or_default();
             (service, pods, state.endpoints.get(&key))

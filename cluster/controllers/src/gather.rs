@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 //! How often an owner is looked at whose objects change all the time: looking costs what all of them cost, so whoever has more is looked at
-//! less often. The first change after a quiet time is not kept waiting.
+//! less often, and the sooner again the sooner changes cease. The first change after a quiet time is not kept waiting.
 
 use crate::queue::Key;
 use std::collections::BTreeMap;
@@ -8,19 +8,43 @@ use std::time::Duration;
 
 /// Nobody waits longer between two looks.
 const MOST: Duration = Duration::from_secs(1);
+/// Nor where the end of the changes is waited for.
+const MOST_UNLESS_QUIET: Duration = Duration::from_secs(2);
+/// When nothing changed for so long, more is hardly on its way.
+const QUIET: Duration = Duration::from_millis(100);
 
-/// When owners were looked at last.
+/// When owners were looked at last, and when something of theirs changed.
 #[derive(Debug)]
 pub(crate) struct Gather {
     each: Duration,
-    looked: BTreeMap<Key, Duration>,
+    /// The end of changes is waited for.
+    quiet: bool,
+    known: BTreeMap<Key, Times>,
+}
+
+#[derive(Debug)]
+struct Times {
+    looked: Duration,
+    changed: Duration,
 }
 
 impl Gather {
     /// Between two looks at an owner `each` passes for each object of all that wait, taken to have as many as it has. Ten times what a look
     /// costs for one object keeps looking again and again to a tenth of a core.
     pub(crate) fn new(each: Duration) -> Self {
-        Self { each, looked: BTreeMap::new() }
+        Self { each, quiet: false, known: BTreeMap::new() }
+    }
+
+    /// The same; where changes have ceased, only a quarter of it passes. Whoever comes to look has to ask again how long to wait.
+    pub(crate) fn until_quiet(each: Duration) -> Self {
+        Self { quiet: true, ..Self::new(each) }
+    }
+
+    /// An object of an owner changed.
+    pub(crate) fn changed(&mut self, key: &Key, now: Duration) {
+        if let Some(times) = self.known.get_mut(key) {
+            times.changed = now;
+        }
     }
 
     /// How long a change of one of so many objects waits for others, when so many owners wait.
@@ -31,21 +55,27 @@ impl Gather {
         waiting: usize,
         now: Duration,
     ) -> Duration {
-        let Some(looked) = self.looked.get(key) else { return Duration::ZERO };
+        let Some(Times { looked, changed }) = self.known.get(key) else { return Duration::ZERO };
         let all = objects.max(1).saturating_mul(waiting.max(1));
         let all = u32::try_from(all).unwrap_or(u32::MAX);
-        let pause = self.each.saturating_mul(all).min(MOST);
-        looked.saturating_add(pause).saturating_sub(now)
+        let most = if self.quiet { MOST_UNLESS_QUIET } else { MOST };
+        let pause = self.each.saturating_mul(all).min(most);
+        let end = looked.saturating_add(pause);
+        if !self.quiet {
+            return end.saturating_sub(now);
+        }
+        let ceased = changed.saturating_add(QUIET).max(looked.saturating_add(pause / 4));
+        end.min(ceased).saturating_sub(now)
     }
 
     /// An owner is looked at.
     pub(crate) fn looked(&mut self, key: &Key, now: Duration) {
-        self.looked.insert(key.clone(), now);
+        self.known.insert(key.clone(), Times { looked: now, changed: now });
     }
 
-    /// An owner is gone.
+    /// An owner is gone, or is to be looked at without a pause.
     pub(crate) fn forget(&mut self, key: &Key) {
-        self.looked.remove(key);
+        self.known.remove(key);
     }
 }
 
@@ -53,10 +83,13 @@ impl Gather {
 mod tests {
     use super::*;
 
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
     #[test]
     fn who_has_more_waits_longer_up_to_a_bound_and_nobody_after_a_quiet_time() {
         let key = Key::new("n", "s");
-        let ms = Duration::from_millis;
         let mut gather = Gather::new(Duration::from_micros(20));
         assert_eq!(gather.pause(&key, 10_000, 50, ms(5)), ms(0), "it was never looked at");
         gather.looked(&key, ms(5_000));
@@ -69,5 +102,21 @@ mod tests {
         assert_eq!(gather.pause(&key, 1, usize::MAX, ms(5_000)), MOST);
         gather.forget(&key);
         assert_eq!(gather.pause(&key, 10_000, 5, ms(5_050)), ms(0));
+    }
+
+    #[test]
+    fn where_changes_cease_it_is_looked_sooner_but_not_at_once() {
+        let key = Key::new("n", "s");
+        let mut gather = Gather::until_quiet(Duration::from_micros(20));
+        gather.looked(&key, ms(1_000));
+        assert_eq!(gather.pause(&key, 100_000, 1, ms(1_050)), ms(450), "a quarter of the pause");
+        gather.changed(&key, ms(1_600));
+        assert_eq!(gather.pause(&key, 100_000, 1, ms(1_650)), ms(50));
+        gather.changed(&key, ms(1_690));
+        assert_eq!(gather.pause(&key, 100_000, 1, ms(1_700)), ms(90));
+        gather.changed(&key, ms(2_990));
+        assert_eq!(gather.pause(&key, 100_000, 1, ms(2_995)), ms(5), "no longer than the pause");
+        assert_eq!(gather.pause(&key, 100, 1, ms(1_002)), ms(0), "who has few");
+        assert_eq!(gather.pause(&key, usize::MAX, 1, ms(2_000)), ms(1_000), "and never longer");
     }
 }

@@ -210,6 +210,17 @@ impl Store {
         self.0.shared.latest(key)
     }
 
+    /// The newest state of a key. That of one that is not known is asked for, where other processes write to the same store: theirs may be
+    /// acknowledged, and not have come here yet.
+    pub async fn find(&self, key: &str) -> Result<Option<Arc<Entry>>, Error> {
+        let known = self.latest(key);
+        if known.is_none() && matches!(self.0.back, Back::Etcd(_)) {
+            self.current().await?;
+            return Ok(self.latest(key));
+        }
+        Ok(known)
+    }
+
     /// Objects under a prefix, after a key, at a revision (0 or `None`, or one that is yet to come: the present one), that
     /// `keep` likes, at most `limit` of them (0: all).
     pub fn list(

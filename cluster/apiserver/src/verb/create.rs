@@ -10,7 +10,7 @@ use crate::epoch;
 use crate::fence::commit;
 use crate::reserve::{Reserved, reserve};
 use crate::server::Inner;
-use crate::verb::get::shaper;
+use crate::verb::get::{newest, shaper};
 use crate::write::{
     Failed, Written, in_namespace, invalid, meta_text, metadata_mut, put, validate,
 };
@@ -56,6 +56,10 @@ pub(crate) async fn create(
     incoming: &Map,
     dry_run: bool,
 ) -> Result<Written, Refusal> {
+    // A namespace that another server has made may not have come here yet.
+    if !ask.namespace().is_empty() {
+        newest(&server.store, &format!("namespaces/{}", ask.namespace())).await?;
+    }
     server.await_needed(&Request { ask, operation: Operation::Create, old: None }, incoming).await;
     let generated = meta_text(incoming, "name").is_empty();
     let (mut names, mut tries) = (0, 0);

@@ -7,7 +7,7 @@ use crate::ask::Ask;
 use crate::fence::commit;
 use crate::reserve::{give_back, is_reservation};
 use crate::server::Inner;
-use crate::verb::get::shaper;
+use crate::verb::get::{newest, shaper};
 use crate::verb::options::{DeleteOptions, Propagation};
 use crate::verb::update::MODIFIED;
 use crate::write::{self, Failed, meta_text, metadata, metadata_mut, put};
@@ -73,7 +73,7 @@ pub(crate) async fn delete(
     let key = crate::object::key(&ask.kind, ask.namespace(), name);
     for _ in 0..TRIES {
         let missing = || Refusal::not_found(&ask.kind.group, &ask.kind.plural, name);
-        let entry = server.store.latest(&key).ok_or_else(missing)?;
+        let entry = newest(&server.store, &key).await?.ok_or_else(missing)?;
         let old = ask.parse(&entry.bytes)?;
         preconditions(ask, name, &old, options)?;
         let mut last = old.clone();

@@ -10,6 +10,7 @@ use crate::fence::commit;
 use crate::server::Inner;
 use crate::shape::parse;
 use crate::verb::delete;
+use crate::verb::get::newest;
 use crate::verb::options::DeleteOptions;
 use crate::write::{Failed, meta_text, metadata};
 use berth_cluster_api::refusal::Cause;
@@ -44,7 +45,7 @@ pub(crate) async fn evict(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     }
     let mut options = DeleteOptions::of(eviction.get("deleteOptions"))?;
     options.dry_run |= dry_run;
-    let entry = server.store.latest(&ask.key()).ok_or_else(|| ask.not_found())?;
+    let entry = newest(&server.store, &ask.key()).await?.ok_or_else(|| ask.not_found())?;
     let pod = parse(&entry.bytes)?;
     if !goes_anyway(&pod) {
         charge(server, ask, &entry, &pod, options.dry_run).await?;

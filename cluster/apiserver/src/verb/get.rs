@@ -63,11 +63,18 @@ async fn find(server: &Inner, ask: &Ask) -> Result<Arc<Entry>, Refusal> {
 
 /// Waits until reads see all that was acknowledged.
 pub(crate) async fn current(store: &Store) -> Result<u64, Refusal> {
-    store.current().await.map_err(|error| {
-        let mut refusal = Refusal::new(503, "ServiceUnavailable", error.to_string());
-        refusal.details.retry_after = Some(1);
-        refusal
-    })
+    store.current().await.map_err(|error| unavailable(&error))
+}
+
+/// The newest state of a key, to be changed.
+pub(crate) async fn newest(store: &Store, key: &str) -> Result<Option<Arc<Entry>>, Refusal> {
+    store.find(key).await.map_err(|error| unavailable(&error))
+}
+
+fn unavailable(error: &berth_cluster_store::Error) -> Refusal {
+    let mut refusal = Refusal::new(503, "ServiceUnavailable", error.to_string());
+    refusal.details.retry_after = Some(1);
+    refusal
 }
 
 /// Waits for a revision; 504 if it does not come.

@@ -6,6 +6,7 @@ use crate::ask::Ask;
 use crate::body::{self, Expected};
 use crate::server::Inner;
 use crate::shape::write;
+use crate::verb::get::newest;
 use crate::write::metadata_mut;
 use berth_cluster_api::field::{Errors, Path};
 use berth_cluster_api::schema::lookup;
@@ -20,7 +21,7 @@ const GROUP: &str = "authentication.k8s.io";
 const SECONDS: (i64, i64, i64) = (3_600, 600, 1 << 32);
 
 /// POST of a `TokenRequest`.
-pub(crate) fn issue(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
+pub(crate) async fn issue(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
     let validation = body::validation(ask, "CreateOptions")?;
     let dry_run = ask.dry_run("CreateOptions")?;
     let schema = lookup(GROUP, "v1", "TokenRequest")
@@ -28,7 +29,7 @@ pub(crate) fn issue(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
     let of = Expected { group: GROUP, version: "v1", kind: "TokenRequest", schema: &schema };
     let mut wanted = body::read(ask, &of, validation)?.object;
     let Some(issuer) = &server.identity.issuer else { return Err(Refusal::method_not_allowed()) };
-    let account = server.store.latest(&ask.key()).ok_or_else(|| ask.not_found())?;
+    let account = newest(&server.store, &ask.key()).await?.ok_or_else(|| ask.not_found())?;
     let name = &ask.target.name;
     let request = Request {
         namespace: ask.namespace().to_owned(),

@@ -11,7 +11,7 @@ use crate::reserve::{Reserved, give_back, is_reservation, reserve};
 use crate::server::Inner;
 use crate::shape::parse;
 use crate::verb::create::{create, expected};
-use crate::verb::get::shaper;
+use crate::verb::get::{newest, shaper};
 use crate::write::{
     Failed, Written, gone, invalid, meta_text, metadata, metadata_mut, put, validate,
 };
@@ -53,7 +53,7 @@ pub(crate) async fn serve(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     let shaper = shaper(ask)?;
     let incoming = body::read(ask, &expected(&ask.kind), validation)?;
     let object = named(ask, incoming.object)?;
-    let absent = server.store.latest(&ask.key()).is_none();
+    let absent = newest(&server.store, &ask.key()).await?.is_none();
     let mut written = if absent && ask.kind.create_on_update && ask.sub.is_none() {
         server.authorize_as(ask, "create")?;
         // An object of a uid cannot be made, only changed.
@@ -162,7 +162,7 @@ pub(crate) async fn update(
 ) -> Result<Written, Refusal> {
     let key = ask.key();
     for _ in 0..TRIES {
-        let entry = server.store.latest(&key).ok_or_else(|| ask.not_found())?;
+        let entry = newest(&server.store, &key).await?.ok_or_else(|| ask.not_found())?;
         let old = ask.parse(&entry.bytes)?;
         let Change { object, warnings, again } = change(&old)?;
         let (new, reserved) = settle(server, ask, object, &old)?;

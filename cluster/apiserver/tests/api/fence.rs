@@ -401,15 +401,7 @@ async fn nothing_is_written_after_a_take_over_on_disk() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_written_after_a_take_over_through_another_server() {
     let Some(etcd) = crate::etcd::Etcd::start() else { return };
-    let open =
-        async || Store::connect(&etcd.spec(), read_meta(), Options::default()).await.unwrap();
-    let cluster = Cluster::with(open().await, |builder| builder).await;
-    let far = open().await;
-    let mut other = of_one_store(&cluster);
-    other.server = Server::builder(far.clone())
-        .environment(Arc::<berth_cluster_apiserver::Fixed>::clone(&other.clock))
-        .build();
-    other.store = far;
+    let [cluster, other] = crate::servers::two(&etcd).await;
     // An epoch that one server has told holds at once at the other, and so does its end.
     let fence = made(&cluster, "h").await;
     for round in 0..20 {

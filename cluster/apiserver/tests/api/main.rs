@@ -23,5 +23,6 @@ mod kit;
 mod lifecycle;
 mod limits;
 mod pages;
+mod servers;
 mod watch;
 mod writes;

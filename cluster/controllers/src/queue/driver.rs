@@ -18,6 +18,8 @@ pub(crate) enum Outcome {
     Done,
     /// All that can be done is; look again after a while.
     After(Duration),
+    /// It is not yet the time to look: nothing was tried.
+    Later(Duration),
     /// Somebody was faster, or something failed: again, after a pause that grows.
     Again(Option<Duration>),
 }
@@ -108,6 +110,7 @@ impl Work {
                 queue.forget(key);
                 queue.add_at(key.clone(), now.saturating_add(after));
             }
+            Outcome::Later(after) => queue.add_at(key.clone(), now.saturating_add(after)),
             Outcome::Again(least) => {
                 queue.add_failed(key.clone(), now, least.unwrap_or_default());
             }

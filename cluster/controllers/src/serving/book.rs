@@ -22,9 +22,9 @@ pub(crate) struct Book {
     gather: Gather,
 }
 
-/// Ten times what one pod costs in a look, with what is written of it, stored and read again (by a profile of the load generator's row
+/// Some ten times what one pod costs in a look, with what is written of it, stored and read again (by a profile of the load generator's row
 /// `run`).
-const EACH: Duration = Duration::from_micros(100);
+const EACH: Duration = Duration::from_micros(200);
 
 /// Where a node is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -74,7 +74,7 @@ impl Book {
             services: Index::new(groups_of_service),
             pods: Index::new(groups_of_pod),
             nodes: BTreeMap::new(),
-            gather: Gather::new(EACH),
+            gather: Gather::until_quiet(EACH),
         }
     }
 
@@ -96,6 +96,11 @@ impl Book {
         self.gather.pause(key, groups.map(|group| self.pods.count(&group)).sum(), waiting, now)
     }
 
+    /// A pod of a Service changed, or what is written of it.
+    pub(crate) fn changed(&mut self, key: &Key, now: Duration) {
+        self.gather.changed(key, now);
+    }
+
     /// A Service is looked at.
     pub(crate) fn looked(&mut self, key: &Key, now: Duration) {
         if self.service(key).is_some() {
@@ -111,10 +116,13 @@ impl Book {
     /// The Service that changed.
     pub(crate) fn service_changed(&mut self, change: &Change<Service>) -> Option<Key> {
         self.services.apply(change);
-        if let Change { before: Some(before), after: None } = change {
-            self.gather.forget(&index::key(before));
+        let key =
+            change.after.as_ref().or(change.before.as_ref()).map(|service| index::key(service));
+        // What the Service itself says is not kept waiting.
+        if let Some(key) = &key {
+            self.gather.forget(key);
         }
-        change.after.as_ref().or(change.before.as_ref()).map(|service| index::key(service))
+        key
     }
 
     /// The Services that a change of a pod is about: none, if it was not listed and is not.
