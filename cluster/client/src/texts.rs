@@ -98,6 +98,7 @@ impl fmt::Debug for Texts {
 impl std::ops::Index<&str> for Texts {
     type Output = Text;
 
+    #[expect(clippy::panic, reason = "an index that is not there is a defect, as with slices")]
     fn index(&self, name: &str) -> &Text {
         self.get(name).unwrap_or_else(|| panic!("no {name:?} among texts"))
     }
@@ -186,7 +187,7 @@ mod tests {
         assert_eq!(texts.insert("a", "2"), None);
         assert_eq!(texts.insert("z", "3"), None);
         assert_eq!(texts.insert("m", "4").as_deref(), Some("1"));
-        assert_eq!((texts.get("a").map(|text| text.as_str()), texts.get("b")), (Some("2"), None));
+        assert_eq!((texts.get("a").map(Text::as_str), texts.get("b")), (Some("2"), None));
         assert_eq!(texts.remove("m").as_deref(), Some("4"));
         assert_eq!(texts.remove("m"), None);
         assert_eq!(texts.keys().collect::<Vec<_>>(), ["a", "z"]);

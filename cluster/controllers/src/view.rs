@@ -107,7 +107,7 @@ impl Meta {
 
 /// Whether a selector takes labels.
 pub(crate) fn selects(selector: &Labels, labels: &Texts) -> bool {
-    selector.matches(|key| labels.get(key).map(|text| text.as_str()))
+    selector.matches(|key| labels.get(key).map(compact_str::CompactString::as_str))
 }
 
 /// A `LabelSelector`.

@@ -212,6 +212,7 @@ impl Index for str {
         of.as_object_mut()?.get_mut(self)
     }
 
+    #[expect(clippy::panic, reason = "an index that is not there is a defect, as with slices")]
     fn made<'a>(&self, of: &'a mut Value) -> &'a mut Value {
         if of.is_null() {
             *of = Value::Object(Map::new());
@@ -260,6 +261,7 @@ impl Index for usize {
         of.as_array_mut()?.get_mut(*self)
     }
 
+    #[expect(clippy::panic, reason = "an index that is not there is a defect, as with slices")]
     fn made<'a>(&self, of: &'a mut Value) -> &'a mut Value {
         match of {
             Value::Array(items) => &mut items[*self],

@@ -2,6 +2,7 @@
 //! What calls cost the server: the same call again and again, in one thread, in memory, for a profiler that counts instructions.
 //!
 //! `valgrind --tool=callgrind target/release/examples/calls CALL NUMBER`, twice with other numbers: the difference is the calls'.
+#![allow(clippy::panic, clippy::expect_used, reason = "what cannot be done ends the measurement")]
 
 use berth_cluster_apiserver::{Caller, Machine, Server};
 use berth_cluster_auth::user::{MASTERS, User};

@@ -4,12 +4,12 @@
 use crate::etcd::Etcd;
 use crate::kit::{Cluster, NOW, config, pod};
 use berth_cluster_apiserver::{Fixed, Server, read_meta};
+use berth_cluster_json::json;
 use berth_cluster_store::{Options, Store};
-use serde_json::json;
 use std::sync::Arc;
 
 /// Two servers.
-pub async fn two(etcd: &Etcd) -> [Cluster; 2] {
+pub(crate) async fn two(etcd: &Etcd) -> [Cluster; 2] {
     let open =
         async || Store::connect(&etcd.spec(), read_meta(), Options::default()).await.unwrap();
     let cluster = Cluster::with(open().await, |builder| builder).await;

@@ -544,7 +544,7 @@ async fn a_watch_of_metadata_has_nothing_else() {
     assert_eq!(words, ["BOOKMARK", "ADDED", "BOOKMARK"]);
     for event in &events {
         let object = event["object"].as_object().unwrap();
-        let fields: Vec<&str> = object.keys().map(|name| name.as_str()).collect();
+        let fields: Vec<&str> = object.keys().map(berth_cluster_json::Text::as_str).collect();
         assert_eq!(fields, ["apiVersion", "kind", "metadata"], "{event}");
         assert_eq!(object["kind"], "PartialObjectMetadata");
         assert!(revision(&event["object"]) > 0);

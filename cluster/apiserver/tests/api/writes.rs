@@ -470,7 +470,7 @@ async fn a_creator_does_not_say_what_the_server_says() {
     let metadata = made["metadata"].as_object().unwrap();
     assert_eq!(metadata["creationTimestamp"], "2027-01-15T08:00:00Z");
     assert_eq!(metadata["uid"].as_str().unwrap().len(), 36);
-    let fields: Vec<&str> = metadata.keys().map(|name| name.as_str()).collect();
+    let fields: Vec<&str> = metadata.keys().map(berth_cluster_json::Text::as_str).collect();
     assert_eq!(fields, ["creationTimestamp", "name", "namespace", "resourceVersion", "uid"]);
     let mut running = pod("p");
     running["status"] = json!({ "phase": "Running", "podIP": "10.1.0.1" });
