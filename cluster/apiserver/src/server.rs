@@ -15,7 +15,7 @@ use crate::limits::Limits;
 use crate::path::{Resource, Target, parse};
 use crate::query::Query;
 use crate::resources::Resources;
-use crate::{agent, grant, impersonate, page, verb as verbs};
+use crate::{agent, grant, impersonate, page, verb as verbs, write};
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_api::registry::Subresource;
 use berth_cluster_api::{Map, Refusal};
@@ -420,10 +420,14 @@ impl Inner {
         let _place = self.limits.enter(&ask).await?;
         let work = async {
             self.faults.before(&*self.environment, &ask).await?;
-            if !["get", "list"].contains(&ask.verb) {
+            let reads = ["get", "list"].contains(&ask.verb);
+            if !reads {
                 ask.body = body.await?;
             }
-            let answer = verbs::serve(self, ask).await?;
+            let answer = match verbs::serve(self, ask).await {
+                Err(refusal) if !reads => return Err(write::settled(self, refusal).await),
+                other => other?,
+            };
             self.faults.after(&*self.environment).map(|()| answer)
         };
         let in_time = tokio::time::timeout(self.options.request_time, work).await;

@@ -104,7 +104,22 @@ impl From<Refusal> for Failed {
 
 /// Commits, and says what its failure means to a client.
 pub(crate) async fn commit(server: &Inner, txn: Txn) -> Result<Committed, Failed> {
-    server.store.commit(txn).await.map_err(|error| match error {
+    server.store.commit(txn).await.map_err(not_written)
+}
+
+/// Waits until what a write was refused for is durable: a power loss would take it back, and readers do not see it before.
+pub(crate) async fn settled(server: &Inner, refusal: Refusal) -> Refusal {
+    if ![403, 404, 409].contains(&refusal.code) {
+        return refusal;
+    }
+    match server.store.settled().await.map_err(not_written) {
+        Err(Failed::Refused(failed)) => failed,
+        _ => refusal,
+    }
+}
+
+fn not_written(error: CommitError) -> Failed {
+    match error {
         CommitError::Conflict { key, current } => Failed::Conflict(key, current),
         CommitError::Full(why) => Failed::Refused(Refusal::internal(format!(
             "the store has no space ({why}); nothing was written, reads go on: make room on its disk"
@@ -118,9 +133,11 @@ pub(crate) async fn commit(server: &Inner, txn: Txn) -> Result<Committed, Failed
         CommitError::Unknown(why) => Failed::Refused(Refusal::new(
             504,
             "Timeout",
-            format!("the store does not say whether it has written: {why}; read the object before you try again"),
+            format!(
+                "the store does not say whether it has written: {why}; read the object before you try again"
+            ),
         )),
-    })
+    }
 }
 
 /// The condition under which an object may be made in a namespace: that it is as it was looked at.

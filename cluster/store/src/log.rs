@@ -169,6 +169,35 @@ impl Log {
     }
 
     pub(crate) async fn commit(self: &Arc<Self>, txn: Txn) -> Result<Committed, CommitError> {
+        match self.attempt(txn).await {
+            Err(conflict @ CommitError::Conflict { .. }) => {
+                if let CommitError::Conflict { key, .. } = &conflict {
+                    self.settled(Some(key)).await?;
+                }
+                Err(conflict)
+            }
+            other => other,
+        }
+    }
+
+    /// Waits until what is sequenced of a key, or of all, is durable. Nobody may be told of what a power loss may still take: readers
+    /// would see what was before, and its revision might become that of another write.
+    pub(crate) async fn settled(self: &Arc<Self>, key: Option<&str>) -> Result<(), CommitError> {
+        if self.shared.is_under_way(key) {
+            let placed = self.attempt(Txn::default()).await;
+            placed.map_err(|error| match error {
+                CommitError::Unknown(why) => CommitError::Failed(why),
+                other => other,
+            })?;
+        }
+        // What was under way may be so no more because the disk has failed.
+        match self.writable() {
+            Err(failed @ CommitError::Failed(_)) => Err(failed),
+            _ => Ok(()),
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>, txn: Txn) -> Result<Committed, CommitError> {
         let size = size(&txn);
         if size > self.largest {
             return Err(CommitError::Failed(format!("a transaction of {size} bytes is too large")));

@@ -89,6 +89,12 @@ impl Shared {
         }
     }
 
+    /// Whether something of a key, or of any, is sequenced and not durable yet.
+    pub(crate) fn is_under_way(&self, key: Option<&str>) -> bool {
+        let pending = self.pending();
+        key.map_or(!pending.is_empty(), |key| pending.contains_key(key))
+    }
+
     /// Forgets what is no longer under way.
     pub(crate) fn settle(&self, events: &[Arc<Event>]) {
         let mut pending = self.pending();

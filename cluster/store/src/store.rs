@@ -221,6 +221,16 @@ impl Store {
         Ok(known)
     }
 
+    /// Waits until everything that [`Store::latest`] may have shown is durable: who was refused because of it has to be told
+    /// something that stays so. An error if it never will be.
+    pub async fn settled(&self) -> Result<(), CommitError> {
+        match &self.0.back {
+            Back::Log(log) => log.settled(None).await,
+            // There `latest` is what was acknowledged.
+            Back::Memory(_) | Back::Etcd(_) => Ok(()),
+        }
+    }
+
     /// Objects under a prefix, after a key, at a revision (0 or `None`, or one that is yet to come: the present one), that
     /// `keep` likes, at most `limit` of them (0: all).
     pub fn list(

@@ -62,7 +62,7 @@ pub struct Committed {
 /// Why a transaction was not acknowledged.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CommitError {
-    /// A condition does not hold; nothing was written.
+    /// A condition does not hold, and what is there instead is durable; nothing was written.
     #[error("the key {key} is at another revision")]
     Conflict {
         /// The key.

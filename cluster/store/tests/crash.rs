@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The store on a disk that dies, fails or runs full (S-2, S-3, S-8), and in a process that is killed (S-1).
+//! The store on a disk that dies, fails or runs full or damages, and in a process that is killed.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test")]
 
 mod stores;
@@ -12,6 +12,7 @@ use std::io::{BufRead, BufReader, ErrorKind};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
+use stores::tier::Row;
 use stores::{Random, delete, put, read, small, txn, written};
 
 fn open(disk: &SimDisk) -> Result<Store, berth_cluster_store::OpenError> {
@@ -29,7 +30,8 @@ fn step(number: u64) -> berth_cluster_store::Txn {
 /// The state after so many transactions.
 fn after(count: u64) -> BTreeMap<String, String> {
     let mut state = BTreeMap::new();
-    for number in 1..=count {
+    // Seven of them write every key.
+    for number in count.saturating_sub(7) + 1..=count {
         let value = written(&format!("{number}{}", "x".repeat(300)), number);
         state.insert(format!("pods/a/{}", number % 7), value.clone());
         state.insert(format!("pods/b/{}", number % 7), value);
@@ -68,30 +70,66 @@ async fn write(store: &Store, to: u64) -> u64 {
     last
 }
 
-#[tokio::test]
-async fn a_power_loss_takes_nothing_that_was_acknowledged() {
-    let mut random = Random(7);
-    let mut snapshots = 0;
-    for cut in (1..500).step_by(3) {
-        let disk = SimDisk::default();
-        let fault = if cut % 2 == 0 { Fault::Crash } else { Fault::Error(ErrorKind::Other) };
-        disk.fault_at(cut, fault);
-        let Ok(store) = open(&disk) else { continue };
-        let acknowledged = write(&store, 150).await;
-        snapshots += store.stats().log.map_or(0, |log| log.snapshots);
-        assert_eq!(state(&store), after(store.revision()), "reads go on");
-        drop(store);
-        let found = disk.after_power_loss(|| random.below(2) == 0);
-        let store = open(&found).unwrap();
-        let revision = store.revision();
-        assert!(
-            revision >= acknowledged,
-            "cut {cut}: {acknowledged} acknowledged, {revision} found"
-        );
-        assert_eq!(state(&store), after(revision), "cut {cut}");
-        assert_eq!(write(&store, revision + 5).await, revision + 5, "it goes on");
+/// Transactions of a run whose disk fails.
+fn length(row: &Row) -> u64 {
+    if row.goal() > 1_000 { 1_500 } else { 150 }
+}
+
+/// How many operations of the disk such a run has: the places where it may fail.
+async fn operations(transactions: u64) -> u64 {
+    let disk = SimDisk::default();
+    let store = open(&disk).unwrap();
+    assert_eq!(write(&store, transactions).await, transactions);
+    store.close().await;
+    disk.operations()
+}
+
+/// A run on a disk that fails at an operation, by a machine that dies or by an error. Whether it was broken off, and its snapshots.
+async fn broken_off(number: u64, cut: u64, length: u64) -> (bool, u64) {
+    let mut random = Random(number);
+    let disk = SimDisk::default();
+    let fault =
+        if number.is_multiple_of(2) { Fault::Crash } else { Fault::Error(ErrorKind::Other) };
+    disk.fault_at(cut, fault);
+    let Ok(store) = open(&disk) else { return (false, 0) };
+    let acknowledged = write(&store, length).await;
+    let snapshots = store.stats().log.map_or(0, |log| log.snapshots);
+    assert_eq!(state(&store), after(store.revision()), "reads go on");
+    drop(store);
+    let found = disk.after_power_loss(|| random.below(2) == 0);
+    let store = open(&found).unwrap();
+    let revision = store.revision();
+    assert!(revision >= acknowledged, "cut {cut}: {acknowledged} acknowledged, {revision} found");
+    assert_eq!(state(&store), after(revision), "cut {cut}");
+    assert_eq!(write(&store, revision + 5).await, revision + 5, "it goes on");
+    (acknowledged < length, snapshots)
+}
+
+/// One after the other, but many beside each other: a disk that fails is mostly waited for.
+#[test]
+fn a_power_loss_takes_nothing_that_was_acknowledged() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut row = Row::new("power loss and failed writes", 330, 2_000);
+    let length = length(&row);
+    let all = runtime().block_on(operations(length));
+    let (mut snapshots, mut tried, mut broken) = (0, 0, 0);
+    while let Some(first) = row.next_of(16) {
+        std::thread::scope(|scope| {
+            let runs = (first * 16..).take(16).map(|number| {
+                // All over the run, each place once; there once by a machine that dies, once by a disk that fails.
+                let cut = 1 + number / 2 * 7_919 % all;
+                scope.spawn(move || runtime().block_on(broken_off(number, cut, length)))
+            });
+            for run in runs.collect::<Vec<_>>() {
+                let (broken_off, more) = run.join().unwrap();
+                tried += 1;
+                broken += u64::from(broken_off);
+                snapshots += more;
+            }
+        });
     }
     assert!(snapshots > 0, "no snapshot was taken: the test tests too little");
+    assert!(broken * 2 > tried, "only {broken} of {tried} runs were broken off");
 }
 
 #[tokio::test]
@@ -125,29 +163,40 @@ async fn a_full_disk_refuses_until_there_is_space() {
     assert_eq!((state(&store), store.revision()), (before, revision));
 }
 
+/// One bit, a part that is missing, or a page of zeros.
+fn damage(bytes: &mut Vec<u8>, random: &mut Random) {
+    let at = usize::try_from(random.below(bytes.len().max(1) as u64)).unwrap();
+    match random.below(3) {
+        0 => bytes.truncate(at),
+        1 => bytes.iter_mut().skip(at & !4_095).take(4_096).for_each(|byte| *byte = 0),
+        _ => bytes.iter_mut().skip(at).take(1).for_each(|byte| *byte ^= 1 << random.below(8)),
+    }
+}
+
 #[tokio::test]
 async fn damage_is_never_served() {
     let disk = SimDisk::default();
     let store = open(&disk).unwrap();
     let last = write(&store, 60).await;
     drop(store);
-    let mut random = Random(3);
-    for _ in 0..300 {
+    let mut row = Row::new("damaged files", 600, 10_000);
+    let mut refused = 0;
+    while let Some(number) = row.next() {
+        let mut random = Random(number);
         let bad = disk.after_kill();
         let names = berth_scheduler_journal::disk::Disk::list(&bad).unwrap();
         let name = &names[usize::try_from(random.below(names.len() as u64)).unwrap()];
-        bad.damage(name, |bytes| {
-            let at = usize::try_from(random.below(bytes.len().max(1) as u64)).unwrap();
-            if let Some(byte) = bytes.get_mut(at) {
-                *byte ^= 1 << random.below(8);
-            }
-        });
+        bad.damage(name, |bytes| damage(bytes, &mut random));
         // What was never acknowledged as far as is known may be cut; what is served is a state that was.
-        if let Ok(store) = open(&bad) {
-            assert!(store.revision() <= last);
-            assert_eq!(state(&store), after(store.revision()));
+        match open(&bad) {
+            Ok(store) => {
+                assert!(store.revision() <= last);
+                assert_eq!(state(&store), after(store.revision()));
+            }
+            Err(_) => refused += 1,
         }
     }
+    assert!(refused > 0, "no damage was noticed: the test tests too little");
 }
 
 const CHILD: &str = "BERTH_STORE_CRASH_FOLDER";
@@ -169,9 +218,11 @@ fn child() {
 #[test]
 fn a_kill_takes_nothing_that_was_acknowledged() {
     let folder = tempfile::tempdir().unwrap();
-    let mut random = Random(11);
-    let mut acknowledged = 0;
-    for _ in 0..50 {
+    let mut row = Row::new("kills of a writing process", 50, 1_000);
+    let (mut acknowledged, mut useful) = (0, 0);
+    while let Some(number) = row.next() {
+        let mut random = Random(number);
+        let before = acknowledged;
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "child", "--nocapture"])
             .env(CHILD, folder.path())
@@ -189,6 +240,7 @@ fn a_kill_takes_nothing_that_was_acknowledged() {
             }
         }
         child.wait().unwrap();
+        useful += u64::from(acknowledged > before);
         let store =
             Store::open(&format!("sled:{}", folder.path().display()), read(), small()).unwrap();
         let revision = store.revision();
@@ -200,5 +252,5 @@ fn a_kill_takes_nothing_that_was_acknowledged() {
             assert_eq!(state(&store), after(revision));
         }
     }
-    assert!(acknowledged > 0, "no child came to write");
+    assert!(useful >= 10, "only {useful} children came to write");
 }

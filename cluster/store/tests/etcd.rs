@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use stores::etcd::{Etcd, Wire};
+use stores::tier::Row;
 use stores::{Random, delete, guarded, put, read, small, txn, written};
 use tonic::transport::Endpoint;
 
@@ -616,7 +617,8 @@ fn view(store: &Store, at: u64, names: &BTreeMap<u64, u64>) -> (Vec<String>, Vec
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_random_run_is_that_of_memory() {
     let Some(etcd) = Etcd::start() else { return };
-    for seed in 0..4 {
+    let mut row = Row::new("two stores on an etcd beside one in memory", 1_000, 100_000);
+    while let Some(seed) = row.next_of(250) {
         remove(&etcd, "/berth/", "/berth0").await;
         let spec = etcd.spec();
         let mut stores = [open(&spec).await, open(&spec).await];

@@ -10,6 +10,7 @@ use berth_cluster_store::{
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use stores::tier::Row;
 use stores::{Random, body, delete, guarded, on, put, read, small, txn, written};
 
 fn keys(store: &Store, prefix: &str, at: Option<u64>) -> Vec<String> {
@@ -220,7 +221,8 @@ fn replay(store: &Store, model: &Model, after: u64) {
 
 #[tokio::test]
 async fn a_random_run_is_the_models() {
-    for seed in 0..6 {
+    let mut row = Row::new("memory and log beside a model", 2_400, 100_000);
+    while let Some(seed) = row.next_of(400) {
         let folder = tempfile::tempdir().unwrap();
         let spec = format!("sled:{}", folder.path().display());
         let mut log = Store::open(&spec, read(), small()).unwrap();

@@ -3,6 +3,7 @@
 
 use crate::kit::attacked::{CONFIGS, RBAC, check, cluster, dynamic, prepare, random_path};
 use crate::kit::{Call, Cluster, Random, config, pod};
+use crate::tier::Row;
 use berth_cluster_apiserver::{Faults, Options};
 use berth_cluster_json::{Value, json};
 use berth_cluster_store::Store;
@@ -339,7 +340,11 @@ async fn attack_30_who_asks_too_much_is_sent_away_and_the_others_are_served() {
     let lease = dynamic("coordination.k8s.io", "leases", "Lease", true);
     cluster.server.serve_kinds(cluster.server.resources().with(lease));
     let path = "/api/v1/namespaces/t1/secrets";
-    let flood: Vec<_> = (0..100).map(|_| tokio::spawn(cluster.as_u("GET", path).reply())).collect();
+    let mut row = Row::new("requests of a flood", 100, 10_000);
+    let many = row.goal();
+    row.add(many);
+    let flood: Vec<_> =
+        (0..many).map(|_| tokio::spawn(cluster.as_u("GET", path).reply())).collect();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let other = cluster.admin("GET", path).reply();
     let leases = cluster.admin("GET", "/apis/coordination.k8s.io/v1/leases").reply();
@@ -355,7 +360,7 @@ async fn attack_30_who_asks_too_much_is_sent_away_and_the_others_are_served() {
         assert_eq!(reply.status, 429);
         assert_eq!(reply.headers["retry-after"], "1");
     }
-    assert!((1..=4).contains(&served), "{served} of 100 in four places");
+    assert!((1..=4).contains(&served), "{served} of {many} in four places");
     // The places are free again.
     assert_eq!(cluster.as_u("GET", path).status().await, 200);
 }

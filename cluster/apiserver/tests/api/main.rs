@@ -23,6 +23,11 @@ mod kit;
 mod lifecycle;
 mod limits;
 mod pages;
+mod random;
+mod replicas;
 mod servers;
+#[path = "../../../store/tests/stores/tier.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the store's tests use all of it")]
+mod tier;
 mod watch;
 mod writes;

@@ -2,6 +2,7 @@
 //! Watches (invariants W): no event is lost, none comes twice, all come in order, from wherever a client begins.
 
 use crate::kit::{Cluster, Random, brief, config, pod, revision};
+use crate::tier::Row;
 use berth_cluster_apiserver::Options;
 use berth_cluster_json::{Value, json};
 use berth_cluster_store::Store;
@@ -184,7 +185,8 @@ fn without_marks(events: Vec<Value>) -> Vec<Value> {
 
 #[tokio::test]
 async fn from_any_revision_and_through_any_selector_a_watch_tells_the_rest_of_the_history() {
-    for seed in 0..3 {
+    let mut row = Row::new("histories through selectors", 10, 1_000);
+    while let Some(seed) = row.next() {
         let cluster = Cluster::new().await;
         let start = now(&cluster, PODS).await;
         let mut running = Vec::new();
@@ -211,8 +213,15 @@ async fn from_any_revision_and_through_any_selector_a_watch_tells_the_rest_of_th
 
 #[tokio::test]
 async fn a_list_and_the_watch_from_it_make_the_state() {
+    let mut row = Row::new("lists and the watches from them", 10, 1_000);
+    while let Some(seed) = row.next() {
+        list_and_watch(seed).await;
+    }
+}
+
+async fn list_and_watch(seed: u64) {
     let cluster = Cluster::new().await;
-    history(&cluster, 5, 20).await;
+    history(&cluster, seed, 20).await;
     let list = cluster.get(PODS).await;
     let path = watch_path(PODS, &format!("&resourceVersion={}", revision(&list)));
     let mut watch = cluster.admin("GET", &path).watch().await;
@@ -330,6 +339,34 @@ async fn a_revision_that_does_not_come_is_waited_for_and_refused() {
         assert_eq!((reply.status, reply.headers["retry-after"].to_str().unwrap()), (504, "1"));
         assert_eq!(reply.value()["details"]["causes"][0]["reason"], "ResourceVersionTooLarge");
         assert_eq!(start.elapsed().as_secs(), 3, "the clock of the test");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_revision_is_to_come_no_older_event_is_told() {
+    let mut row = Row::new("revisions to come", 30, 10_000);
+    let cluster = Cluster::new().await;
+    while let Some(number) = row.next() {
+        let mut random = Random(number);
+        let (ahead, writes) = (1 + random.below(100), random.below(120));
+        let soon = cluster.store.revision() + ahead;
+        let path = watch_path(CONFIGS, &format!("&resourceVersion={soon}"));
+        let answer = tokio::spawn(cluster.admin("GET", &path).answer());
+        for turn in 0..writes {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            cluster.make(CONFIGS, config(&format!("c{number}-{turn}"), "")).await;
+        }
+        let answer = answer.await.unwrap();
+        // 504 only where it did not come: no time has passed but that of the test's clock, and far less than three seconds.
+        assert_eq!(answer.status(), if writes >= ahead { 200 } else { 504 });
+        if answer.status() != 200 {
+            continue;
+        }
+        let text = crate::kit::start_of(answer.into_body());
+        let told = text.lines().map(|line| brief(&serde_json::from_str(line).unwrap()).2);
+        let wanted = soon + 1..=cluster.store.revision();
+        assert_eq!(told.collect::<Vec<_>>(), wanted.collect::<Vec<_>>(), "from {soon}");
+        cluster.admin("DELETE", CONFIGS).done(200).await;
     }
 }
 
@@ -470,6 +507,13 @@ async fn a_server_that_stops_ends_its_watches_and_takes_none() {
 
 // ---- slow readers ----
 
+/// Memory of this process, in bytes.
+fn resident() -> usize {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() << 10
+}
+
 #[tokio::test]
 async fn a_reader_that_stalls_is_closed_and_the_others_miss_nothing() {
     let store = Store::memory(berth_cluster_store::Options::default());
@@ -477,8 +521,9 @@ async fn a_reader_that_stalls_is_closed_and_the_others_miss_nothing() {
     let cluster = Cluster::with(store, |builder| builder.options(options)).await;
     let path = watch_path(CONFIGS, "");
     let mut quick = cluster.admin("GET", &path).watch().await;
-    let mut stalled = Vec::new();
-    for _ in 0..20 {
+    let mut row = Row::new("readers that stall", 20, 1_000);
+    let (mut stalled, before) = (Vec::new(), resident());
+    while row.next().is_some() {
         stalled.push(cluster.admin("GET", &path).watch().await);
     }
     let mut told = Vec::new();
@@ -488,6 +533,9 @@ async fn a_reader_that_stalls_is_closed_and_the_others_miss_nothing() {
     }
     let wanted: Vec<String> = (0..100).map(|number| format!("c{number:03}")).collect();
     assert_eq!(told, wanted);
+    // Other tests of this process take memory too; the bound counts where this one runs alone.
+    let more = resident().saturating_sub(before) >> 20;
+    assert!(row.goal() < 1_000 || more <= 64, "{more} MiB for those who do not read");
     for watch in stalled {
         // What it was told before is a beginning without a gap; then it is told to list again.
         let mut events = watch.all().await;

@@ -3,6 +3,7 @@
 //! end is tried in `lifecycle.rs`, who may write what in `attacks.rs`.
 
 use crate::kit::{Call, Cluster, Reply, config, pod, revision};
+use crate::tier::Row;
 use berth_cluster_apiserver::{Environment, Moment};
 use berth_cluster_json::{Value, json};
 use berth_cluster_store::{Options, Store};
@@ -48,7 +49,16 @@ fn count(replies: &[Reply], status: u16) -> usize {
 // ---- races ----
 
 /// On disk commits take turns; in memory threads do.
-async fn check_races(cluster: Cluster) {
+async fn check_races(cluster: Cluster, mut row: Row) {
+    while row.next_of(32).is_some() {
+        check_race(&cluster).await;
+        cluster.admin("DELETE", &format!("{PODS}/p")).done(200).await;
+        assert_eq!(cluster.admin("GET", &format!("{PODS}/p")).status().await, 200, "it has time");
+        cluster.admin("DELETE", &format!("{PODS}/p?gracePeriodSeconds=0")).done(200).await;
+    }
+}
+
+async fn check_race(cluster: &Cluster) {
     let path = &format!("{CONFIGS}/a");
     let creates =
         (0..32).map(|n| cluster.admin("POST", CONFIGS).json(&config("a", &n.to_string())));
@@ -152,24 +162,33 @@ async fn count_up(cluster: Cluster, times: usize) {
     }
 }
 
-async fn check_sum(cluster: Cluster) {
+/// `many` clients, each of which counts eight up in a round.
+async fn check_sum(cluster: Cluster, mut row: Row) {
     cluster.make(CONFIGS, config("sum", "0")).await;
-    let clients: Vec<_> = (0..16).map(|_| tokio::spawn(count_up(cluster.clone(), 8))).collect();
-    for client in clients {
-        client.await.unwrap();
+    let many = if row.goal() > 1_000 { 100 } else { 16 };
+    let mut sum = 0;
+    while row.next_of(many * 8).is_some() {
+        let clients: Vec<_> =
+            (0..many).map(|_| tokio::spawn(count_up(cluster.clone(), 8))).collect();
+        for client in clients {
+            client.await.unwrap();
+        }
+        sum += many * 8;
+        let found = &cluster.get(&format!("{CONFIGS}/sum")).await["data"]["text"];
+        assert_eq!(*found, sum.to_string());
     }
-    assert_eq!(cluster.get(&format!("{CONFIGS}/sum")).await["data"]["text"], "128");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_racing_writes_one_wins_in_memory() {
-    check_races(Cluster::new().await).await;
+    check_races(Cluster::new().await, Row::new("racing creates in memory", 64, 10_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_racing_writes_one_wins_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    check_races(Cluster::on_disk(&folder).await).await;
+    check_races(Cluster::on_disk(&folder).await, Row::new("racing creates on disk", 64, 10_000))
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -185,19 +204,19 @@ async fn racing_writes_without_a_version_all_take_effect_on_disk() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_count_is_lost_in_memory() {
-    check_sum(Cluster::new().await).await;
+    check_sum(Cluster::new().await, Row::new("counts in memory", 256, 10_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn no_count_is_lost_on_disk() {
     let folder = tempfile::tempdir().unwrap();
-    check_sum(Cluster::on_disk(&folder).await).await;
+    check_sum(Cluster::on_disk(&folder).await, Row::new("counts on disk", 256, 10_000)).await;
 }
 
 // ---- what stays ----
 
-/// An object of each of many kinds: its collection and its name.
-async fn one_of_each(cluster: &Cluster) -> Vec<(String, String)> {
+/// An object of each of many kinds, and its collection.
+pub(crate) fn one_of_each() -> Vec<(String, Value)> {
     let rbac = "/apis/rbac.authorization.k8s.io/v1/namespaces/t1";
     let labels = json!({ "app": "r" });
     let mut set = deployment("r");
@@ -208,7 +227,7 @@ async fn one_of_each(cluster: &Cluster) -> Vec<(String, String)> {
         "subjects": [],
     });
     let slice = json!({ "metadata": { "name": "s" }, "addressType": "IPv4", "endpoints": [{ "addresses": ["10.1.0.1"] }] });
-    let all = [
+    vec![
         (CONFIGS.to_owned(), config("c", "x")),
         (
             "/api/v1/namespaces/t1/secrets".to_owned(),
@@ -227,9 +246,13 @@ async fn one_of_each(cluster: &Cluster) -> Vec<(String, String)> {
         (format!("{rbac}/roles"), json!({ "metadata": { "name": "r" }, "rules": [] })),
         (format!("{rbac}/rolebindings"), binding),
         ("/api/v1/namespaces".to_owned(), json!({ "metadata": { "name": "t2" } })),
-    ];
+    ]
+}
+
+/// They are made: the collection and the name of each.
+async fn made_of_each(cluster: &Cluster) -> Vec<(String, String)> {
     let mut made = Vec::new();
-    for (path, object) in all {
+    for (path, object) in one_of_each() {
         let name = object["metadata"]["name"].as_str().unwrap().to_owned();
         cluster.make(&path, object).await;
         made.push((path, name));
@@ -240,7 +263,7 @@ async fn one_of_each(cluster: &Cluster) -> Vec<(String, String)> {
 #[tokio::test]
 async fn a_write_that_changes_nothing_stores_nothing() {
     let cluster = Cluster::new().await;
-    for (collection, name) in one_of_each(&cluster).await {
+    for (collection, name) in made_of_each(&cluster).await {
         let path = &format!("{collection}/{name}");
         let old = cluster.get(path).await;
         let before = cluster.store.revision();
@@ -302,7 +325,7 @@ fn parted() -> [(String, Value, Value); 4] {
 async fn a_status_and_its_object_do_not_write_one_another() {
     for method in ["PATCH", "PUT"] {
         let cluster = Cluster::new().await;
-        one_of_each(&cluster).await;
+        made_of_each(&cluster).await;
         for (path, status, spec) in parted() {
             let both = json!({ "spec": spec, "status": status });
             let write = |path: &str, mut whole: Value| {
@@ -400,7 +423,7 @@ fn immutable() -> Vec<(&'static str, Value, &'static [u16])> {
 #[tokio::test]
 async fn what_is_immutable_does_not_change() {
     let cluster = Cluster::new().await;
-    one_of_each(&cluster).await;
+    made_of_each(&cluster).await;
     let frozen =
         json!({ "metadata": { "name": "frozen" }, "data": { "a": "b" }, "immutable": true });
     cluster.make(CONFIGS, frozen).await;
@@ -426,7 +449,7 @@ async fn what_is_immutable_does_not_change() {
 #[tokio::test]
 async fn what_a_client_need_not_say_is_as_it_was() {
     let cluster = Cluster::new().await;
-    one_of_each(&cluster).await;
+    made_of_each(&cluster).await;
     for patch in [
         json!({ "metadata": { "creationTimestamp": "2000-01-01T00:00:00Z" } }),
         json!({ "metadata": { "creationTimestamp": null } }),
@@ -445,7 +468,7 @@ async fn what_a_client_need_not_say_is_as_it_was() {
 #[tokio::test]
 async fn no_client_says_the_generation() {
     let cluster = Cluster::new().await;
-    for (collection, name) in one_of_each(&cluster).await {
+    for (collection, name) in made_of_each(&cluster).await {
         let path = format!("{collection}/{name}");
         let old = cluster.get(&path).await;
         let patch = json!({ "metadata": { "generation": 9 } });
@@ -526,12 +549,16 @@ async fn a_generated_name_that_is_taken_is_generated_anew() {
 async fn generated_names_differ() {
     let cluster = Cluster::new().await;
     let object = json!({ "metadata": { "generateName": "c-" } });
-    let calls = (0..200).map(|_| cluster.admin("POST", CONFIGS).json(&object));
-    let replies = race(calls.collect()).await;
-    assert_eq!(count(&replies, 201), 200);
-    let names: BTreeSet<String> =
-        replies.iter().map(|one| one.value()["metadata"]["name"].to_string()).collect();
-    assert_eq!(names.len(), 200);
+    let (mut row, mut names) = (Row::new("generated names", 200, 10_000), BTreeSet::new());
+    while row.next_of(200).is_some() {
+        let calls = (0..200).map(|_| cluster.admin("POST", CONFIGS).json(&object));
+        let replies = race(calls.collect()).await;
+        assert_eq!(count(&replies, 201), 200);
+        for reply in replies {
+            let name = reply.value()["metadata"]["name"].to_string();
+            assert!(names.insert(name.clone()), "{name} twice");
+        }
+    }
     let long = json!({ "metadata": { "generateName": "a".repeat(63) } });
     let made = cluster.make(PODS, {
         let mut object = pod("");
@@ -640,7 +667,7 @@ fn tried_deletions(cluster: &Cluster) -> Vec<(&'static str, Call, u16)> {
 #[tokio::test]
 async fn what_is_only_tried_is_not_done() {
     let cluster = Cluster::new().await;
-    one_of_each(&cluster).await;
+    made_of_each(&cluster).await;
     let mut held = config("held", "");
     held["metadata"]["finalizers"] = json!(["a.b/c"]);
     cluster.make(CONFIGS, held).await;

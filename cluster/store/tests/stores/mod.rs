@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test uses a part of it")]
 
 pub mod etcd;
+pub mod tier;
 
 use berth_cluster_store::{Body, Compare, Meta, Op, Options, ReadMeta, Txn};
 use std::sync::Arc;
