@@ -14,8 +14,8 @@ use std::sync::Weak;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
-/// Objects of a page.
-const PAGE: usize = 500;
+/// Objects of a page. More than client-go's 500: a server may look at all that come behind a page, to count them.
+const PAGE: usize = 5_000;
 /// The first pause after a failure, and the longest; client-go's numbers are 0.8 s and 30 s.
 const PAUSE: Duration = Duration::from_millis(200);
 const PAUSE_MAX: Duration = Duration::from_secs(30);

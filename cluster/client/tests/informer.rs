@@ -168,7 +168,7 @@ fn text(text: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn pages_then_events_then_on_from_the_last_bookmark() {
     let play = play(vec![
-        step(&["limit=500"], &list(9, "t=1", &[object("a", 3, &text("x"))]), Then::End),
+        step(&["limit=5000"], &list(9, "t=1", &[object("a", 3, &text("x"))]), Then::End),
         step(&["continue=t%3D1"], &list(9, "", &[object("b", 4, &text("y"))]), Then::End),
         step(
             &["watch=true", "resourceVersion=9", "allowWatchBookmarks=true"],
@@ -235,7 +235,7 @@ async fn a_forgotten_revision_means_a_list_and_only_differences_are_told() {
         let play = play(vec![
             step(&[], &list(3, "", &first), Then::End),
             gone,
-            step(&["limit=500"], &list(9, "", &again), Then::End),
+            step(&["limit=5000"], &list(9, "", &again), Then::End),
             step(
                 &["resourceVersion=9"],
                 &[event("DELETED", &object("d", 10, &text("x")))],
@@ -250,7 +250,7 @@ async fn a_forgotten_revision_means_a_list_and_only_differences_are_told() {
 
 #[tokio::test(start_paused = true)]
 async fn refusals_are_waited_out_with_pauses_that_grow() {
-    let mut script: Vec<Step> = (0..8).map(|_| refusal(&["limit=500"], 500)).collect();
+    let mut script: Vec<Step> = (0..8).map(|_| refusal(&["limit=5000"], 500)).collect();
     script.push(step(&[], &list(1, "", &[object("a", 1, &text("x"))]), Then::End));
     script.push(step(&["watch=true"], &[], Then::Hang));
     let play = play(script);

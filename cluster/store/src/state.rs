@@ -164,6 +164,30 @@ impl State {
 
     /// All objects under a prefix, after a key, as they were at a revision, in the order of their keys.
     pub(crate) fn range(&self, prefix: &str, after: Option<&str>, at: u64) -> Vec<Arc<Entry>> {
+        let mut found = Vec::new();
+        self.each(prefix, after, at, |entry| found.push(Arc::clone(entry)));
+        found
+    }
+
+    /// The first of them, and how many more there are.
+    pub(crate) fn page(
+        &self,
+        (prefix, after): (&str, Option<&str>),
+        at: u64,
+        limit: usize,
+    ) -> (Vec<Arc<Entry>>, usize) {
+        let (mut found, mut more) = (Vec::new(), 0);
+        self.each(prefix, after, at, |entry| {
+            if found.len() < limit {
+                found.push(Arc::clone(entry));
+            } else {
+                more += 1;
+            }
+        });
+        (found, more)
+    }
+
+    fn each(&self, prefix: &str, after: Option<&str>, at: u64, mut take: impl FnMut(&Arc<Entry>)) {
         let from = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
             _ => Bound::Included(prefix),
@@ -177,19 +201,17 @@ impl State {
             }
         }
         let mut past = undone.into_iter().peekable();
-        let mut found = Vec::new();
         let present = self.entries.range::<str, _>(bounds);
         for (key, entry) in present.take_while(|(key, _)| key.starts_with(prefix)) {
             while let Some((_, before)) = past.next_if(|(undone, _)| **undone < **key) {
-                found.extend(before.cloned());
+                before.into_iter().for_each(&mut take);
             }
             match past.next_if(|(undone, _)| **undone == **key) {
-                Some((_, before)) => found.extend(before.cloned()),
-                None => found.push(Arc::clone(entry)),
+                Some((_, before)) => before.into_iter().for_each(&mut take),
+                None => take(entry),
             }
         }
-        found.extend(past.filter_map(|(_, before)| before.cloned()));
-        found
+        past.filter_map(|(_, before)| before).for_each(take);
     }
 }
 

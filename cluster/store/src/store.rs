@@ -265,6 +265,24 @@ impl Store {
         Ok(Listing { revision, entries, more: false, remaining: 0 })
     }
 
+    /// The first `limit` objects under a prefix, after a key, at a revision (as [`Store::list`] takes it); of the rest only their number.
+    pub fn page(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        at: Option<u64>,
+        limit: usize,
+    ) -> Result<Listing, Compacted> {
+        let state = self.0.shared.state();
+        let at = at.filter(|at| *at > 0).unwrap_or(state.revision);
+        if at < state.oldest {
+            return Err(Compacted { oldest: state.oldest });
+        }
+        let revision = at.min(state.revision);
+        let (entries, remaining) = state.page((prefix, after), revision, limit);
+        Ok(Listing { revision, entries, more: remaining > 0, remaining })
+    }
+
     /// Waits until reads see everything that was acknowledged, by whichever process.
     pub async fn current(&self) -> Result<u64, Error> {
         if let Back::Etcd(etcd) = &self.0.back {

@@ -182,8 +182,12 @@ pub(crate) async fn read(
         prefix.push_str(name);
     }
     let after = options.after.as_ref().map(|after| format!("{}{after}", ask.prefix()));
-    let found =
-        store.list(&prefix, after.as_deref(), at, options.limit, &|entry| selection.takes(entry));
+    let (after, limit) = (after.as_deref(), options.limit);
+    let found = if limit > 0 && selection.is_everything() {
+        store.page(&prefix, after, at, limit)
+    } else {
+        store.list(&prefix, after, at, limit, &|entry| selection.takes(entry))
+    };
     found.map_err(|_| too_old(options, store.revision()))
 }
 
