@@ -48,10 +48,8 @@ fn of_readme() -> Vec<String> {
     commands.map(|one| one.strip_prefix("kubectl ").expect("a kubectl").to_owned()).collect()
 }
 
-#[test]
-fn the_newest_kubectl_goes_all_the_way_of_the_readme() {
-    let Some(walk) = begin(|clients| clients.len().checked_sub(1)) else { return };
-    let kubectl = &walk.kubectl;
+/// What every client can do.
+fn up_to_the_drain(kubectl: &Kubectl) {
     steps::nodes(kubectl, NODES);
     steps::deployment(kubectl);
     steps::service(kubectl);
@@ -62,6 +60,13 @@ fn the_newest_kubectl_goes_all_the_way_of_the_readme() {
     steps::descriptions(kubectl);
     steps::refusals(kubectl);
     steps::drain(kubectl);
+}
+
+#[test]
+fn the_newest_kubectl_goes_all_the_way_of_the_readme() {
+    let Some(walk) = begin(|clients| clients.len().checked_sub(1)) else { return };
+    let kubectl = &walk.kubectl;
+    up_to_the_drain(kubectl);
     steps::budget(kubectl);
     steps::cordon_and_taint(kubectl);
     steps::loss(kubectl);
@@ -82,16 +87,7 @@ fn the_oldest_kubectl_goes_as_far_as_it_has_commands() {
     // Where there is one client, it is the newest.
     let Some(walk) = begin(|clients| (clients.len() > 1).then_some(0)) else { return };
     let kubectl = &walk.kubectl;
-    steps::nodes(kubectl, NODES);
-    steps::deployment(kubectl);
-    steps::service(kubectl);
-    steps::pool(kubectl);
-    steps::scale(kubectl);
-    steps::rollouts(kubectl);
-    steps::pause(kubectl);
-    steps::descriptions(kubectl);
-    steps::refusals(kubectl);
-    steps::drain(kubectl);
+    up_to_the_drain(kubectl);
     steps::cordon_and_taint(kubectl);
     steps::events(kubectl);
     steps::deletions(kubectl);

@@ -29,11 +29,6 @@ impl Map {
         Self(Members::Few(Vec::new()))
     }
 
-    /// None yet, with room for some.
-    pub fn with_capacity(count: usize) -> Self {
-        Self(Members::Few(Vec::with_capacity(count.min(FEW))))
-    }
-
     /// How many there are.
     pub fn len(&self) -> usize {
         match &self.0 {
@@ -131,16 +126,6 @@ impl Map {
             Members::Few(all) => all.retain_mut(|(name, value)| keep(name, value)),
             Members::Many(all) => all.retain(|name, value| keep(name, value)),
         }
-    }
-
-    /// Takes all of another one, which is empty then.
-    pub fn append(&mut self, other: &mut Self) {
-        self.extend(std::mem::take(other));
-    }
-
-    /// Takes all out.
-    pub fn clear(&mut self) {
-        *self = Self::new();
     }
 
     /// Names and values, in order of names.
@@ -245,11 +230,8 @@ impl<'a> Entry<'a> {
     /// The value; if there is none, the one that is made.
     pub fn or_insert_with(self, value: impl FnOnce() -> Value) -> &'a mut Value {
         let Self { map, name } = self;
-        if let Members::Few(all) = &map.0 {
-            match all.binary_search_by(|(known, _)| known.cmp(&name)) {
-                Err(_) if all.len() >= FEW => return map.many().entry(name).or_insert_with(value),
-                _ => {}
-            }
+        if map.len() >= FEW && !map.contains_key(&name) {
+            map.many();
         }
         match &mut map.0 {
             Members::Few(all) => {

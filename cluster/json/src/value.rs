@@ -60,11 +60,6 @@ impl Value {
         matches!(self, Self::Number(number) if number.is_i64())
     }
 
-    /// Whether it is a whole number that a `u64` holds.
-    pub fn is_u64(&self) -> bool {
-        matches!(self, Self::Number(number) if number.is_u64())
-    }
-
     /// The flag.
     pub fn as_bool(&self) -> Option<bool> {
         match self {
@@ -93,14 +88,6 @@ impl Value {
     pub fn as_f64(&self) -> Option<f64> {
         match self {
             Self::Number(number) => number.as_f64(),
-            _ => None,
-        }
-    }
-
-    /// The number as it was written.
-    pub fn as_number(&self) -> Option<&Number> {
-        match self {
-            Self::Number(number) => Some(number),
             _ => None,
         }
     }
@@ -224,34 +211,6 @@ impl Index for str {
     }
 }
 
-impl Index for String {
-    fn part<'a>(&self, of: &'a Value) -> Option<&'a Value> {
-        self.as_str().part(of)
-    }
-
-    fn part_mut<'a>(&self, of: &'a mut Value) -> Option<&'a mut Value> {
-        self.as_str().part_mut(of)
-    }
-
-    fn made<'a>(&self, of: &'a mut Value) -> &'a mut Value {
-        self.as_str().made(of)
-    }
-}
-
-impl Index for Text {
-    fn part<'a>(&self, of: &'a Value) -> Option<&'a Value> {
-        self.as_str().part(of)
-    }
-
-    fn part_mut<'a>(&self, of: &'a mut Value) -> Option<&'a mut Value> {
-        self.as_str().part_mut(of)
-    }
-
-    fn made<'a>(&self, of: &'a mut Value) -> &'a mut Value {
-        self.as_str().made(of)
-    }
-}
-
 impl Index for usize {
     fn part<'a>(&self, of: &'a Value) -> Option<&'a Value> {
         of.as_array()?.get(*self)
@@ -269,6 +228,26 @@ impl Index for usize {
         }
     }
 }
+
+macro_rules! texts {
+    ($($kind:ty)*) => {$(
+        impl Index for $kind {
+            fn part<'a>(&self, of: &'a Value) -> Option<&'a Value> {
+                self.as_str().part(of)
+            }
+
+            fn part_mut<'a>(&self, of: &'a mut Value) -> Option<&'a mut Value> {
+                self.as_str().part_mut(of)
+            }
+
+            fn made<'a>(&self, of: &'a mut Value) -> &'a mut Value {
+                self.as_str().made(of)
+            }
+        }
+    )*};
+}
+
+texts!(String Text);
 
 impl<T: Index + ?Sized> Index for &T {
     fn part<'a>(&self, of: &'a Value) -> Option<&'a Value> {

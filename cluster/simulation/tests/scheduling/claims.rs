@@ -137,6 +137,15 @@ fn check(cluster: &Cluster) {
     assert!(broken.is_empty(), "{broken:#?}");
 }
 
+/// A provisioner that does not answer at first.
+fn silent_once() -> impl FnMut(&str, &str) -> Fate + Send + 'static {
+    let mut first = true;
+    move |_, _| {
+        let silent = std::mem::take(&mut first);
+        if silent { Fate::IsSilent } else { Fate::Makes(Duration::from_secs(1)) }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_smallest_volume_that_will_do_is_taken_where_it_is() {
     let cluster = cluster().await;
@@ -262,11 +271,7 @@ async fn where_a_provisioner_gives_up_another_node_is_tried() {
 async fn a_provisioner_that_never_answers_is_not_waited_for_for_ever() {
     let cluster = cluster().await;
     let _running = scheduler(&cluster, within(&cluster), "a");
-    let mut first = true;
-    let later = move |_: &str, _: &str| {
-        let silent = std::mem::take(&mut first);
-        if silent { Fate::IsSilent } else { Fate::Makes(Duration::from_secs(1)) }
-    };
+    let later = silent_once();
     let _played = Volumes::start(cluster.admin().clone(), Manner::default(), later);
     cluster.make(NODES, node("n1", 1_000)).await;
     cluster.make(CLAIMS, claim("c", "made", 1)).await;
@@ -413,11 +418,7 @@ async fn pods_that_share_a_claim_do_not_take_it_from_each_other() {
 async fn pods_that_share_a_claim_do_not_take_turns_in_waiting_for_it_for_ever() {
     let cluster = cluster().await;
     let _running = scheduler(&cluster, within(&cluster), "a");
-    let mut first = true;
-    let later = move |_: &str, _: &str| {
-        let silent = std::mem::take(&mut first);
-        if silent { Fate::IsSilent } else { Fate::Makes(Duration::from_secs(1)) }
-    };
+    let later = silent_once();
     let _played = Volumes::start(cluster.admin().clone(), Manner::default(), later);
     cluster.make(NODES, node("n1", 1_000)).await;
     cluster.make(CLAIMS, claim("c", "made", 1)).await;
