@@ -193,12 +193,10 @@ fn look_up<T>(
     optional: bool,
     absent: impl FnOnce() -> ReferenceError,
 ) -> Optional<T> {
-    match found {
-        Some(Lookup::Found(object)) => Ok(Some(Arc::clone(object))),
-        Some(Lookup::Absent) if optional => Ok(None),
-        Some(Lookup::Absent) => Err(absent()),
-        Some(Lookup::Failed(why)) => Err(sources::unknown(kind, name, why)),
-        None => Err(sources::unknown(kind, name, "it was not fetched yet")),
+    match sources::known(found, kind, name)? {
+        Some(object) => Ok(Some(Arc::clone(object))),
+        None if optional => Ok(None),
+        None => Err(absent()),
     }
 }
 

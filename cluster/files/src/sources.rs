@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The objects that a pod refers to, as far as the caller has them.
 
+use crate::error::ReferenceError;
 use crate::needs::TokenNeed;
 use k8s_openapi::api::core::v1::{
     ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret, Service,
@@ -123,7 +124,17 @@ impl ServiceLink {
     }
 }
 
-/// What is to be said of an object that is not known.
-pub(crate) fn unknown(kind: &'static str, name: &str, why: &str) -> crate::ReferenceError {
-    crate::ReferenceError::Unknown { kind, name: name.to_owned(), why: why.to_owned() }
+/// The object, or `None` if there is none. An error if that is not known.
+pub(crate) fn known<'a, T>(
+    found: Option<&'a Lookup<T>>,
+    kind: &'static str,
+    name: &str,
+) -> Result<Option<&'a Arc<T>>, ReferenceError> {
+    let why = match found {
+        Some(Lookup::Found(object)) => return Ok(Some(object)),
+        Some(Lookup::Absent) => return Ok(None),
+        Some(Lookup::Failed(why)) => why,
+        None => "it was not fetched yet",
+    };
+    Err(ReferenceError::Unknown { kind, name: name.to_owned(), why: why.to_owned() })
 }

@@ -4,7 +4,7 @@
 use super::host_path;
 use crate::error::Cause;
 use crate::pod;
-use crate::sources::{self, Claim, Lookup, Sources};
+use crate::sources::{self, Claim, Sources};
 use k8s_openapi::api::core::v1::{PersistentVolumeSpec, Pod, Volume};
 use std::path::PathBuf;
 
@@ -23,17 +23,8 @@ pub(super) fn find(
     name: &str,
     sources: &Sources,
 ) -> Result<Bound, Cause> {
-    let claim = match sources.claims.get(name) {
-        Some(Lookup::Found(claim)) => claim,
-        Some(Lookup::Absent) => return Err(Cause::NoClaim { name: name.to_owned() }),
-        Some(Lookup::Failed(why)) => {
-            return Err(sources::unknown("persistentvolumeclaim", name, why).into());
-        }
-        None => {
-            let why = "it was not fetched yet";
-            return Err(sources::unknown("persistentvolumeclaim", name, why).into());
-        }
-    };
+    let claim = sources::known(sources.claims.get(name), "persistentvolumeclaim", name)?;
+    let claim = claim.ok_or_else(|| Cause::NoClaim { name: name.to_owned() })?;
     let refuse = |why: String| Cause::Claim { name: name.to_owned(), why };
     if volume.ephemeral.is_some() && !is_owned(claim, pod) {
         return Err(refuse(format!(

@@ -3,10 +3,10 @@
 
 use super::objects::{self, Wanted};
 use super::{MODE, Payload};
-use crate::error::Cause;
+use crate::error::{Cause, ReferenceError};
 use crate::facts::Facts;
 use crate::needs::{TokenNeed, token_need};
-use crate::sources::{self, Lookup, Sources};
+use crate::sources::{self, Sources};
 use crate::{pod, security};
 use k8s_openapi::api::core::v1::{Pod, ServiceAccountTokenProjection, Volume, VolumeProjection};
 
@@ -95,19 +95,15 @@ impl Reader<'_> {
     /// Who may read a token is decided by who may: the one user that all containers run as, or the pod's group.
     fn token(&self, projection: &ServiceAccountTokenProjection) -> Result<Payload, Cause> {
         let need: TokenNeed = token_need(projection);
-        let token = match self.sources.tokens.get(&need) {
-            Some(Lookup::Found(token)) => token,
-            other => {
-                let why = match other {
-                    Some(Lookup::Failed(why)) => why,
-                    Some(Lookup::Absent) => "the ServiceAccount or the pod is gone",
-                    _ => "it was not fetched yet",
-                };
-                let name = pod::spec(self.pod).service_account_name.as_deref();
-                let name = name.filter(|name| !name.is_empty()).unwrap_or("default");
-                return Err(sources::unknown("token of serviceaccount", name, why).into());
-            }
-        };
+        let account = pod::spec(self.pod).service_account_name.as_deref();
+        let account = account.filter(|name| !name.is_empty()).unwrap_or("default");
+        let kind = "token of serviceaccount";
+        let token = sources::known(self.sources.tokens.get(&need), kind, account)?;
+        let token = token.ok_or_else(|| ReferenceError::Unknown {
+            kind,
+            name: account.to_owned(),
+            why: "the ServiceAccount or the pod is gone".to_owned(),
+        })?;
         let owner = security::shared_user(self.pod).filter(|_| self.may_own);
         let group = pod::security(self.pod).fs_group;
         let close = self.may_own && (owner.is_some() || group.is_some());

@@ -123,9 +123,10 @@ pub(super) fn unasked_memory_share(pod: &Pod) -> Result<u64, ReferenceError> {
         return Ok(0);
     };
     let sidecars = pod::init_containers(pod).iter().filter(|c| pod::is_sidecar(c));
-    let (mut asked, mut count) = (0, 0);
+    let (mut asked, mut count) = (0_u64, 0);
     for container in pod::spec(pod).containers.iter().chain(sidecars) {
-        asked += Amounts::of(container.resources.as_ref())?.memory_request.unwrap_or(0);
+        let own = Amounts::of(container.resources.as_ref())?.memory_request.unwrap_or(0);
+        asked = asked.saturating_add(own);
         count += 1;
     }
     Ok(whole.saturating_sub(asked) / count.max(1))

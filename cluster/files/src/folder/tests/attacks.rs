@@ -61,6 +61,15 @@ fn planted_links_lead_an_update_nowhere() {
     ground.assert_gone();
 }
 
+/// A pod that mounts `x/y` of its emptyDir `e`, with its volumes.
+fn with_part(ground: &Ground) -> (Pod, Prepared) {
+    let volumes = [json!({"name": "e", "emptyDir": {}})];
+    let part = json!({"name": "e", "mountPath": "/a", "subPath": "x/y"});
+    let pod = with_mounts(&volumes, &[part], json!({}));
+    let prepared = prepare(ground, &pod, &Sources::default()).unwrap();
+    (pod, prepared)
+}
+
 #[test]
 fn a_part_never_lies_outside() {
     if !may_mount() {
@@ -68,13 +77,7 @@ fn a_part_never_lies_outside() {
     }
     let ground = Ground::new();
     fs::write(ground.outside().join("f"), "stolen").unwrap();
-    let volumes = [json!({"name": "e", "emptyDir": {}})];
-    let pod = with_mounts(
-        &volumes,
-        &[json!({"name": "e", "mountPath": "/a", "subPath": "x/y"})],
-        json!({}),
-    );
-    let prepared = prepare(&ground, &pod, &Sources::default()).unwrap();
+    let (pod, prepared) = with_part(&ground);
     let volume = ground.volume("e");
     let bind = || ground.folder().binds(&pod, "c", 0, &prepared, &BTreeMap::new());
     let up = "../../../../../outside";
@@ -112,13 +115,7 @@ fn a_race_for_a_part_is_not_won() {
     let ground = Ground::new();
     fs::create_dir(ground.outside().join("y")).unwrap();
     fs::write(ground.outside().join("y/f"), "stolen").unwrap();
-    let volumes = [json!({"name": "e", "emptyDir": {}})];
-    let pod = with_mounts(
-        &volumes,
-        &[json!({"name": "e", "mountPath": "/a", "subPath": "x/y"})],
-        json!({}),
-    );
-    let prepared = prepare(&ground, &pod, &Sources::default()).unwrap();
+    let (pod, prepared) = with_part(&ground);
     let volume = ground.volume("e");
     fs::create_dir_all(volume.join("good/y")).unwrap();
     fs::write(volume.join("good/y/f"), "own").unwrap();
