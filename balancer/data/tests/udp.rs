@@ -160,13 +160,22 @@ fn a_flood_of_sources_takes_bounded_room_and_spares_conversations() {
     ]);
     let talks = client(at);
     let who = ask(&talks, b"");
-    for _ in 0..500 {
-        client(at).send(b"flood").unwrap();
-    }
+    // In lots that a socket's buffer holds: what the kernel drops before a worker comes to it is no flow. A source may come twice, since the
+    // kernel gives ports again.
+    let mut sources = 0;
+    let stats = within(|| {
+        (0..50).for_each(|_| assert_eq!(client(at).send(b"flood").unwrap(), 5));
+        sources += 50;
+        let stats = plane.client.stats().unwrap();
+        let taken = stats.ports[0].accepted;
+        assert!(taken <= sources + 1, "{taken} flows of {sources} sources");
+        (taken >= 450).then_some(stats)
+    });
     assert_eq!(ask(&talks, b""), who);
-    let stats = plane.client.stats().unwrap();
-    assert!(stats.workers.iter().map(|worker| worker.flows).sum::<u64>() <= 64);
-    assert!(stats.workers.iter().map(|worker| worker.evicted).sum::<u64>() > 300);
+    let flows = stats.workers.iter().map(|worker| worker.flows).sum::<u64>();
+    let evicted = stats.workers.iter().map(|worker| worker.evicted).sum::<u64>();
+    assert!(flows <= 64, "{flows} flows");
+    assert!(evicted >= 450 - 64, "{evicted} evicted");
 }
 
 #[test]
