@@ -2,8 +2,10 @@
 //! What is known of a kind, and how it changes. No IO and no clock.
 
 use compact_str::CompactString as Text;
-use hashbrown::HashMap;
+use hashbrown::hash_table::Entry;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use serde::Deserialize;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// Who an object is (`metadata`, as far as everybody needs it).
@@ -48,33 +50,56 @@ impl<V> Clone for Change<V> {
     }
 }
 
-/// Namespace and name.
-type Key = (Text, Text);
-
-/// Objects by namespace and name.
+/// Objects by namespace and name, which they have themselves.
 #[derive(Debug)]
 pub(crate) struct Known<V> {
-    objects: HashMap<Key, Arc<Item<V>>>,
+    objects: HashTable<Arc<Item<V>>>,
+    hasher: DefaultHashBuilder,
 }
 
 impl<V> Default for Known<V> {
     fn default() -> Self {
-        Self { objects: HashMap::new() }
+        Self { objects: HashTable::new(), hasher: DefaultHashBuilder::default() }
     }
 }
 
-fn key(id: &Id) -> Key {
-    (id.namespace.clone(), id.name.clone())
+fn hash(hasher: &DefaultHashBuilder, namespace: &str, name: &str) -> u64 {
+    hasher.hash_one((namespace, name))
+}
+
+fn is<V>(item: &Item<V>, namespace: &str, name: &str) -> bool {
+    item.id.name == name && item.id.namespace == namespace
 }
 
 impl<V> Known<V> {
     pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Item<V>>> {
-        self.objects.get(&(namespace.into(), name.into())).cloned()
+        let hash = hash(&self.hasher, namespace, name);
+        self.objects.find(hash, |item| is(item, namespace, name)).cloned()
+    }
+
+    /// Puts an object in the place of the one that has its name.
+    fn put(&mut self, item: Arc<Item<V>>) -> Option<Arc<Item<V>>> {
+        let Self { objects, hasher } = self;
+        let of = |item: &Arc<Item<V>>| hash(hasher, &item.id.namespace, &item.id.name);
+        let id = &item.id;
+        match objects.entry(of(&item), |known| is(known, &id.namespace, &id.name), of) {
+            Entry::Occupied(mut place) => Some(std::mem::replace(place.get_mut(), item)),
+            Entry::Vacant(place) => {
+                place.insert(Arc::clone(&item));
+                None
+            }
+        }
+    }
+
+    fn take(&mut self, id: &Id) -> Option<Arc<Item<V>>> {
+        let hash = hash(&self.hasher, &id.namespace, &id.name);
+        let place = self.objects.find_entry(hash, |item| is(item, &id.namespace, &id.name));
+        place.ok().map(|place| place.remove().0)
     }
 
     /// All objects, by namespace and name.
     pub(crate) fn all(&self) -> Vec<Arc<Item<V>>> {
-        let mut all: Vec<_> = self.objects.values().cloned().collect();
+        let mut all: Vec<_> = self.objects.iter().cloned().collect();
         all.sort_unstable_by(|a, b| by_name(&a.id, &b.id));
         all
     }
@@ -85,8 +110,7 @@ impl<V> Known<V> {
 
     /// An object is so. One that takes the name of another is told as the end of that and a beginning.
     pub(crate) fn set(&mut self, item: Arc<Item<V>>) -> Vec<Change<V>> {
-        let before = self.objects.insert(key(&item.id), Arc::clone(&item));
-        match before {
+        match self.put(Arc::clone(&item)) {
             Some(before) if before.id.uid != item.id.uid => vec![
                 Change { before: Some(before), after: None },
                 Change { before: None, after: Some(item) },
@@ -99,35 +123,32 @@ impl<V> Known<V> {
 
     /// An object is gone; unless it is another one that has its name.
     pub(crate) fn remove(&mut self, id: &Id) -> Vec<Change<V>> {
-        let key = key(id);
-        if self.objects.get(&key).is_none_or(|known| known.id.uid != id.uid) {
+        if self.get(&id.namespace, &id.name).is_none_or(|known| known.id.uid != id.uid) {
             return Vec::new();
         }
-        let before = self.objects.remove(&key);
-        vec![Change { before, after: None }]
+        vec![Change { before: self.take(id), after: None }]
     }
 
     /// These are all there are: what differs is told, ends first, by namespace and name.
     pub(crate) fn replace(&mut self, items: Vec<Arc<Item<V>>>) -> Vec<Change<V>> {
-        let mut old = std::mem::take(&mut self.objects);
+        let mut old = std::mem::take(self);
         let mut changes = Vec::new();
         let mut ends = Vec::new();
         for item in items {
-            let key = key(&item.id);
-            match old.remove(&key) {
+            match old.take(&item.id) {
                 Some(before) if before.id.uid != item.id.uid => {
                     ends.push(before);
                     changes.push(Change { before: None, after: Some(Arc::clone(&item)) });
                 }
                 Some(before) if before.id.resource_version == item.id.resource_version => {
-                    self.objects.insert(key, before);
+                    self.put(before);
                     continue;
                 }
                 before => changes.push(Change { before, after: Some(Arc::clone(&item)) }),
             }
-            self.objects.insert(key, item);
+            self.put(item);
         }
-        ends.extend(old.into_values());
+        ends.extend(old.objects);
         ends.sort_unstable_by(|a, b| by_name(&a.id, &b.id));
         let ends = ends.into_iter().map(|before| Change { before: Some(before), after: None });
         ends.chain(changes).collect()

@@ -5,12 +5,15 @@ use crate::api::Api;
 use crate::cache::{Change, Id, Item, Known};
 use crate::line::View;
 use crate::reflector::{self, Resource};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinHandle;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
+
+/// How often it is looked whether a revision is reached.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// Objects of a kind, kept up to date while a handle of it is left.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub(crate) struct Shared<V> {
     synced: AtomicBool,
     /// Wakes who waits for that, in the order in which they came: the same seed gives the same run.
     told: Notify,
+    /// Everything up to this revision is taken in; 0 while nothing is, or where revisions are no numbers.
+    reached: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -59,6 +64,7 @@ impl<V> Shared<V> {
             state: Mutex::new(state),
             synced: AtomicBool::new(false),
             told: Notify::new(),
+            reached: AtomicU64::new(0),
         })
     }
 
@@ -89,6 +95,11 @@ impl<V> Shared<V> {
         self.state().shown = (!open).then(Instant::now);
     }
 
+    /// All that happened up to this revision is taken in.
+    pub(crate) fn reached(&self, revision: &str) {
+        self.reached.store(revision.parse().unwrap_or(0), Ordering::Release);
+    }
+
     pub(crate) fn replace(&self, items: Vec<Arc<Item<V>>>) {
         self.tell(|known| known.replace(items));
         self.state().shown = Some(Instant::now());
@@ -113,6 +124,24 @@ impl<V: View> Informer<V> {
         // Whoever looked before the flag was raised is woken after it.
         if !shared.synced.load(Ordering::Acquire) {
             told.await;
+        }
+    }
+
+    /// Waits, but not longer than this, until it shows all that happened up to a revision of the API; whether it does. Revisions of all
+    /// kinds are numbers that can be compared (KEP-5504).
+    pub async fn reaches(&self, revision: u64, patience: Duration) -> bool {
+        let end = Instant::now() + patience;
+        loop {
+            let shared = &self.0.shared;
+            if shared.synced.load(Ordering::Acquire)
+                && shared.reached.load(Ordering::Acquire) >= revision
+            {
+                return true;
+            }
+            if Instant::now() >= end {
+                return false;
+            }
+            sleep(LOOK).await;
         }
     }
 

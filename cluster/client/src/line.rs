@@ -2,6 +2,7 @@
 //! What a list and a watch say, read once: who an object is, and the view of it that is kept.
 
 use crate::cache::{Id, Item};
+use crate::pool::Pool;
 use serde::de::{Error as _, IgnoredAny, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -16,6 +17,9 @@ pub struct ObjectError(pub String);
 pub trait View: Sized + Send + Sync + 'static {
     /// Reads it from the object's JSON. What is not kept should be skipped, not read.
     fn read(json: &[u8]) -> Result<Self, ObjectError>;
+
+    /// Takes from the pool what it has in common with other objects of its kind. What is not shared is kept for each.
+    fn share(&mut self, _pool: &mut Pool) {}
 }
 
 /// A line of a watch.
@@ -117,9 +121,9 @@ struct Failure {
 }
 
 /// Reads a line of a watch.
-pub(crate) fn line<V: View>(text: &[u8]) -> Result<Line<V>, ObjectError> {
+pub(crate) fn line<V: View>(text: &[u8], pool: &mut Pool) -> Result<Line<V>, ObjectError> {
     if let Some((kind, json)) = usual(text) {
-        match event(kind, json) {
+        match event(kind, json, pool) {
             // It may only look as usual.
             Ok(Line::Unreadable(..)) | Err(_) => {}
             read => return read,
@@ -127,12 +131,12 @@ pub(crate) fn line<V: View>(text: &[u8]) -> Result<Line<V>, ObjectError> {
     }
     let envelope: Envelope<'_> =
         serde_json::from_slice(text).map_err(|error| ObjectError(error.to_string()))?;
-    event(envelope.kind, envelope.object.get())
+    event(envelope.kind, envelope.object.get(), pool)
 }
 
-fn event<V: View>(kind: &str, json: &str) -> Result<Line<V>, ObjectError> {
+fn event<V: View>(kind: &str, json: &str, pool: &mut Pool) -> Result<Line<V>, ObjectError> {
     Ok(match kind {
-        "ADDED" | "MODIFIED" => match item(json) {
+        "ADDED" | "MODIFIED" => match item(json, pool) {
             Ok(item) => Line::Set(Arc::new(item)),
             Err((id, error)) => Line::Unreadable(id.ok_or_else(|| error.clone())?, error),
         },
@@ -147,7 +151,7 @@ fn event<V: View>(kind: &str, json: &str) -> Result<Line<V>, ObjectError> {
 }
 
 /// Reads a list.
-pub(crate) fn page<V: View>(text: &[u8]) -> Result<Page<V>, ObjectError> {
+pub(crate) fn page<V: View>(text: &[u8], pool: &mut Pool) -> Result<Page<V>, ObjectError> {
     let head: ListHead<'_> =
         serde_json::from_slice(text).map_err(|error| ObjectError(error.to_string()))?;
     let mut page = Page {
@@ -157,7 +161,7 @@ pub(crate) fn page<V: View>(text: &[u8]) -> Result<Page<V>, ObjectError> {
         unreadable: Vec::new(),
     };
     for json in head.items.unwrap_or_default() {
-        match item(json.get()) {
+        match item(json.get(), pool) {
             Ok(item) => page.items.push(Arc::new(item)),
             Err((Some(id), error)) => page.unreadable.push((id, error)),
             Err((None, error)) => return Err(error),
@@ -167,10 +171,13 @@ pub(crate) fn page<V: View>(text: &[u8]) -> Result<Page<V>, ObjectError> {
 }
 
 /// An object, or who it is and what is wrong with it.
-fn item<V: View>(json: &str) -> Result<Item<V>, (Option<Id>, ObjectError)> {
+fn item<V: View>(json: &str, pool: &mut Pool) -> Result<Item<V>, (Option<Id>, ObjectError)> {
     let id = id(json).map_err(|error| (None, error))?;
     match V::read(json.as_bytes()) {
-        Ok(view) => Ok(Item { id, view }),
+        Ok(mut view) => {
+            view.share(pool);
+            Ok(Item { id, view })
+        }
         Err(error) => Err((Some(id), error)),
     }
 }
@@ -199,7 +206,9 @@ mod tests {
             format!("{{ \"object\": {OBJECT}, \"type\": \"ADDED\" }}"),
             format!("{{\"type\":\"ADDED\",\"object\":{OBJECT} , \"more\": {{}} }}"),
         ] {
-            let Ok(Line::Set(item)) = line::<Whole>(text.as_bytes()) else { panic!("{text}") };
+            let Ok(Line::Set(item)) = line::<Whole>(text.as_bytes(), &mut Pool::default()) else {
+                panic!("{text}")
+            };
             let read =
                 (item.id.name.as_str(), item.id.resource_version.as_str(), item.view.0.as_str());
             assert_eq!(read, ("n", "7", r#"{"a}":1}"#), "{text}");
@@ -214,9 +223,12 @@ mod tests {
             r#"{"type":"ADDED","object":{}}"#,
             r#"{"type":"WON","object":{"metadata":{}}}"#,
         ] {
-            assert!(line::<Whole>(text.as_bytes()).is_err(), "{text}");
+            assert!(line::<Whole>(text.as_bytes(), &mut Pool::default()).is_err(), "{text}");
         }
         let cut = format!("{{\"type\":\"ADDED\",\"object\":{}", &OBJECT[..OBJECT.len() - 1]);
-        assert!(!matches!(line::<Whole>(cut.as_bytes()), Ok(Line::Set(_))), "{cut}");
+        assert!(
+            !matches!(line::<Whole>(cut.as_bytes(), &mut Pool::default()), Ok(Line::Set(_))),
+            "{cut}"
+        );
     }
 }

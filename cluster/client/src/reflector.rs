@@ -5,6 +5,7 @@ use crate::api::{Api, CallError};
 use crate::chance::Chance;
 use crate::informer::Shared;
 use crate::line::{self, Line, ObjectError, Page, View};
+use crate::pool::Pool;
 use bytes::{Buf, Bytes, BytesMut};
 use http::Method;
 use http_body_util::BodyExt;
@@ -104,9 +105,10 @@ impl Backoff {
 /// Follows until nobody wants to know.
 pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Shared<V>>, seed: u64) {
     let path = resource.path();
+    let mut pool = Pool::default();
     let (mut backoff, mut expired) = (Backoff::new(seed), Backoff::new(seed));
     loop {
-        let (items, mut revision) = match list(&api, &path).await {
+        let (items, mut revision) = match list(&api, &path, &mut pool).await {
             Ok(found) => found,
             Err(error) => {
                 if error.is_not_served() {
@@ -123,6 +125,7 @@ pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Share
         };
         let Some(shared) = to.upgrade() else { return };
         shared.replace(items);
+        shared.reached(&revision);
         drop(shared);
         backoff.over();
         let listed = Instant::now();
@@ -130,7 +133,7 @@ pub(crate) async fn follow<V: View>(api: Api, resource: Resource, to: Weak<Share
             let began = Instant::now();
             let before = revision.clone();
             let seconds = WATCH + backoff.chance.next() % WATCH;
-            match watch(&api, &path, seconds, &mut revision, &to).await {
+            match watch(&api, &path, seconds, &mut revision, (&to, &mut pool)).await {
                 Ended::Unwanted => return,
                 Ended::Expired => {
                     // A server that forgets at once what it has told is not asked as fast as it answers.
@@ -183,7 +186,7 @@ impl ListError {
 type Listed<V> = (Vec<std::sync::Arc<crate::Item<V>>>, String);
 
 /// Everything that is there, and as of when.
-async fn list<V: View>(api: &Api, path: &str) -> Result<Listed<V>, ListError> {
+async fn list<V: View>(api: &Api, path: &str, pool: &mut Pool) -> Result<Listed<V>, ListError> {
     let mut items = Vec::new();
     let mut more = String::new();
     loop {
@@ -192,7 +195,7 @@ async fn list<V: View>(api: &Api, path: &str) -> Result<Listed<V>, ListError> {
             token => format!("{path}&limit={PAGE}&continue={}", escaped(token)),
         };
         let body = timeout(GRACE * 2, api.get(&next)).await.map_err(|_| ListError::Late)??;
-        let page: Page<V> = line::page(&body)?;
+        let page: Page<V> = line::page(&body, pool)?;
         for (id, error) in &page.unreadable {
             tracing::warn!(namespace = %id.namespace, name = %id.name, %error, "an object is left out");
         }
@@ -215,7 +218,7 @@ async fn watch<V: View>(
     path: &str,
     seconds: u64,
     revision: &mut String,
-    to: &Weak<Shared<V>>,
+    (to, pool): (&Weak<Shared<V>>, &mut Pool),
 ) -> Ended {
     let asked = format!(
         "{path}&watch=true&allowWatchBookmarks=true&resourceVersion={}&timeoutSeconds={seconds}",
@@ -230,7 +233,7 @@ async fn watch<V: View>(
     let Some(shared) = to.upgrade() else { return Ended::Unwanted };
     shared.watches(true);
     drop(shared);
-    let ended = read(answer.into_body(), seconds, revision, to).await;
+    let ended = read(answer.into_body(), seconds, revision, (to, pool)).await;
     if let Some(shared) = to.upgrade() {
         shared.watches(false);
     }
@@ -242,7 +245,7 @@ async fn read<V: View>(
     mut body: Body,
     seconds: u64,
     revision: &mut String,
-    to: &Weak<Shared<V>>,
+    (to, pool): (&Weak<Shared<V>>, &mut Pool),
 ) -> Ended {
     let mut buffer = BytesMut::new();
     let end = Instant::now() + Duration::from_secs(seconds) + GRACE;
@@ -262,7 +265,7 @@ async fn read<V: View>(
             let text = buffer.split_to(from + length);
             buffer.advance(1);
             from = 0;
-            if let Some(ended) = take(&text, revision, to) {
+            if let Some(ended) = take(&text, revision, to, pool) {
                 return ended;
             }
         }
@@ -270,21 +273,31 @@ async fn read<V: View>(
 }
 
 /// Takes a line in.
-fn take<V: View>(text: &[u8], revision: &mut String, to: &Weak<Shared<V>>) -> Option<Ended> {
+fn take<V: View>(
+    text: &[u8],
+    revision: &mut String,
+    to: &Weak<Shared<V>>,
+    pool: &mut Pool,
+) -> Option<Ended> {
     let Some(shared) = to.upgrade() else { return Some(Ended::Unwanted) };
     if text.iter().all(u8::is_ascii_whitespace) {
         return None;
     }
-    match line::line::<V>(text) {
+    match line::line::<V>(text, pool) {
         Ok(Line::Set(item)) => {
             item.id.resource_version.as_str().clone_into(revision);
             shared.set(item);
+            shared.reached(revision);
         }
         Ok(Line::Gone(id)) => {
             id.resource_version.as_str().clone_into(revision);
             shared.remove(&id);
+            shared.reached(revision);
         }
-        Ok(Line::Bookmark(at)) => *revision = at,
+        Ok(Line::Bookmark(at)) => {
+            *revision = at;
+            shared.reached(revision);
+        }
         Ok(Line::Unreadable(id, error)) => {
             tracing::warn!(namespace = %id.namespace, name = %id.name, %error, "an object is left out");
             id.resource_version.as_str().clone_into(revision);

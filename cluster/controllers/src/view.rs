@@ -16,9 +16,10 @@ pub use service::{Service, ServicePort};
 pub use workload::{Deployment, DeploymentStatus, ReplicaSet, ReplicaSetStatus, Scaled};
 
 use berth_cluster_api::select::Labels;
-use berth_cluster_client::{ObjectError, clock};
+use berth_cluster_client::{ObjectError, Pool, clock};
 use serde::{Deserialize, Deserializer};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Labels or annotations.
 pub use berth_cluster_client::Texts;
@@ -44,7 +45,7 @@ where
 }
 
 /// An entry of `ownerReferences`.
-#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Owner {
     /// Group and version.
@@ -69,13 +70,13 @@ pub struct Owner {
 pub struct Meta {
     /// Labels.
     #[serde(deserialize_with = "nullable")]
-    pub labels: Texts,
+    pub labels: Arc<Texts>,
     /// Annotations.
     #[serde(deserialize_with = "nullable")]
     pub annotations: Texts,
     /// Owners.
     #[serde(deserialize_with = "nullable")]
-    pub owner_references: Vec<Owner>,
+    pub owner_references: Arc<Vec<Owner>>,
     /// What holds the object.
     #[serde(deserialize_with = "nullable")]
     pub finalizers: Vec<String>,
@@ -89,6 +90,12 @@ pub struct Meta {
 }
 
 impl Meta {
+    /// Takes from the pool what objects of one owner have in common.
+    pub(crate) fn share(&mut self, pool: &mut Pool) {
+        self.labels = pool.part(std::mem::take(&mut self.labels));
+        self.owner_references = pool.part(std::mem::take(&mut self.owner_references));
+    }
+
     /// The owner that controls it.
     pub fn controller(&self) -> Option<&Owner> {
         self.owner_references.iter().find(|owner| owner.controller)

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! What is kept of objects: just what the engine reads.
 
-use berth_cluster_client::{Id, ObjectError, View};
+use berth_cluster_client::{Id, ObjectError, Pool, View};
 use berth_scheduler_model::objects::{Event, GroupKind};
 use berth_scheduler_objects as objects;
 use serde_json::Deserializer;
 use serde_json::de::SliceRead;
+use std::sync::Arc;
 
 /// What is kept of a pod.
 pub type PodView = Seen<PodKind>;
@@ -22,6 +23,8 @@ pub trait Kind: Send + Sync + 'static {
     type Kept: PartialEq + Send + Sync + 'static;
     /// Reads it.
     fn read(json: &mut Source<'_>) -> Result<Self::Kept, objects::ObjectError>;
+    /// Takes from the pool what it has in common with others.
+    fn share(_kept: &mut Self::Kept, _pool: &mut Pool) {}
 }
 
 /// A kind whose objects are events of the engine.
@@ -38,6 +41,10 @@ impl<K: Kind> View for Seen<K> {
         let read = objects::from_slice(json, |source| K::read(source));
         read.map(Self).map_err(|error| ObjectError(error.to_string()))
     }
+
+    fn share(&mut self, pool: &mut Pool) {
+        K::share(&mut self.0, pool);
+    }
 }
 
 /// Pods.
@@ -49,6 +56,12 @@ impl Kind for PodKind {
     type Kept = objects::PodObject;
     fn read(json: &mut Source<'_>) -> Result<Self::Kept, objects::ObjectError> {
         objects::pod(json)
+    }
+    fn share(kept: &mut Self::Kept, pool: &mut Pool) {
+        let pod = &mut kept.pod;
+        pod.spec = pool.part(Arc::clone(&pod.spec));
+        pod.namespace = pool.text(Arc::clone(&pod.namespace));
+        pod.node = pod.node.take().map(|node| pool.text(node));
     }
 }
 

@@ -5,35 +5,56 @@ use super::graph::Object;
 use super::kinds::{Kind, Kinds};
 use super::{Controller, FIRST};
 use crate::controller::CHANGES;
-use crate::view::{Meta, read};
-use berth_cluster_client::{Change, Informer, Item, ObjectError, Resource, Subscription, View};
+use crate::view::{Owner, nullable, read};
+use berth_cluster_client::{
+    Change, Informer, Item, ObjectError, Pool, Resource, Subscription, View,
+};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What is kept of an object.
+/// What is kept of an object: there is one of these for each that the cluster has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub(super) struct Owned {
-    metadata: Meta,
+    metadata: Bonds,
+}
+
+/// Of its metadata, who owns it and what holds it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Bonds {
+    #[serde(deserialize_with = "nullable")]
+    owner_references: Arc<Vec<Owner>>,
+    #[serde(deserialize_with = "nullable")]
+    finalizers: Arc<Vec<String>>,
+    deletion_timestamp: Option<IgnoredAny>,
 }
 
 impl View for Owned {
     fn read(json: &[u8]) -> Result<Self, ObjectError> {
         read(json)
     }
+
+    fn share(&mut self, pool: &mut Pool) {
+        let Bonds { owner_references, finalizers, .. } = &mut self.metadata;
+        *owner_references = pool.part(std::mem::take(owner_references));
+        *finalizers = pool.part(std::mem::take(finalizers));
+    }
 }
 
 fn object(kind: &Kind, item: &Item<Owned>) -> Object {
-    let meta = &item.view.metadata;
-    let held = |name: &str| meta.deleted() && meta.finalizers.iter().any(|one| one == name);
+    let bonds = &item.view.metadata;
+    let deleted = bonds.deletion_timestamp.is_some();
+    let held = |name: &str| deleted && bonds.finalizers.iter().any(|one| one == name);
     Object {
-        api_version: kind.api_version(),
-        kind: kind.kind.clone(),
-        namespace: item.id.namespace.to_string(),
-        name: item.id.name.to_string(),
-        owners: meta.owner_references.clone(),
-        deleted: meta.deleted(),
+        api_version: kind.api_version().into(),
+        kind: kind.kind.as_str().into(),
+        namespace: item.id.namespace.clone(),
+        name: item.id.name.clone(),
+        owners: Arc::clone(&bonds.owner_references),
+        deleted,
         foreground: held("foregroundDeletion"),
         orphans: held("orphan"),
     }

@@ -2,21 +2,23 @@
 //! Who owns whom, by uid.
 
 use crate::view::Owner;
+use compact_str::CompactString as Text;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// An object.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Object {
     /// Group and version.
-    pub api_version: String,
+    pub api_version: Text,
     /// Its kind.
-    pub kind: String,
+    pub kind: Text,
     /// Its namespace.
-    pub namespace: String,
+    pub namespace: Text,
     /// Its name.
-    pub name: String,
+    pub name: Text,
     /// Its owners.
-    pub owners: Vec<Owner>,
+    pub owners: Arc<Vec<Owner>>,
     /// It is on its way out.
     pub deleted: bool,
     /// It waits until what it owns is gone.
@@ -64,7 +66,7 @@ impl Graph {
                 tasks.push(Task::Delete(owner.uid.clone()));
             }
         }
-        for owner in &object.owners {
+        for owner in object.owners.iter() {
             self.dependents.entry(owner.uid.clone()).or_default().insert(uid.to_owned());
         }
         let new_owners = before.is_none() || old != object.owners;
@@ -96,7 +98,7 @@ impl Graph {
     pub fn remove(&mut self, uid: &str) -> Vec<Task> {
         let Some(object) = self.objects.remove(uid) else { return Vec::new() };
         let mut tasks = Vec::new();
-        for owner in &object.owners {
+        for owner in object.owners.iter() {
             self.unlink(&owner.uid, uid);
             if self.objects.get(&owner.uid).is_some_and(|owner| owner.foreground) {
                 tasks.push(Task::Delete(owner.uid.clone()));

@@ -67,7 +67,7 @@ impl Controller {
         };
         let mut owners = Vec::new();
         let mut unseen = false;
-        for owner in &live.meta.owner_references {
+        for owner in live.meta.owner_references.iter() {
             match self.owner(&object, &kind, owner).await? {
                 Some((state, seen)) => {
                     owners.push(state);
@@ -162,10 +162,10 @@ impl Controller {
             "ownerRef [{api_version}/{kind}, namespace: {namespace}, name: {name}, uid: {uid}] does not exist in namespace \"{namespace}\""
         );
         let about = Reference {
-            api_version: object.api_version.clone(),
-            kind: object.kind.clone(),
-            namespace: namespace.clone(),
-            name: object.name.clone(),
+            api_version: object.api_version.to_string(),
+            kind: object.kind.to_string(),
+            namespace: namespace.to_string(),
+            name: object.name.to_string(),
             ..Reference::default()
         };
         self.context.recorder.record(
@@ -211,7 +211,7 @@ impl Controller {
 
     /// An object's owners do not wait for it. Returns its version.
     async fn let_go(&self, path: &str, live: &Live) -> Result<String, CallError> {
-        let mut all = live.meta.owner_references.clone();
+        let mut all = live.meta.owner_references.to_vec();
         for owner in &mut all {
             owner.block_owner_deletion = false;
         }

@@ -223,7 +223,7 @@ fn one_family(
     if all.kept == 0 && all.create.is_empty() {
         let empty = all.delete.iter().position(|slice| {
             let view = &slice.view;
-            view.endpoints.is_empty() && view.ports.is_empty() && view.metadata.labels == labels
+            view.endpoints.is_empty() && view.ports.is_empty() && *view.metadata.labels == labels
         });
         match empty {
             Some(at) => drop(all.delete.remove(at)),
@@ -291,7 +291,7 @@ impl Family {
 
 /// Of a slice's endpoints those stay that are still wanted, as they are now.
 fn keep(slice: Arc<Item<Slice>>, left: &mut BTreeMap<Target, Endpoint>, labels: &Texts) -> Filling {
-    let mut changed = slice.view.metadata.labels != *labels;
+    let mut changed = *slice.view.metadata.labels != *labels;
     let mut endpoints = Vec::new();
     for old in &slice.view.endpoints {
         let new = old.target_ref.as_ref().and_then(|target| left.remove(target));

@@ -31,7 +31,7 @@ pub fn plan(
     pods: &[Arc<Item<Pod>>],
     known: Option<&Endpoints>,
 ) -> Option<Wanted> {
-    let mut labels = service.view.metadata.labels.clone();
+    let mut labels = Texts::clone(&service.view.metadata.labels);
     labels.insert(MANAGED.to_owned(), "endpoint-controller".to_owned());
     if headless(&service.view.spec) {
         labels.insert(HEADLESS.to_owned(), String::new());
@@ -46,7 +46,7 @@ pub fn plan(
         annotations.remove(OVER);
     }
     let same = known.is_some_and(|known| {
-        known.metadata.labels == labels
+        *known.metadata.labels == labels
             && known.metadata.annotations == annotations
             && sorted(known.subsets.clone()) == subsets
     });

@@ -2,8 +2,9 @@
 //! Pods.
 
 use super::{Meta, Micros, nullable, read};
-use berth_cluster_client::{ObjectError, View};
-use serde::Deserialize;
+use berth_cluster_client::{ObjectError, Pool, View};
+use serde::{Deserialize, Deserializer};
+use std::sync::Arc;
 
 /// A pod.
 #[derive(Debug, Clone, Default, Deserialize)]
@@ -31,17 +32,17 @@ pub struct PodSpec {
     pub host_network: bool,
     /// Its containers' ports.
     #[serde(deserialize_with = "nullable")]
-    pub containers: Vec<Container>,
+    pub containers: Arc<Vec<Container>>,
     /// Containers that run before the others, or beside them.
     #[serde(deserialize_with = "nullable")]
-    pub init_containers: Vec<Container>,
+    pub init_containers: Arc<Vec<Container>>,
     /// Taints that it stands.
     #[serde(deserialize_with = "nullable")]
-    pub tolerations: Vec<Toleration>,
+    pub tolerations: Arc<Vec<Toleration>>,
 }
 
 /// A container, as far as ports go.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Container {
     /// Its ports.
@@ -52,7 +53,7 @@ pub struct Container {
 }
 
 /// A port of a container.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ContainerPort {
     /// Its name.
@@ -64,7 +65,7 @@ pub struct ContainerPort {
 }
 
 /// A taint, or several, that a pod stands.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Toleration {
     /// Of this key; of all if it is empty.
@@ -85,9 +86,9 @@ pub struct Toleration {
 pub struct PodStatus {
     /// `Pending`, `Running`, `Succeeded`, `Failed` or `Unknown`.
     pub phase: String,
-    /// Its conditions.
-    #[serde(deserialize_with = "nullable")]
-    pub conditions: Vec<Condition>,
+    /// Its condition `Ready`.
+    #[serde(rename = "conditions", deserialize_with = "readiness")]
+    pub ready: Option<Readiness>,
     /// Its first address.
     #[serde(rename = "podIP")]
     pub pod_ip: String,
@@ -97,6 +98,24 @@ pub struct PodStatus {
     /// How its containers are.
     #[serde(deserialize_with = "nullable")]
     pub container_statuses: Vec<ContainerStatus>,
+}
+
+/// Whether a pod is ready. Of thousands of pods its other conditions are never asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Readiness {
+    /// It is.
+    pub is: bool,
+    /// Since when; the beginning of time if nobody says.
+    pub since: Micros,
+}
+
+/// Finds the condition `Ready` among all.
+fn readiness<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Readiness>, D::Error> {
+    let all = Option::<Vec<Condition>>::deserialize(from)?.unwrap_or_default();
+    Ok(all.into_iter().find(|one| one.kind == "Ready").map(|one| Readiness {
+        is: one.status == "True",
+        since: one.last_transition_time.unwrap_or_default(),
+    }))
 }
 
 /// One of a pod's addresses.
@@ -140,23 +159,25 @@ impl View for Pod {
     fn read(json: &[u8]) -> Result<Self, ObjectError> {
         read(json)
     }
+
+    fn share(&mut self, pool: &mut Pool) {
+        self.metadata.share(pool);
+        let PodSpec { containers, init_containers, tolerations, .. } = &mut self.spec;
+        *containers = pool.part(std::mem::take(containers));
+        *init_containers = pool.part(std::mem::take(init_containers));
+        *tolerations = pool.part(std::mem::take(tolerations));
+    }
 }
 
 impl Pod {
-    /// A condition.
-    pub fn condition(&self, kind: &str) -> Option<&Condition> {
-        self.status.conditions.iter().find(|one| one.kind == kind)
-    }
-
     /// Whether it is ready.
     pub fn ready(&self) -> bool {
-        self.condition("Ready").is_some_and(|one| one.status == "True")
+        self.ready_since().is_some()
     }
 
     /// Since when it is ready; none if it is not.
     pub fn ready_since(&self) -> Option<Micros> {
-        let ready = self.condition("Ready").filter(|one| one.status == "True")?;
-        Some(ready.last_transition_time.unwrap_or_default())
+        self.status.ready.filter(|ready| ready.is).map(|ready| ready.since)
     }
 
     /// Whether it is ready for so many seconds.
