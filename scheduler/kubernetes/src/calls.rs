@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 /// Pauses between tries of a call of which nothing is known, or that cannot be carried out now.
 pub(crate) const PAUSE: Duration = Duration::from_millis(50);
@@ -29,6 +29,13 @@ pub(crate) fn pause_of(error: &CallError, usual: Duration) -> Duration {
         }
         _ => usual,
     }
+}
+
+/// Up to which revision a list of pods that is asked for now would show everything.
+pub(crate) async fn revision_of_pods(api: &Api) -> Option<u64> {
+    let page = timeout(PAUSE_MAX, api.get("/api/v1/pods?limit=1")).await.ok()?.ok()?;
+    let page: Value = serde_json::from_slice(&page).ok()?;
+    page["metadata"]["resourceVersion"].as_str()?.parse().ok()
 }
 
 /// Binds a pod. Goes on until there is a definite answer: one that is lost may have been carried out.

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Informers of all kinds that matter, and their changes in one queue.
 
-use crate::view::{self, Kind, PodKind, PodView, Seen, State};
+use crate::calls;
+use crate::view::{self, Kind, PodView, Seen, State};
 use berth_cluster_client::{Api, Change, Informer, Resource};
 use berth_scheduler_model::objects::Event;
+use std::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 
@@ -36,20 +38,76 @@ pub(crate) struct Feed {
     _tasks: JoinSet<()>,
 }
 
+/// Informers of all kinds that matter. Whoever waits to lead follows already: reading everything anew takes seconds in a large cluster.
+#[derive(Debug)]
+pub(crate) struct Followers {
+    pods: Informer<PodView>,
+    namespaces: Informer<Seen<view::Namespaces>>,
+    services: Informer<Seen<view::Services>>,
+    controllers: Informer<Seen<view::ReplicationControllers>>,
+    replica_sets: Informer<Seen<view::ReplicaSets>>,
+    stateful_sets: Informer<Seen<view::StatefulSets>>,
+    budgets: Informer<Seen<view::Budgets>>,
+    classes: Informer<Seen<view::StorageClasses>>,
+    drivers: Informer<Seen<view::CsiDrivers>>,
+    csi_nodes: Informer<Seen<view::CsiNodes>>,
+    capacities: Informer<Seen<view::Capacities>>,
+    attachments: Informer<Seen<view::Attachments>>,
+    volumes: Informer<Seen<view::Volumes>>,
+    claims: Informer<Seen<view::Claims>>,
+    nodes: Informer<Seen<view::Nodes>>,
+}
+
+/// How long it may take until a new leader's informer shows what the last leader bound. Where nothing happens to pods it may be a minute until a
+/// watch says that it shows everything: reading all anew is faster then.
+const CURRENT: Duration = Duration::from_millis(500);
+
+fn inform<K: Kind>(api: &Api, seed: &mut u64) -> Informer<Seen<K>> {
+    let (group, version, plural) = K::RESOURCE;
+    *seed = seed.wrapping_add(1);
+    Informer::start(api.clone(), Resource::new(group, version, plural), *seed)
+}
+
+impl Followers {
+    /// Begins to follow everything, all lists at a time: until they are there, nobody schedules.
+    pub(crate) fn start(api: &Api, mut seed: u64) -> Self {
+        let seed = &mut seed;
+        Self {
+            pods: inform(api, seed),
+            namespaces: inform(api, seed),
+            services: inform(api, seed),
+            controllers: inform(api, seed),
+            replica_sets: inform(api, seed),
+            stateful_sets: inform(api, seed),
+            budgets: inform(api, seed),
+            classes: inform(api, seed),
+            drivers: inform(api, seed),
+            csi_nodes: inform(api, seed),
+            capacities: inform(api, seed),
+            attachments: inform(api, seed),
+            volumes: inform(api, seed),
+            claims: inform(api, seed),
+            nodes: inform(api, seed),
+        }
+    }
+
+    /// Those, if they show by now every pod that another leader bound before this one led; else new ones. A node on which pods are missing looks
+    /// free, and nothing but the leader's own books keeps it from being given away twice.
+    pub(crate) async fn current(self, api: &Api, seed: u64) -> Self {
+        let shown = match calls::revision_of_pods(api).await {
+            Some(revision) => self.pods.reaches(revision, CURRENT).await,
+            None => false,
+        };
+        if shown { self } else { Self::start(api, seed) }
+    }
+}
+
 struct Start {
-    api: Api,
-    seed: u64,
     tasks: JoinSet<()>,
     to: UnboundedSender<Input>,
 }
 
 impl Start {
-    fn inform<K: Kind>(&mut self) -> Informer<Seen<K>> {
-        let (group, version, plural) = K::RESOURCE;
-        self.seed = self.seed.wrapping_add(1);
-        Informer::start(self.api.clone(), Resource::new(group, version, plural), self.seed)
-    }
-
     async fn state<K: State>(&mut self, informer: Informer<Seen<K>>) -> Informer<Seen<K>> {
         informer.synced().await;
         let (mut changes, to) = (informer.subscribe(), self.to.clone());
@@ -85,41 +143,25 @@ fn event<K: State>(change: Change<Seen<K>>) -> Option<Event> {
 }
 
 impl Feed {
-    /// Follows everything, and waits until what is there is known. Pods come last: nothing is decided without the nodes, and
-    /// what counts on them.
-    pub(crate) async fn start(api: Api, seed: u64) -> Self {
+    /// Waits until what is there is known. Pods come last: nothing is decided without the nodes, and what counts on them.
+    pub(crate) async fn start(followers: Followers) -> Self {
         let (to, inputs) = unbounded_channel();
-        let mut start = Start { api, seed, tasks: JoinSet::new(), to };
-        // All lists are under way at a time: until they are there, nobody schedules.
-        let pods = start.inform::<PodKind>();
-        let namespaces = start.inform::<view::Namespaces>();
-        let services = start.inform::<view::Services>();
-        let controllers = start.inform::<view::ReplicationControllers>();
-        let replica_sets = start.inform::<view::ReplicaSets>();
-        let stateful_sets = start.inform::<view::StatefulSets>();
-        let budgets = start.inform::<view::Budgets>();
-        let classes = start.inform::<view::StorageClasses>();
-        let drivers = start.inform::<view::CsiDrivers>();
-        let csi_nodes = start.inform::<view::CsiNodes>();
-        let capacities = start.inform::<view::Capacities>();
-        let attachments = start.inform::<view::Attachments>();
-        let volumes = start.inform::<view::Volumes>();
-        let claims = start.inform::<view::Claims>();
-        let nodes = start.inform::<view::Nodes>();
-        start.state(namespaces).await;
-        start.state(services).await;
-        start.state(controllers).await;
-        start.state(replica_sets).await;
-        start.state(stateful_sets).await;
-        start.state(budgets).await;
-        start.state(classes).await;
-        start.state(drivers).await;
-        start.state(csi_nodes).await;
-        start.state(capacities).await;
-        start.state(attachments).await;
-        let volumes = start.state(volumes).await;
-        let claims = start.state(claims).await;
-        let nodes = start.state(nodes).await;
+        let mut start = Start { tasks: JoinSet::new(), to };
+        start.state(followers.namespaces).await;
+        start.state(followers.services).await;
+        start.state(followers.controllers).await;
+        start.state(followers.replica_sets).await;
+        start.state(followers.stateful_sets).await;
+        start.state(followers.budgets).await;
+        start.state(followers.classes).await;
+        start.state(followers.drivers).await;
+        start.state(followers.csi_nodes).await;
+        start.state(followers.capacities).await;
+        start.state(followers.attachments).await;
+        let volumes = start.state(followers.volumes).await;
+        let claims = start.state(followers.claims).await;
+        let nodes = start.state(followers.nodes).await;
+        let pods = followers.pods;
         pods.synced().await;
         let followed = Followed { claims, volumes, nodes, pods: pods.clone() };
         let (mut changes, to) = (pods.subscribe(), start.to);

@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 //! One of several schedulers of a cluster: it schedules while it leads.
 
+use crate::feed::Followers;
 use crate::run::{Options, Scheduler};
 use crate::stats::Stats;
 use berth_cluster_client::Api;
-use berth_cluster_client::election::{self, Election};
+use berth_cluster_client::election::{self, Election, Leading};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::{AbortHandle, JoinHandle};
+use tokio::time::timeout;
+
+/// Who is not elected by then waits for another one's end.
+const ALONE: Duration = Duration::from_secs(1);
 
 /// A scheduler that runs, or waits to lead. Dropping it ends it at once.
 #[derive(Debug)]
@@ -80,6 +86,15 @@ async fn term(scheduler: Scheduler, mut stop: watch::Receiver<bool>) {
     scheduler.stop().await;
 }
 
+/// Waits until it leads. Meanwhile it follows what it will need to know; not where nobody else leads.
+async fn elected(contender: &mut Election, api: &Api, seed: u64) -> (Leading, Option<Followers>) {
+    if let Ok(leading) = timeout(ALONE, contender.elected()).await {
+        return (leading, None);
+    }
+    let followers = Followers::start(api, seed);
+    (contender.elected().await, Some(followers))
+}
+
 async fn contend(
     api: Api,
     options: Options,
@@ -90,15 +105,15 @@ async fn contend(
     let identity = election.identity.clone();
     let mut contender = Election::start(api.clone(), election);
     loop {
-        let leading = tokio::select! {
+        let (leading, followers) = tokio::select! {
             biased;
-            leading = contender.elected() => leading,
+            elected = elected(&mut contender, &api, options.seed) => elected,
             () = stopped(&mut stop) => break,
         };
         tracing::info!(identity, "this scheduler leads");
         stats.set_leads(true);
         let api = leading.fenced(api.clone());
-        let scheduler = Scheduler::start(api, options.clone(), Arc::clone(&stats));
+        let scheduler = Scheduler::with(followers, api, options.clone(), Arc::clone(&stats));
         let ended = tokio::select! {
             biased;
             () = leading.lost() => false,

@@ -4,7 +4,7 @@
 use crate::books::{Answer, Books, Nomination, Refused, Shown, Step, Victim};
 use crate::calls;
 use crate::claims::{ClaimError, Decided, Storage, Users};
-use crate::feed::{Feed, Input};
+use crate::feed::{Feed, Followers, Input};
 use crate::stats::Stats;
 use berth_cluster_client::events::{Recorder, Reference, Type};
 use berth_cluster_client::{Api, Clock, Id};
@@ -80,8 +80,18 @@ impl Drop for Scheduler {
 impl Scheduler {
     /// Starts to schedule.
     pub fn start(api: Api, options: Options, stats: Arc<Stats>) -> Self {
+        Self::with(None, api, options, stats)
+    }
+
+    /// Starts to schedule, with what was followed before.
+    pub(crate) fn with(
+        followers: Option<Followers>,
+        api: Api,
+        options: Options,
+        stats: Arc<Stats>,
+    ) -> Self {
         let (stop, stopped) = watch::channel(false);
-        Self { task: tokio::spawn(run(api, options, stats, stopped)), stop }
+        Self { task: tokio::spawn(run(followers, api, options, stats, stopped)), stop }
     }
 
     /// Stops: nothing more is decided, and what is under way is waited for, but not for ever.
@@ -114,10 +124,23 @@ struct Running {
     victims: VecDeque<Victim>,
 }
 
-async fn run(api: Api, options: Options, stats: Arc<Stats>, mut stop: watch::Receiver<bool>) {
+async fn run(
+    followers: Option<Followers>,
+    api: Api,
+    options: Options,
+    stats: Arc<Stats>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let begin = async {
+        let followers = match followers {
+            Some(followers) => followers.current(&api, options.seed).await,
+            None => Followers::start(&api, options.seed),
+        };
+        Feed::start(followers).await
+    };
     let mut feed = tokio::select! {
         biased;
-        feed = Feed::start(api.clone(), options.seed) => feed,
+        feed = begin => feed,
         _ = stop.wait_for(|stop| *stop) => return,
     };
     let engine = Engine::new(EngineOptions {

@@ -11,6 +11,7 @@ mod claims;
 mod failover;
 mod nominations;
 mod random;
+mod standby;
 mod words;
 
 use berth_cluster_apiserver::Caller;
