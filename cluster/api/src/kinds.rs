@@ -14,6 +14,7 @@ pub mod pod;
 pub mod priority;
 pub mod quota;
 pub mod rbac;
+pub mod review;
 pub mod row;
 pub mod runtime;
 pub mod service;
@@ -41,5 +42,6 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(network::kinds());
     all.extend(runtime::kinds());
     all.extend(quota::kinds());
+    all.extend(review::kinds());
     all
 }

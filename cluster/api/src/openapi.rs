@@ -72,6 +72,10 @@ fn add_paths(paths: &mut Map, group: &str, version: &str, kind: &Kind, component
         operation
     };
     let bodies = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+    if kind.rules.is_question() {
+        paths.insert(all, json!({"post": operation("post", &bodies)}));
+        return;
+    }
     // a custom kind has no keys by which a strategic merge could go
     let mut patches = vec!["application/json-patch+json", "application/merge-patch+json"];
     if kind.schema.is_built_in() {

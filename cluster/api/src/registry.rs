@@ -205,6 +205,11 @@ pub trait Rules: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Whether its objects are questions: answered when they are created, and kept nowhere.
+    fn is_question(&self) -> bool {
+        false
+    }
+
     /// Whether a whole collection can be deleted by one request.
     fn deleted_together(&self) -> bool {
         true

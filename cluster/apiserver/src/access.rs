@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-//! May they: roles and bindings of the store, compiled, and brought up to date before each question. A role that was acknowledged
-//! counts for the next request.
+//! May they: what nodes' agents may, then roles and bindings of the store, compiled, and brought up to date before each question. A
+//! role that was acknowledged counts for the next request.
 
+mod nodes;
+
+use berth_cluster_auth::node::{Opinion, node_of};
 use berth_cluster_auth::rbac::{Attributes, Decision, Index};
+use berth_cluster_auth::user::MASTERS;
 use berth_cluster_json::Value;
 use berth_cluster_store::{Entry, Interest, Store, Watch};
 use futures_util::FutureExt;
+use nodes::Nodes;
 use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 const PREFIX: &str = "rbac.authorization.k8s.io/";
@@ -19,16 +24,27 @@ pub(crate) struct Access {
     store: Store,
     watch: Mutex<Option<Watch>>,
     index: RwLock<Index>,
+    nodes: Nodes,
 }
 
 impl Access {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, watch: Mutex::new(None), index: RwLock::new(Index::default()) }
+        let nodes = Nodes::new(store.clone());
+        Self { store, watch: Mutex::new(None), index: RwLock::new(Index::default()), nodes }
     }
 
-    /// Whether it is allowed.
+    /// Whether it is allowed: by what nodes may, or by roles.
     pub(crate) fn allowed(&self, asked: &Attributes<'_>) -> Decision {
-        self.index().allowed(asked)
+        let mut why = String::new();
+        match node_of(asked.user) {
+            Some(node) if !asked.user.is_in(MASTERS) => match self.nodes.decide(node, asked) {
+                Opinion::Allowed => return Decision { allowed: true, reason: String::new() },
+                Opinion::None(reason) => why = reason,
+            },
+            _ => self.nodes.keep_up(),
+        }
+        let decision = self.index().allowed(asked);
+        if decision.allowed { decision } else { Decision { allowed: false, reason: why } }
     }
 
     /// All roles and bindings, up to date.

@@ -4,7 +4,11 @@
 mod account;
 mod class;
 mod lifecycle;
+mod node;
 mod priority;
+mod tolerations;
+
+pub use tolerations::Tolerations;
 
 use crate::ask::Ask;
 use crate::server::Inner;
@@ -38,17 +42,24 @@ pub(crate) trait Admission: fmt::Debug + Send + Sync {
         None
     }
 
+    /// Looks at what is made below an object and kept nowhere.
+    fn admit_below(&self, _server: &Inner, _ask: &Ask, _sent: &Map) -> Result<(), Refusal> {
+        Ok(())
+    }
+
     /// Looks at a write, and may change the object.
     fn admit(&self, server: &Inner, request: &Request<'_>, object: &mut Map)
     -> Result<(), Refusal>;
 }
 
 /// The chain, in order.
-pub(crate) fn chain() -> Vec<Box<dyn Admission>> {
+pub(crate) fn chain(tolerations: Tolerations) -> Vec<Box<dyn Admission>> {
     vec![
         Box::new(lifecycle::NamespaceLifecycle),
         Box::new(account::ServiceAccount),
+        Box::new(node::NodeRestriction),
         Box::new(priority::Priority::default()),
+        Box::new(tolerations::DefaultTolerationSeconds(tolerations)),
         Box::new(class::DefaultStorageClass),
     ]
 }

@@ -39,16 +39,28 @@ impl Identity {
         let bearer = header.to_str().ok().and_then(|text| text.split_once(' '));
         let bearer = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         let token = bearer.map(|(_, token)| token.trim()).ok_or_else(unauthorized)?;
-        self.bearer(token, now, store).ok_or_else(unauthorized)
+        let audiences: Vec<&str> = self.audiences.iter().map(String::as_str).collect();
+        let found = self.holder(token, &audiences, now, store);
+        found.map(|(user, _)| user).ok_or_else(unauthorized)
     }
 
-    fn bearer(&self, token: &str, now: i64, store: &Store) -> Option<User> {
+    /// Whose token it is, and for which of the wanted audiences. A token that says nothing of audiences is for this server's.
+    pub(crate) fn holder(
+        &self,
+        token: &str,
+        audiences: &[&str],
+        now: i64,
+        store: &Store,
+    ) -> Option<(User, Vec<String>)> {
         if let Some(user) = self.tokens.user(token) {
-            return Some(user.clone());
+            let own = |one: &&&str| self.audiences.iter().any(|own| own == **one);
+            let common: Vec<String> =
+                audiences.iter().filter(own).map(|&one| one.to_owned()).collect();
+            let ours = !common.is_empty() || audiences.is_empty();
+            return ours.then(|| (user.clone(), common));
         }
-        let audiences: Vec<&str> = self.audiences.iter().map(String::as_str).collect();
-        let verified = self.issuer.as_ref()?.verify(token, &audiences, now, &Stored(store));
-        verified.ok().map(|verified| verified.user)
+        let verified = self.issuer.as_ref()?.verify(token, audiences, now, &Stored(store)).ok()?;
+        Some((verified.user, verified.audiences))
     }
 }
 

@@ -42,6 +42,7 @@ mod stored;
 mod verb;
 mod write;
 
+pub use admission::Tolerations;
 pub use answer::{Answer, Body};
 pub use control::{CONTROLLERS, Control, Controllers};
 pub use environment::{Environment, Fixed, Machine, Moment};

@@ -3,7 +3,7 @@
 
 use crate::accept::{Form, negotiate};
 use crate::access::Access;
-use crate::admission::{self, Admission, Request};
+use crate::admission::{self, Admission, Request, Tolerations};
 use crate::answer::{Answer, refused, warn};
 use crate::ask::{Ask, verb};
 use crate::count::Requests;
@@ -98,6 +98,7 @@ pub struct Builder {
     faults: Faults,
     ranges: Ranges,
     without: Vec<String>,
+    tolerations: Tolerations,
 }
 
 impl Builder {
@@ -144,6 +145,13 @@ impl Builder {
         self
     }
 
+    /// Pods stay so long on a node that is lost, if they do not say it themselves.
+    #[must_use]
+    pub fn tolerations(mut self, tolerations: Tolerations) -> Self {
+        self.tolerations = tolerations;
+        self
+    }
+
     /// Without these links of the chain of admission, by upstream's names: `NamespaceLifecycle`, `ServiceAccount`, `Priority`.
     #[must_use]
     pub fn without_admission(mut self, names: impl IntoIterator<Item = String>) -> Self {
@@ -160,7 +168,7 @@ impl Builder {
 
     /// The server.
     pub fn build(self) -> Server {
-        let mut admission = admission::chain();
+        let mut admission = admission::chain(self.tolerations);
         admission.retain(|link| !self.without.iter().any(|name| name == link.name()));
         Server(Arc::new(Inner {
             access: Access::new(self.store.clone()),
@@ -191,6 +199,7 @@ impl Server {
             faults: Faults::default(),
             ranges: Ranges::default(),
             without: Vec::new(),
+            tolerations: Tolerations::default(),
         }
     }
 
@@ -306,6 +315,11 @@ impl Inner {
         }
     }
 
+    /// Asks the chain of admission about something that is made below an object and kept nowhere: a token, an eviction.
+    pub(crate) fn admit_below(&self, ask: &Ask, sent: &Map) -> Result<(), Refusal> {
+        self.admission.iter().try_for_each(|link| link.admit_below(self, ask, sent))
+    }
+
     /// Asks the chain of admission.
     pub(crate) fn admit(&self, request: &Request<'_>, object: &mut Map) -> Result<(), Refusal> {
         self.admission.iter().try_for_each(|link| link.admit(self, request, object))
@@ -389,8 +403,11 @@ impl Inner {
         let media = text(CONTENT_TYPE).and_then(|media| media.split(';').next());
         let media = media.unwrap_or_default().trim().to_owned();
         // What is kept nowhere has no rows.
-        let rows =
-            !matches!(sub, Some(Subresource::Binding | Subresource::Eviction | Subresource::Token));
+        let rows = !kind.rules.is_question()
+            && !matches!(
+                sub,
+                Some(Subresource::Binding | Subresource::Eviction | Subresource::Token)
+            );
         let form = text(ACCEPT).map_or(Ok(Form::PLAIN), |accept| negotiate(accept, rows))?;
         let fence = fence::demanded(&parts.headers, verb)?;
         let now = self.environment.now();
@@ -440,6 +457,9 @@ fn timeout() -> Refusal {
     Refusal::new(504, "Timeout", text)
 }
 
+/// Verbs that take a selector.
+const READ_MANY: [&str; 3] = ["list", "watch", "deletecollection"];
+
 /// What is asked of roles.
 fn attributes<'a>(
     user: &'a User,
@@ -448,7 +468,7 @@ fn attributes<'a>(
     query: &'a Query,
 ) -> Attributes<'a> {
     let selected = match verb {
-        "list" | "watch" | "deletecollection" if target.name.is_empty() => named(query),
+        verb if READ_MANY.contains(&verb) && target.name.is_empty() => named(query),
         _ => "",
     };
     Attributes {
@@ -456,6 +476,7 @@ fn attributes<'a>(
         subresource: &target.subresource,
         namespace: &target.namespace,
         name: if selected.is_empty() { &target.name } else { selected },
+        fields: if READ_MANY.contains(&verb) { query.text("fieldSelector") } else { "" },
         ..Attributes::resource(user, verb, &target.group, &target.resource)
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod eviction;
 pub(crate) mod get;
 pub(crate) mod options;
 pub(crate) mod patch;
+pub(crate) mod review;
 pub(crate) mod token;
 pub(crate) mod update;
 pub(crate) mod watch;
@@ -32,6 +33,12 @@ async fn carry_out(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
     let all = ask.target.name.is_empty();
     if ask.kind.namespaced && ask.target.namespace.is_empty() && !all {
         return Err(Refusal::no_such_path());
+    }
+    if ask.kind.rules.is_question() {
+        return match (ask.verb, all && placed(ask)) {
+            ("create", true) => review::answer(server, ask),
+            _ => Err(Refusal::method_not_allowed()),
+        };
     }
     match (ask.verb, ask.sub) {
         ("create", Some(Subresource::Binding)) => binding::bind(server, ask).await,

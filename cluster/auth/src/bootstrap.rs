@@ -93,6 +93,11 @@ pub fn objects() -> Vec<(&'static str, Map)> {
     all
 }
 
+/// What every node may do where it does not matter which node it is; the rules of `system:node`.
+pub fn node_rules() -> Vec<Rule> {
+    cluster::NODE.iter().map(rule).collect()
+}
+
 /// What is to be done so that an object is as it has to be.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Change {
@@ -201,18 +206,19 @@ fn words(text: &str) -> Vec<String> {
     all
 }
 
+fn rule(grant: &Grant) -> Rule {
+    Rule {
+        verbs: words(grant.verbs),
+        api_groups: words(grant.groups),
+        resources: words(grant.resources),
+        resource_names: words(grant.names),
+        non_resource_urls: words(grant.urls),
+    }
+}
+
 fn role(role: &Role) -> (&'static str, Map) {
     let kind = if role.namespace.is_empty() { "ClusterRole" } else { "Role" };
-    let rules = role.grants.iter().map(|grant| {
-        let rule = Rule {
-            verbs: words(grant.verbs),
-            api_groups: words(grant.groups),
-            resources: words(grant.resources),
-            resource_names: words(grant.names),
-            non_resource_urls: words(grant.urls),
-        };
-        rule.to_value()
-    });
+    let rules = role.grants.iter().map(|grant| rule(grant).to_value());
     let mut made = object(kind, role.namespace, role.name);
     made.insert("rules".to_owned(), rules.collect());
     if let Some(target) = role.name.strip_prefix("system:aggregate-to-") {

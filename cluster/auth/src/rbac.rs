@@ -35,6 +35,8 @@ pub struct Attributes<'a> {
     pub name: &'a str,
     /// The path, if no resource is asked for.
     pub path: &'a str,
+    /// The selector of fields of a request for many objects, or empty; RBAC does not look at it.
+    pub fields: &'a str,
 }
 
 impl<'a> Attributes<'a> {
@@ -50,6 +52,7 @@ impl<'a> Attributes<'a> {
             namespace: "",
             name: "",
             path: "",
+            fields: "",
         }
     }
 

@@ -5,7 +5,7 @@ use crate::cli::ApiserverArgs;
 use anyhow::{Context, anyhow};
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_apiserver::{
-    CONTROLLERS, Control, Controllers, Listener, Listening, Server, read_meta,
+    CONTROLLERS, Control, Controllers, Listener, Listening, Server, Tolerations, read_meta,
 };
 use berth_cluster_auth::pki::{Options as Hosts, Pki};
 use berth_cluster_auth::token::{Issuer, StaticTokens};
@@ -34,6 +34,7 @@ pub(crate) struct Start {
     pub(crate) ranges: Ranges,
     pub(crate) advertised: Option<Ipv4Addr>,
     pub(crate) without: Vec<String>,
+    pub(crate) tolerations: Tolerations,
     pub(crate) controllers: Vec<String>,
     /// Controllers that may be named, too, and run elsewhere.
     pub(crate) others: Vec<&'static str>,
@@ -55,6 +56,7 @@ impl Start {
             ranges: Ranges::default(),
             advertised: None,
             without: Vec::new(),
+            tolerations: Tolerations::default(),
             controllers: vec!["*".to_owned()],
             others: Vec::new(),
         }
@@ -86,6 +88,7 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
         },
         advertised: args.advertise_address,
         without: args.disable_admission_plugins,
+        tolerations: args.stay.into(),
         controllers: args.controllers,
         ..Start::new(args.store.clone(), args.listen, pki)
     })
@@ -148,6 +151,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
     let mut builder = Server::builder(store.clone())
         .issuer(issuer)
         .without_admission(start.without)
+        .tolerations(start.tolerations)
         .ranges(start.ranges);
     if let Some(path) = &start.tokens {
         let text = std::fs::read_to_string(path)

@@ -5,7 +5,7 @@ mod apiserver;
 mod balancer;
 mod controllers;
 
-pub(crate) use apiserver::{ApiserverArgs, BackupArgs};
+pub(crate) use apiserver::{ApiserverArgs, BackupArgs, StayArgs};
 pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
 pub(crate) use controllers::{ControllersArgs, Pool};
 
@@ -130,6 +130,9 @@ pub(crate) struct UpArgs {
         allow_hyphen_values = true
     )]
     pub(crate) controllers: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) stay: StayArgs,
 
     /// Addresses for Services of the type LoadBalancer, with commas: networks (192.168.7.32/28, without its first and last address), ranges
     /// (192.168.7.10-192.168.7.20), or single ones; empty for none. They are written into the Service's status, and nothing listens there.

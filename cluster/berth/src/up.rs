@@ -216,6 +216,7 @@ fn of_up(args: &UpArgs) -> apiserver::Start {
         store_flag: "--data:",
         tokens: args.token_auth_file.clone(),
         controllers: args.controllers.clone(),
+        tolerations: args.stay.into(),
         others: CONTROLLERS.iter().map(|(name, _)| *name).collect(),
         ..apiserver::Start::new(store, args.api, folder.join("pki"))
     }

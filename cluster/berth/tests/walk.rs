@@ -25,7 +25,14 @@ fn begin(choose: impl Fn(&[(u32, PathBuf)]) -> Option<usize>) -> Option<Walk> {
     let clients: Vec<(u32, PathBuf)> = clients::required().into_iter().collect();
     let (minor, path) = &clients[choose(&clients)?];
     let folder = tempfile::tempdir().expect("a folder");
-    let up = Up::start(folder.path(), &["--simulate", &NODES.to_string()]);
+    // Pods leave a lost node at once, where they would stay five minutes.
+    let nodes = NODES.to_string();
+    let flags = [
+        ["--simulate", &nodes],
+        ["--default-not-ready-toleration-seconds", "0"],
+        ["--default-unreachable-toleration-seconds", "0"],
+    ];
+    let up = Up::start(folder.path(), flags.as_flattened());
     let kubectl = Kubectl::new(path, *minor, &up.kubeconfig, folder.path());
     Some(Walk { kubectl, _up: up, _folder: folder })
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The apiserver, its clock, and doors to it.
 
-use berth_cluster_apiserver::{Caller, Environment, Faults, Fixed, Moment, Server};
+use berth_cluster_apiserver::{Caller, Environment, Faults, Fixed, Moment, Server, Tolerations};
 use berth_cluster_auth::user::{MASTERS, User};
 use berth_cluster_client::{Api, CallError, Clock, Media};
 use berth_cluster_controllers::events::{Record, Recorder, Reference, Type};
@@ -88,6 +88,8 @@ impl Cluster {
                 .environment(Arc::<Ticking>::clone(&environment))
                 // Pods come without ServiceAccounts.
                 .without_admission(["ServiceAccount".to_owned()])
+                // Those that do not say otherwise leave a lost node at once, as tests of that expect.
+                .tolerations(Tolerations { not_ready_seconds: 0, unreachable_seconds: 0 })
         };
         let (server, door) = (builder().build(), builder().faults(faults).build());
         server.bootstrap().await.expect("a cluster of a test");

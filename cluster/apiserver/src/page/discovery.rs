@@ -97,6 +97,9 @@ pub(super) fn version(server: &Inner, group: &str, version: &str) -> Result<Answ
 /// Verbs of a kind's objects, in order of the alphabet.
 fn verbs(kind: &Kind) -> Vec<&'static str> {
     let all = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+    if kind.rules.is_question() {
+        return vec!["create"];
+    }
     let together = kind.rules.deleted_together();
     all.into_iter().filter(|verb| together || *verb != "deletecollection").collect()
 }
@@ -121,8 +124,11 @@ fn below(kind: &Kind, sub: Subresource) -> ([String; 3], &'static [&'static str]
 fn legacy(kind: &Kind) -> Vec<Value> {
     let mut main = json!({
         "name": &*kind.plural, "singularName": &*kind.singular, "namespaced": kind.namespaced,
-        "kind": &*kind.kind, "verbs": verbs(kind), "storageVersionHash": storage_hash(kind),
+        "kind": &*kind.kind, "verbs": verbs(kind),
     });
+    if !kind.rules.is_question() {
+        main["storageVersionHash"] = storage_hash(kind).into();
+    }
     names_of(kind, &mut main);
     let sub = |sub: &Subresource| {
         let ([group, version, name], verbs) = below(kind, *sub);

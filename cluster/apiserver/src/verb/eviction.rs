@@ -45,6 +45,7 @@ pub(crate) async fn evict(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
     }
     let mut options = DeleteOptions::of(eviction.get("deleteOptions"))?;
     options.dry_run |= dry_run;
+    server.admit_below(ask, &eviction)?;
     let entry = newest(&server.store, &ask.key()).await?.ok_or_else(|| ask.not_found())?;
     let pod = parse(&entry.bytes)?;
     if !goes_anyway(&pod) {

@@ -28,6 +28,7 @@ pub(crate) async fn issue(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refu
         .ok_or_else(|| Refusal::internal("no schema of TokenRequest"))?;
     let of = Expected { group: GROUP, version: "v1", kind: "TokenRequest", schema: &schema };
     let mut wanted = body::read(ask, &of, validation)?.object;
+    server.admit_below(ask, &wanted)?;
     let Some(issuer) = &server.identity.issuer else { return Err(Refusal::method_not_allowed()) };
     let account = newest(&server.store, &ask.key()).await?.ok_or_else(|| ask.not_found())?;
     let name = &ask.target.name;

@@ -5,7 +5,8 @@
 //! |---|---|
 //! | 4, 8, 9 | `listener.rs` |
 //! | 7 | not built: bootstrap tokens, CertificateSigningRequests |
-//! | 11 to 16 | not built: Node authorizer, NodeRestriction, `nodes/proxy`, the agent's API |
+//! | 11 to 14 | `nodes.rs` |
+//! | 15, 16 | not built: `nodes/proxy`, the agent's API |
 //! | 31, 32 | of hyper, and in seconds of real time: not in this suite; a body without an end is attack 22 here |
 
 use crate::kit::attacked::{CONFIGS, MARK, RBAC, check, cluster, dynamic, random_path};

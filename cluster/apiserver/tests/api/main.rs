@@ -22,9 +22,11 @@ mod kinds;
 mod kit;
 mod lifecycle;
 mod limits;
+mod nodes;
 mod pages;
 mod random;
 mod replicas;
+mod reviews;
 mod servers;
 #[path = "../../../store/tests/stores/tier.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the store's tests use all of it")]

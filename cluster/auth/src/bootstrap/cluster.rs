@@ -194,14 +194,15 @@ const VIEW: &[Grant] = &[
     on(READ, "networking.k8s.io", "networkpolicies ingresses ingresses/status"),
 ];
 
-const NODE: &[Grant] = &[
+pub(super) const NODE: &[Grant] = &[
     on("create", "authentication.k8s.io", "tokenreviews"),
     on("create", "authorization.k8s.io", "subjectaccessreviews localsubjectaccessreviews"),
     on(READ, "core", "services"),
     on("create get list watch", "core", "nodes"),
     on("update patch", "core", "nodes/status"),
     on("update patch", "core", "nodes"),
-    on("create update patch", "core", "events"),
+    // In both groups: newer recorders write the one, older ones the other.
+    WRITE_EVENTS,
     on(READ, "core", "pods"),
     on("create delete", "core", "pods"),
     on("update patch", "core", "pods/status"),

@@ -3,6 +3,7 @@
 
 use super::address;
 use berth_cluster_api::kinds::service::allocate::Network;
+use berth_cluster_apiserver::Tolerations;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -51,9 +52,13 @@ pub(crate) struct ApiserverArgs {
     #[arg(long, value_name = "FILE")]
     pub(crate) token_auth_file: Option<PathBuf>,
 
-    /// Links of the chain of admission that are left out, with commas: ServiceAccount, Priority, NamespaceLifecycle
+    /// Links of the chain of admission that are left out, with commas: NamespaceLifecycle, ServiceAccount, NodeRestriction, Priority,
+    /// DefaultTolerationSeconds, DefaultStorageClass
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
     pub(crate) disable_admission_plugins: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) stay: StayArgs,
 
     /// Controllers that run, with commas: * is all that are on by default, NAME is one more, -NAME one less; empty for none.
     /// Without the admission plugin ServiceAccount, those that serve it are off by default
@@ -77,6 +82,27 @@ pub(crate) struct ApiserverArgs {
     /// Where pods reach this server [default: the address of --listen, unless that is of this machine alone]
     #[arg(long, value_name = "IP")]
     pub(crate) advertise_address: Option<Ipv4Addr>,
+}
+
+/// How long pods stay on a node that is lost.
+#[derive(Debug, Clone, Copy, clap::Args)]
+pub(crate) struct StayArgs {
+    /// Seconds that a pod stays on a node that is not ready, if the pod does not say so itself
+    #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) default_not_ready_toleration_seconds: i64,
+
+    /// Seconds that a pod stays on a node that cannot be reached, if the pod does not say so itself
+    #[arg(long, default_value_t = 300, value_name = "SECONDS", value_parser = clap::value_parser!(i64).range(0..))]
+    pub(crate) default_unreachable_toleration_seconds: i64,
+}
+
+impl From<StayArgs> for Tolerations {
+    fn from(args: StayArgs) -> Self {
+        Self {
+            not_ready_seconds: args.default_not_ready_toleration_seconds,
+            unreachable_seconds: args.default_unreachable_toleration_seconds,
+        }
+    }
 }
 
 const BACKUP_HELP: &str = "\
