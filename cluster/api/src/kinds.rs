@@ -3,6 +3,7 @@
 
 pub mod access;
 pub mod budget;
+pub mod certificate;
 pub mod config;
 pub mod endpoints;
 pub mod event;
@@ -43,5 +44,6 @@ pub fn builtin() -> Vec<Kind> {
     all.extend(runtime::kinds());
     all.extend(quota::kinds());
     all.extend(review::kinds());
+    all.extend(certificate::kinds());
     all
 }

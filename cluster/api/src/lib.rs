@@ -6,12 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod cells;
+pub mod der;
 pub mod field;
 pub mod kinds;
 pub mod meta;
 pub mod names;
 pub mod openapi;
 pub mod patch;
+pub mod pkcs10;
 pub mod read;
 pub mod refusal;
 pub mod registry;

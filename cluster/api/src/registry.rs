@@ -63,6 +63,8 @@ pub enum Subresource {
     EphemeralContainers,
     /// `/resize`
     Resize,
+    /// `/approval`
+    Approval,
 }
 
 impl Subresource {
@@ -77,6 +79,7 @@ impl Subresource {
             Self::Token => "token",
             Self::EphemeralContainers => "ephemeralcontainers",
             Self::Resize => "resize",
+            Self::Approval => "approval",
         }
     }
 }

@@ -2,6 +2,7 @@
 //! What is asked of a write after it is allowed and before it is judged: a chain, each link of which may change the object or refuse it.
 
 mod account;
+mod certificates;
 mod class;
 mod lifecycle;
 mod node;
@@ -61,5 +62,9 @@ pub(crate) fn chain(tolerations: Tolerations) -> Vec<Box<dyn Admission>> {
         Box::new(priority::Priority::default()),
         Box::new(tolerations::DefaultTolerationSeconds(tolerations)),
         Box::new(class::DefaultStorageClass),
+        Box::new(certificates::Fields),
+        Box::new(certificates::CertificateApproval),
+        Box::new(certificates::CertificateSigning),
+        Box::new(certificates::CertificateSubjectRestriction),
     ]
 }

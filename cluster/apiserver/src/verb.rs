@@ -42,9 +42,11 @@ async fn carry_out(server: &Arc<Inner>, ask: &Ask) -> Result<Answer, Refusal> {
     }
     match (ask.verb, ask.sub) {
         ("create", Some(Subresource::Binding)) => binding::bind(server, ask).await,
-        ("get", None | Some(Subresource::Status | Subresource::EphemeralContainers)) => {
-            get::one(server, ask).await
-        }
+        (
+            "get",
+            None
+            | Some(Subresource::Status | Subresource::EphemeralContainers | Subresource::Approval),
+        ) => get::one(server, ask).await,
         ("get", Some(Subresource::Scale)) => get::scale(server, ask).await,
         ("list", None) => get::list(server, ask).await,
         ("watch", None) => watch::serve(server, ask).await,
@@ -77,6 +79,7 @@ fn writable(sub: Option<Subresource>) -> bool {
                 | Subresource::Scale
                 | Subresource::Finalize
                 | Subresource::EphemeralContainers
+                | Subresource::Approval
         )
     )
 }

@@ -2,6 +2,7 @@
 //! A client's certificate: whether it is of our CA, and who it says.
 
 use crate::user::User;
+use berth_cluster_api::der::{OBJECT_ID, SEQUENCE, SET, element, expect};
 use std::sync::Arc;
 use tokio_rustls::rustls::RootCertStore;
 use tokio_rustls::rustls::crypto::ring::default_provider;
@@ -10,9 +11,6 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::server::danger::ClientCertVerifier;
 
-const SEQUENCE: u8 = 0x30;
-const SET: u8 = 0x31;
-const OBJECT_ID: u8 = 0x06;
 const VERSION: u8 = 0xa0;
 const UTC_TIME: u8 = 0x17;
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
@@ -90,31 +88,6 @@ fn parts(der: &[u8]) -> Option<(&[u8], &[u8])> {
     let (validity, rest) = expect(rest, SEQUENCE)?;
     let (subject, _) = expect(rest, SEQUENCE)?;
     Some((validity, subject))
-}
-
-/// Contents of the first element, which has to be of this tag, and what follows it.
-fn expect(bytes: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    let (found, content, rest) = element(bytes)?;
-    (found == tag).then_some((content, rest))
-}
-
-/// Tag and contents of the first element, and what follows it.
-fn element(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = bytes.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let count = usize::from(first & 0x7f);
-        // a certificate is smaller than 16 MiB; more bytes would overflow
-        if count == 0 || count > 3 {
-            return None;
-        }
-        let (digits, rest) = rest.split_at_checked(count)?;
-        (digits.iter().fold(0, |sum, &digit| sum << 8 | usize::from(digit)), rest)
-    };
-    let (content, rest) = rest.split_at_checked(length)?;
-    Some((tag, content, rest))
 }
 
 /// `YYMMDDhhmmssZ` or `YYYYMMDDhhmmssZ`.

@@ -15,6 +15,10 @@ pub const ANONYMOUS: &str = "system:anonymous";
 pub const SERVICE_ACCOUNTS: &str = "system:serviceaccounts";
 /// What the name of a ServiceAccount's user begins with.
 pub const SERVICE_ACCOUNT_PREFIX: &str = "system:serviceaccount:";
+/// The group of those who have a bootstrap token.
+pub const BOOTSTRAPPERS: &str = "system:bootstrappers";
+/// What the name of the holder of a bootstrap token begins with.
+pub const BOOTSTRAP_PREFIX: &str = "system:bootstrap:";
 /// The group of node agents.
 pub const NODES: &str = "system:nodes";
 /// What the name of a node agent's user begins with.

@@ -110,9 +110,10 @@ fn below(kind: &Kind, sub: Subresource) -> ([String; 3], &'static [&'static str]
     let own = of(&kind.group, &kind.version, &kind.kind);
     let parts: &[&str] = &["get", "patch", "update"];
     match sub {
-        Subresource::Status | Subresource::EphemeralContainers | Subresource::Resize => {
-            (own, parts)
-        }
+        Subresource::Status
+        | Subresource::EphemeralContainers
+        | Subresource::Resize
+        | Subresource::Approval => (own, parts),
         Subresource::Finalize => (own, &["update"]),
         Subresource::Scale => (of("autoscaling", "v1", "Scale"), parts),
         Subresource::Binding => (of("", "v1", "Binding"), &["create"]),

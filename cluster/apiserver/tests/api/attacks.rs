@@ -4,7 +4,7 @@
 //! | attack | where |
 //! |---|---|
 //! | 4, 8, 9 | `listener.rs` |
-//! | 7 | not built: bootstrap tokens, CertificateSigningRequests |
+//! | 7 | `certificates.rs` |
 //! | 11 to 14 | `nodes.rs` |
 //! | 15, 16 | not built: `nodes/proxy`, the agent's API |
 //! | 31, 32 | of hyper, and in seconds of real time: not in this suite; a body without an end is attack 22 here |

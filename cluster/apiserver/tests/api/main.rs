@@ -8,6 +8,7 @@
 )]
 
 mod attacks;
+mod certificates;
 mod conformance;
 mod election;
 #[path = "../../../store/tests/stores/etcd.rs"]

@@ -5,12 +5,19 @@ use super::{
     Binding, Grant, READ, READ_UPDATE, READ_WRITE, Role, Subject, WRITE, WRITE_EVENTS,
     aggregate_label, at, object, on, on_named,
 };
-use crate::user::{AUTHENTICATED, MASTERS, SERVICE_ACCOUNTS, UNAUTHENTICATED};
+use crate::user::{
+    AUTHENTICATED, BOOTSTRAPPERS, MASTERS, NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED,
+};
 use berth_cluster_api::Map;
 use berth_cluster_json::json;
 
 const SCHEDULER: &str = "system:kube-scheduler";
 const MANAGER: &str = "system:kube-controller-manager";
+
+const CERTIFICATES: &str = "certificates.k8s.io";
+const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
+const SELF_NODE_CLIENT: &str =
+    "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
 
 /// Where workloads and ingresses once were; rules for it are kept, as upstream keeps them.
 const OLD: &str = "extensions";
@@ -76,6 +83,32 @@ pub(super) const ROLES: &[Role] = &[
     cluster("system:aggregate-to-edit", EDIT),
     cluster("system:aggregate-to-view", VIEW),
     cluster("system:node", NODE),
+    cluster(
+        "system:node-bootstrapper",
+        &[on("create get list watch", CERTIFICATES, "certificatesigningrequests")],
+    ),
+    cluster(NODE_CLIENT, &[on("create", CERTIFICATES, "certificatesigningrequests/nodeclient")]),
+    cluster(
+        SELF_NODE_CLIENT,
+        &[on("create", CERTIFICATES, "certificatesigningrequests/selfnodeclient")],
+    ),
+    cluster(
+        "system:certificates.k8s.io:kube-apiserver-client-approver",
+        &[on_named("approve", CERTIFICATES, "signers", "kubernetes.io/kube-apiserver-client")],
+    ),
+    cluster(
+        "system:certificates.k8s.io:kube-apiserver-client-kubelet-approver",
+        &[on_named(
+            "approve",
+            CERTIFICATES,
+            "signers",
+            "kubernetes.io/kube-apiserver-client-kubelet",
+        )],
+    ),
+    cluster(
+        "system:certificates.k8s.io:kubelet-serving-approver",
+        &[on_named("approve", CERTIFICATES, "signers", "kubernetes.io/kubelet-serving")],
+    ),
     cluster(
         "system:kubelet-api-admin",
         &[
@@ -274,6 +307,25 @@ pub(super) const BINDINGS: &[Binding] = &[
     bind(MANAGER, &[Subject::User(MANAGER)]),
     bind(SCHEDULER, &[Subject::User(SCHEDULER)]),
     bind("system:volume-scheduler", &[Subject::User(SCHEDULER)]),
+    // what upstream leaves to its installer: who has a bootstrap token asks for a node's certificate, and gets it; a node renews its own
+    Binding {
+        namespace: "",
+        name: "berth:node-bootstrapper",
+        role: "system:node-bootstrapper",
+        subjects: &[Subject::Group(BOOTSTRAPPERS)],
+    },
+    Binding {
+        namespace: "",
+        name: "berth:node-client-approval",
+        role: NODE_CLIENT,
+        subjects: &[Subject::Group(BOOTSTRAPPERS)],
+    },
+    Binding {
+        namespace: "",
+        name: "berth:node-client-renewal",
+        role: SELF_NODE_CLIENT,
+        subjects: &[Subject::Group(NODES)],
+    },
     // nodes are the node authorizer's, which lets each see its own only
     bind("system:node", &[]),
 ];

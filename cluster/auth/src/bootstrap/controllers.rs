@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! ClusterRoles of controllers: one for each, bound to the ServiceAccount of its name in `kube-system`.
 
-use super::{Grant, READ, Role, Subject, WRITE_EVENTS, bound, on};
+use super::{Grant, READ, Role, Subject, WRITE_EVENTS, bound, on, on_named};
 use berth_cluster_api::Map;
 
 const PREFIX: &str = "system:controller:";
@@ -17,6 +17,35 @@ const fn controller(name: &'static str, grants: &'static [Grant]) -> Role {
 }
 
 pub(super) const ROLES: &[Role] = &[
+    controller(
+        "system:controller:certificate-controller",
+        &[
+            on("get list watch delete", "certificates.k8s.io", "certificatesigningrequests"),
+            // the parts are patched, where upstream's are put
+            on(
+                "update patch",
+                "certificates.k8s.io",
+                "certificatesigningrequests/approval certificatesigningrequests/status",
+            ),
+            on_named(
+                "approve",
+                "certificates.k8s.io",
+                "signers",
+                "kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving",
+            ),
+            on_named(
+                "sign",
+                "certificates.k8s.io",
+                "signers",
+                "kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet \
+                 kubernetes.io/kubelet-serving",
+            ),
+            on("create", "authorization.k8s.io", "subjectaccessreviews"),
+            // whose names a serving certificate may have
+            on("get", "core", "nodes"),
+            WRITE_EVENTS,
+        ],
+    ),
     controller(
         "system:controller:clusterrole-aggregation-controller",
         // it gives what it does not hold
