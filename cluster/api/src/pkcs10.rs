@@ -4,7 +4,7 @@
 
 use crate::der::{BITS, BOOLEAN, INTEGER, OBJECT_ID, OCTETS, SEQUENCE, SET, element, expect};
 use crate::schema::base64;
-use std::net::IpAddr;
+use core::net::IpAddr;
 
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The controllers that the API cannot be used without: what each namespace has from the beginning, how it ends, and the Service
-//! `kubernetes`. Each looks at the store for what has changed, and writes through the server's own door.
+//! The controllers that the API cannot be used without: what each namespace has from the beginning, how it ends, the Service
+//! `kubernetes`, and what a machine needs that wants to join. Each looks at the store for what has changed, and writes through the server's own door.
 
+mod bootstrap;
 mod content;
 mod kubernetes;
 mod namespaces;
@@ -15,11 +16,13 @@ use tokio::task::JoinHandle;
 const EXPIRY: Duration = Duration::from_secs(1);
 
 /// The controllers that there are, by upstream's names; `expiry` removes objects whose time is over.
-pub const CONTROLLERS: [&str; 5] = [
+pub const CONTROLLERS: [&str; 7] = [
     "namespace-controller",
     "serviceaccount-controller",
     "root-ca-certificate-publisher-controller",
     "kubernetes-service",
+    "bootstrap-signer-controller",
+    "token-cleaner-controller",
     "expiry",
 ];
 
@@ -32,6 +35,8 @@ pub struct Control {
     pub ca: String,
     /// The address of the Service `kubernetes`.
     pub service_ip: Ipv4Addr,
+    /// Where machines reach this server that want to join; none if that is said elsewhere.
+    pub url: Option<String>,
     /// Where pods reach this server; none if they cannot.
     pub advertised: Option<SocketAddrV4>,
 }
@@ -57,6 +62,14 @@ impl Server {
         let mut tasks = vec![tokio::spawn(namespaces::run(self.clone(), duties))];
         if on("expiry") {
             tasks.push(tokio::spawn(expire(self.clone())));
+        }
+        let joining = bootstrap::Duties {
+            clean: on("token-cleaner-controller"),
+            sign: on("bootstrap-signer-controller"),
+            info: control.url.as_ref().map(|url| bootstrap::kubeconfig(url, &control.ca)),
+        };
+        if joining.clean || joining.sign {
+            tasks.push(tokio::spawn(bootstrap::run(self.clone(), joining)));
         }
         if on("kubernetes-service") {
             tasks.push(tokio::spawn(kubernetes::run(self.clone(), control)));

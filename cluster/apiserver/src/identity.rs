@@ -2,6 +2,7 @@
 //! Who asks: an in-process caller, a client's certificate, a token, or nobody.
 
 use berth_cluster_api::Refusal;
+use berth_cluster_auth::token::bootstrap::{BootstrapToken, NAMESPACE};
 use berth_cluster_auth::token::{Issuer, Lookup, StaticTokens};
 use berth_cluster_auth::user::User;
 use berth_cluster_store::Store;
@@ -52,16 +53,24 @@ impl Identity {
         now: i64,
         store: &Store,
     ) -> Option<(User, Vec<String>)> {
-        if let Some(user) = self.tokens.user(token) {
+        let known = self.tokens.user(token).cloned().or_else(|| joining(token, now, store));
+        if let Some(user) = known {
             let own = |one: &&&str| self.audiences.iter().any(|own| own == **one);
             let common: Vec<String> =
                 audiences.iter().filter(own).map(|&one| one.to_owned()).collect();
             let ours = !common.is_empty() || audiences.is_empty();
-            return ours.then(|| (user.clone(), common));
+            return ours.then_some((user, common));
         }
         let verified = self.issuer.as_ref()?.verify(token, audiences, now, &Stored(store)).ok()?;
         Some((verified.user, verified.audiences))
     }
+}
+
+/// Who wants to join by a bootstrap token.
+fn joining(token: &str, now: i64, store: &Store) -> Option<User> {
+    let token = BootstrapToken::parse(token)?;
+    let entry = store.get(&format!("secrets/{NAMESPACE}/{}", token.secret_name()))?;
+    token.user(&crate::shape::parse(&entry.bytes).ok()?, now)
 }
 
 fn unauthorized() -> Refusal {

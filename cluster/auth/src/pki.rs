@@ -6,11 +6,13 @@
 
 mod file;
 mod kubeconfig;
+mod request;
 mod server;
 #[cfg(test)]
 mod tests;
 
 pub use kubeconfig::kubeconfig;
+pub use request::RequestError;
 pub use server::ServerCertificate;
 
 use crate::certificate::{client_verifier, validity};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Tokens: those of ServiceAccounts, bound to objects as upstream's, and those of a file.
 
+pub mod bootstrap;
 mod fixed;
 mod key;
 mod seen;

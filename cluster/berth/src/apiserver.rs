@@ -12,6 +12,7 @@ use berth_cluster_auth::token::{Issuer, StaticTokens};
 use berth_cluster_store::{Options, Store};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -69,6 +70,8 @@ pub(crate) struct Running {
     controllers: Controllers,
     store: Store,
     renewal: tokio::task::JoinHandle<()>,
+    /// The cluster's CA.
+    pub(crate) pki: Arc<Pki>,
     pub(crate) url: String,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) server: Server,
@@ -168,15 +171,23 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
     let admin = pki.admin(now())?;
     pki.write_kubeconfig(&start.kubeconfig, &url, "kubernetes-admin", &admin)?;
     let advertised = advertised(start.advertised, listener.address());
-    let control = Control { names, ca: pki.ca_pem().to_owned(), service_ip, advertised };
+    let control = Control {
+        names,
+        ca: pki.ca_pem().to_owned(),
+        service_ip,
+        url: Some(url.clone()),
+        advertised,
+    };
     let controllers = server.control(control);
     let listening = listener.serve(server.clone(), pki.server_config()?);
-    let renewal = tokio::spawn(renew(pki));
+    let pki = Arc::new(pki);
+    let renewal = tokio::spawn(renew(Arc::clone(&pki)));
     Ok(Running {
         listening,
         controllers,
         store,
         renewal,
+        pki,
         url,
         kubeconfig: start.kubeconfig,
         server,
@@ -233,7 +244,7 @@ fn named(start: &Start, address: SocketAddr) -> Vec<String> {
     hosts
 }
 
-async fn renew(pki: Pki) {
+async fn renew(pki: Arc<Pki>) {
     loop {
         tokio::time::sleep(RENEW).await;
         match pki.renew_if_due(now()) {

@@ -9,8 +9,10 @@ use crate::schedule::{print_addresses, start, until_stopped};
 use berth_balancer_service::source::file::File;
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_apiserver::Caller;
+use berth_cluster_auth::pki::Pki;
 use berth_cluster_auth::user::{MASTERS, User};
 use berth_cluster_client::{Api, election};
+use berth_cluster_controllers::certificates::{Authority, Order, Signer};
 use berth_cluster_controllers::load_balancer::{pool::Range, ranges};
 use berth_cluster_controllers::{CONTROLLERS, SHARED, Settings};
 use berth_cluster_hollow::{Hollow, Identity, Options};
@@ -141,6 +143,8 @@ impl Cluster {
         };
         // A store of one process has one of each: the Lease of an earlier run is its own.
         let lease = election::Options::new("kube-system", "kube-controller-manager", own);
+        let authority: Arc<dyn Authority> = Arc::new(Own(Arc::clone(&api.pki)));
+        let settings = Settings { authority: Some(Signer(authority)), ..settings };
         let chosen = Chosen { names: controllers::chosen(&args.controllers), settings };
         let scheduler = User::authenticated("system:kube-scheduler", "", Vec::new());
         Ok(Self {
@@ -197,6 +201,16 @@ fn tidy(args: &UpArgs, control: &Path) {
     if args.balancer.port() == 0 {
         drop(std::fs::remove_file(control));
         drop(std::fs::remove_file(control.with_extension("sock.lock")));
+    }
+}
+
+/// The cluster's own CA signs certificates.
+struct Own(Arc<Pki>);
+
+impl Authority for Own {
+    fn sign(&self, order: &Order<'_>) -> Result<String, String> {
+        let signed = self.0.sign_request(order.request, order.usages, order.seconds, order.now);
+        signed.map_err(|error| error.to_string())
     }
 }
 

@@ -2,9 +2,12 @@
 //! One informer for each kind, which all controllers share. It begins when the first asks for it.
 
 use crate::place::{
-    BUDGETS, DEPLOYMENTS, ENDPOINTS, LEASES, NODES, PODS, Place, REPLICA_SETS, SERVICES, SLICES,
+    BUDGETS, CERTIFICATES, DEPLOYMENTS, ENDPOINTS, LEASES, NODES, PODS, Place, REPLICA_SETS,
+    SERVICES, SLICES,
 };
-use crate::view::{Budget, Deployment, Endpoints, Lease, Node, Pod, ReplicaSet, Service, Slice};
+use crate::view::{
+    Budget, CertificateRequest, Deployment, Endpoints, Lease, Node, Pod, ReplicaSet, Service, Slice,
+};
 use berth_cluster_client::{Api, Informer, Resource, Subscription, View};
 use std::sync::OnceLock;
 
@@ -22,6 +25,7 @@ pub(crate) struct Informers {
     replica_sets: OnceLock<Informer<ReplicaSet>>,
     deployments: OnceLock<Informer<Deployment>>,
     budgets: OnceLock<Informer<Budget>>,
+    certificates: OnceLock<Informer<CertificateRequest>>,
 }
 
 impl Informers {
@@ -38,6 +42,7 @@ impl Informers {
             replica_sets: OnceLock::new(),
             deployments: OnceLock::new(),
             budgets: OnceLock::new(),
+            certificates: OnceLock::new(),
         }
     }
 
@@ -85,6 +90,10 @@ impl Informers {
 
     pub(crate) fn deployments(&self) -> &Informer<Deployment> {
         self.deployments.get_or_init(|| self.start(DEPLOYMENTS, ""))
+    }
+
+    pub(crate) fn certificates(&self) -> &Informer<CertificateRequest> {
+        self.certificates.get_or_init(|| self.start(CERTIFICATES, ""))
     }
 
     pub(crate) fn budgets(&self) -> &Informer<Budget> {

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod batch;
+pub mod certificates;
 pub mod collector;
 mod context;
 mod controller;

@@ -30,6 +30,8 @@ pub(crate) const SLICES: Place = place("discovery.k8s.io/v1", "EndpointSlice", "
 pub(crate) const BUDGETS: Place = place("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets");
 pub(crate) const LEASES: Place = place("coordination.k8s.io/v1", "Lease", "leases");
 pub(crate) const REPLICA_SETS: Place = place("apps/v1", "ReplicaSet", "replicasets");
+pub(crate) const CERTIFICATES: Place =
+    place("certificates.k8s.io/v1", "CertificateSigningRequest", "certificatesigningrequests");
 pub(crate) const DEPLOYMENTS: Place = place("apps/v1", "Deployment", "deployments");
 
 impl Place {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The way in: which controllers run, and as whom.
 
+use crate::certificates::Signer;
 use crate::context::Context;
 use crate::events::Recorder;
 use crate::informers::Informers;
 use crate::load_balancer::pool::Range;
 use crate::{
-    collector, deployment, disruption, endpoint_slice, endpoints, load_balancer, node_ipam,
-    node_lifecycle, pod_gc, replica_set, taint_eviction,
+    certificates, collector, deployment, disruption, endpoint_slice, endpoints, load_balancer,
+    node_ipam, node_lifecycle, pod_gc, replica_set, taint_eviction,
 };
 use berth_cluster_client::{Api, Clock, events};
 use std::net::Ipv4Addr;
@@ -19,7 +20,7 @@ use tokio::task::JoinHandle;
 pub const SHARED: &str = "kube-controller-manager";
 
 /// The controllers that there are, by upstream's names, and the ServiceAccount in `kube-system` that each acts as.
-pub const CONTROLLERS: [(&str, &str); 11] = [
+pub const CONTROLLERS: [(&str, &str); 14] = [
     ("replicaset-controller", "replicaset-controller"),
     ("deployment-controller", "deployment-controller"),
     ("endpoints-controller", "endpoint-controller"),
@@ -31,6 +32,9 @@ pub const CONTROLLERS: [(&str, &str); 11] = [
     ("service-lb-controller", "service-controller"),
     ("disruption-controller", "disruption-controller"),
     ("garbage-collector-controller", "generic-garbage-collector"),
+    ("certificatesigningrequest-approving-controller", "certificate-controller"),
+    ("certificatesigningrequest-signing-controller", "certificate-controller"),
+    ("certificatesigningrequest-cleaner-controller", "certificate-controller"),
 ];
 
 /// What controllers are told beside what is in the API.
@@ -50,6 +54,8 @@ pub struct Settings {
     pub load_balancer_pool: Vec<Range>,
     /// The class of load balancers that we are, beside the default.
     pub load_balancer_class: Option<String>,
+    /// Who signs certificates; without one they are signed elsewhere.
+    pub authority: Option<Signer>,
 }
 
 impl Default for Settings {
@@ -62,6 +68,7 @@ impl Default for Settings {
             terminated_pods_max: 12_500,
             load_balancer_pool: Vec::new(),
             load_balancer_class: None,
+            authority: None,
         }
     }
 }
@@ -137,6 +144,13 @@ fn spawn(name: &str, context: Context) -> Option<JoinHandle<()>> {
         "pod-garbage-collector-controller" => tokio::spawn(pod_gc::run(context)),
         "disruption-controller" => tokio::spawn(disruption::run(context)),
         "garbage-collector-controller" => tokio::spawn(collector::run(context)),
+        "certificatesigningrequest-approving-controller" => {
+            tokio::spawn(certificates::approve(context))
+        }
+        "certificatesigningrequest-signing-controller" => tokio::spawn(certificates::sign(context)),
+        "certificatesigningrequest-cleaner-controller" => {
+            tokio::spawn(certificates::clean(context))
+        }
         "service-lb-controller" => tokio::spawn(load_balancer::run(context)),
         _ => return None,
     })

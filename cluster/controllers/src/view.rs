@@ -2,6 +2,7 @@
 //! What controllers keep of objects: a small part, read with serde. Where an object is written back whole, its text is kept, too.
 
 pub mod budget;
+pub mod certificate;
 pub mod endpoints;
 pub mod node;
 pub mod pod;
@@ -9,6 +10,7 @@ pub mod service;
 pub mod workload;
 
 pub use budget::Budget;
+pub use certificate::CertificateRequest;
 pub use endpoints::{Endpoint, Endpoints, Slice, SlicePort, Subset};
 pub use node::{Lease, Node, Taint};
 pub use pod::{Condition, ContainerPort, Pod, PodSpec, PodStatus, Toleration};

@@ -18,6 +18,7 @@ mod events;
 mod fence;
 mod hollow;
 mod informer;
+mod joining;
 mod kinds;
 #[path = "../kit/mod.rs"]
 mod kit;

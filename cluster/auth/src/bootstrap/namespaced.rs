@@ -1,9 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Roles in `kube-system`, and who has them.
+//! Roles in `kube-system` and `kube-public`, and who has them.
+
+use crate::user::{ANONYMOUS, BOOTSTRAPPERS};
 
 use super::{Binding, Grant, READ, Role, Subject, on, on_named};
 
 const SYSTEM: &str = "kube-system";
+const PUBLIC: &str = "kube-public";
+/// What upstream leaves to its installer: a machine that wants to join reads where and what the cluster is.
+const INFO: &str = "berth:cluster-info";
 const READER: &str = "extension-apiserver-authentication-reader";
 const MANAGER: &str = "system::leader-locking-kube-controller-manager";
 const SCHEDULER: &str = "system::leader-locking-kube-scheduler";
@@ -19,6 +24,11 @@ pub(super) const ROLES: &[Role] = &[
     role(READER, &[on_named(READ, "core", "configmaps", "extension-apiserver-authentication")]),
     role(MANAGER, LEAD),
     role(SCHEDULER, LEAD),
+    Role {
+        namespace: PUBLIC,
+        name: INFO,
+        grants: &[on_named("get", "core", "configmaps", "cluster-info")],
+    },
 ];
 
 const fn bind(name: &'static str, role: &'static str, subjects: &'static [Subject]) -> Binding {
@@ -26,6 +36,12 @@ const fn bind(name: &'static str, role: &'static str, subjects: &'static [Subjec
 }
 
 pub(super) const BINDINGS: &[Binding] = &[
+    Binding {
+        namespace: PUBLIC,
+        name: INFO,
+        role: INFO,
+        subjects: &[Subject::User(ANONYMOUS), Subject::Group(BOOTSTRAPPERS)],
+    },
     bind(
         "system::extension-apiserver-authentication-reader",
         READER,

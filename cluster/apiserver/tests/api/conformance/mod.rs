@@ -20,6 +20,7 @@ fn controlled(cluster: &Cluster) -> Controllers {
         names: CONTROLLERS.map(str::to_owned).to_vec(),
         ca: "a CA".to_owned(),
         service_ip: Ipv4Addr::new(10, 0, 0, 1),
+        url: Some("https://192.0.2.7:6443".to_owned()),
         advertised: Some(SocketAddrV4::new(Ipv4Addr::new(192, 0, 2, 7), 6_443)),
     })
 }
