@@ -143,36 +143,8 @@ async fn run(
         feed = begin => feed,
         _ = stop.wait_for(|stop| *stop) => return,
     };
-    let engine = Engine::new(EngineOptions {
-        seed: options.seed,
-        hash_seed: options.hash_seed,
-        profiles: options.profiles.clone(),
-        backoff: options.backoff,
-        strict_budgets: options.strict_budgets,
-        vector: berth_scheduler_host::vector(),
-        ..EngineOptions::default()
-    });
     let (done, mut answers) = unbounded_channel();
-    let mut running = Running {
-        books: Books::new(engine, options.backoff),
-        recorders: Recorders::start(&api, &options),
-        storage: Storage {
-            api: api.clone(),
-            followed: feed.followed().clone(),
-            patience: options.claim_patience,
-            users: Users::default(),
-        },
-        api,
-        options,
-        stats,
-        began: Instant::now(),
-        calls: JoinSet::new(),
-        done,
-        binding: 0,
-        telling: 0,
-        evicting: 0,
-        victims: VecDeque::new(),
-    };
+    let mut running = Running::new(&feed, api, options, stats, done);
     let mut inputs: Vec<Input> = Vec::new();
     // Nothing is decided before all that is there is known: a node whose pods come last looks free.
     let mut unknown = feed.waiting();
@@ -212,6 +184,44 @@ async fn until(wake: Option<Instant>) {
 }
 
 impl Running {
+    fn new(
+        feed: &Feed,
+        api: Api,
+        options: Options,
+        stats: Arc<Stats>,
+        done: UnboundedSender<Done>,
+    ) -> Self {
+        let engine = Engine::new(EngineOptions {
+            seed: options.seed,
+            hash_seed: options.hash_seed,
+            profiles: options.profiles.clone(),
+            backoff: options.backoff,
+            strict_budgets: options.strict_budgets,
+            vector: berth_scheduler_host::vector(),
+            ..EngineOptions::default()
+        });
+        Self {
+            books: Books::new(engine, options.backoff),
+            recorders: Recorders::start(&api, &options),
+            storage: Storage {
+                api: api.clone(),
+                followed: feed.followed().clone(),
+                patience: options.claim_patience,
+                users: Users::default(),
+            },
+            api,
+            options,
+            stats,
+            began: Instant::now(),
+            calls: JoinSet::new(),
+            done,
+            binding: 0,
+            telling: 0,
+            evicting: 0,
+            victims: VecDeque::new(),
+        }
+    }
+
     fn now(&self) -> Tick {
         u64::try_from(self.began.elapsed().as_millis()).unwrap_or(Tick::MAX)
     }
