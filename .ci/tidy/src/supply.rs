@@ -37,8 +37,9 @@ const LICENCES: [&str; 9] = [
 ];
 
 /// Packages that are there in two versions, since two of those who want them have not met yet (postcard names embedded-io in two
-/// versions, and is built with neither; hashbrown and parking_lot are kube-rs's, in tests alone, beside sled's and ours).
-const TWICE: [&str; 8] = [
+/// versions, and is built with neither; hashbrown and parking_lot are kube-rs's, in tests alone, beside sled's and ours; synstructure makes
+/// macros for the tables of Unicode behind URLs, and for certificates).
+const TWICE: [&str; 9] = [
     "base64",
     "embedded-io",
     "getrandom",
@@ -47,6 +48,7 @@ const TWICE: [&str; 8] = [
     "parking_lot",
     "parking_lot_core",
     "syn",
+    "synstructure",
 ];
 
 /// The packages of a build for this machine.
