@@ -38,15 +38,19 @@ const LICENCES: [&str; 9] = [
 
 /// Packages that are there in two versions, since two of those who want them have not met yet (postcard names embedded-io in two
 /// versions, and is built with neither; hashbrown and parking_lot are kube-rs's, in tests alone, beside sled's and ours; synstructure makes
-/// macros for the tables of Unicode behind URLs, and for certificates).
-const TWICE: [&str; 9] = [
+/// macros for the tables of Unicode behind URLs, and for certificates; random numbers and what a processor can are asked for by WebSocket's masks and
+/// its handshake in one version, by DNS messages and tower in another).
+const TWICE: [&str; 12] = [
     "base64",
+    "cpufeatures",
     "embedded-io",
     "getrandom",
     "hashbrown",
     "itertools",
     "parking_lot",
     "parking_lot_core",
+    "rand",
+    "rand_core",
     "syn",
     "synstructure",
 ];

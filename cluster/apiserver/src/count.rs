@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// What requests are counted as.
-const VERBS: [&str; 10] = [
+const VERBS: [&str; 11] = [
     "get",
     "list",
     "watch",
@@ -17,6 +17,7 @@ const VERBS: [&str; 10] = [
     "patch",
     "delete",
     "deletecollection",
+    "connect",
     "page",
     "other",
 ];

@@ -4,6 +4,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -28,6 +30,18 @@ pub(crate) struct Patience {
     pub(crate) body: Duration,
 }
 
+/// Tells that a connection has changed its protocol. Whoever looks at a paused terminal takes nothing for an hour, and may: from then on
+/// there are other bounds.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lasting(Arc<AtomicBool>);
+
+impl Lasting {
+    /// It has changed.
+    pub(crate) fn begin(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// A connection that is watched.
 #[derive(Debug)]
 pub(crate) struct Guarded<S> {
@@ -38,13 +52,21 @@ pub(crate) struct Guarded<S> {
     writing: Alarm,
     /// Bytes that went out while something waited.
     taken: u64,
+    lasting: Lasting,
 }
 
 impl<S> Guarded<S> {
     /// Watches a connection; with `frames` it is one of HTTP/2.
     pub(crate) fn new(stream: S, patience: Patience, frames: bool) -> Self {
         let frames = frames.then(|| Frames::new(Instant::now()));
-        Self { stream, patience, frames, reading: Alarm(None), writing: Alarm(None), taken: 0 }
+        let lasting = Lasting::default();
+        let (reading, writing) = (Alarm(None), Alarm(None));
+        Self { stream, patience, frames, reading, writing, taken: 0, lasting }
+    }
+
+    /// Where it can be told that the connection has changed its protocol.
+    pub(crate) fn lasting(&self) -> Lasting {
+        self.lasting.clone()
     }
 
     /// Notes how a write went, and fails if the client takes next to nothing of what waits for it.
@@ -60,6 +82,10 @@ impl<S> Guarded<S> {
             if let Some(frames) = &mut self.frames {
                 frames.written += count;
             }
+            return Ok(());
+        }
+        if self.lasting.0.load(Ordering::Relaxed) {
+            self.writing.off();
             return Ok(());
         }
         match self.writing.check(context, None, self.patience.body) {

@@ -43,6 +43,7 @@ mod verb;
 mod write;
 
 pub use admission::Tolerations;
+pub use agent::{Agents, AgentsError};
 pub use answer::{Answer, Body};
 pub use control::{CONTROLLERS, Control, Controllers};
 pub use environment::{Environment, Fixed, Machine, Moment};

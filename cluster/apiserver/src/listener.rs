@@ -6,10 +6,11 @@ use crate::identity::Peer;
 use crate::server::Server;
 use berth_cluster_auth::certificate;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
+use hyper::server::conn::http1;
+use hyper::service::{HttpService, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
@@ -28,6 +29,8 @@ const STREAMS: u32 = 100;
 const CONNECTIONS: usize = 10_000;
 /// How long a stop waits for requests that run.
 const DRAIN: Duration = Duration::from_secs(10);
+
+type Stream = TokioIo<Guarded<TlsStream<TcpStream>>>;
 
 /// How long clients may take.
 #[derive(Debug, Clone, Copy)]
@@ -134,7 +137,8 @@ async fn accept(
             tracing::warn!("too many connections: one is refused");
             continue;
         };
-        let (server, tls, watcher) = (server.clone(), tls.clone(), graceful.watcher());
+        let (server, tls) = (server.clone(), tls.clone());
+        let end = End { watcher: graceful.watcher(), stopping: stopping.clone() };
         tokio::spawn(async move {
             let _place = place;
             let _ = stream.set_nodelay(true);
@@ -147,7 +151,7 @@ async fn accept(
             };
             match tokio::time::timeout(times.head, handshake).await {
                 Ok(None) => {}
-                Ok(Some(Ok(stream))) => connection(stream, server, times, watcher).await,
+                Ok(Some(Ok(stream))) => connection(stream, server, times, end).await,
                 Ok(Some(Err(error))) => tracing::debug!(%error, "no TLS"),
                 Err(_) => tracing::debug!("a handshake took too long"),
             }
@@ -181,36 +185,69 @@ async fn secure(mut stream: TcpStream) -> Result<TcpStream, ()> {
     }
 }
 
-async fn connection(
-    stream: TlsStream<TcpStream>,
-    server: Server,
-    times: Times,
-    watcher: hyper_util::server::graceful::Watcher,
-) {
+async fn connection(stream: TlsStream<TcpStream>, server: Server, times: Times, end: End) {
     let peer = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
     let peer = peer.and_then(|der| certificate::user(der)).map(|user| Peer(Arc::new(user)));
+    // The version is what was agreed upon, not what the first bytes look like: for those nobody would wait with a clock.
+    let new = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let patience = Patience { head: times.head, body: times.body };
+    let stream = Guarded::new(stream, patience, new);
+    let lasting = stream.lasting();
     let service = service_fn(move |mut request: http::Request<Incoming>| {
+        request.extensions_mut().insert(lasting.clone());
         if let Some(peer) = &peer {
             request.extensions_mut().insert(peer.clone());
         }
         let server = server.clone();
         async move { Ok::<_, Infallible>(server.answer(request).await) }
     });
-    // The version is what was agreed upon, not what the first bytes look like: for those nobody would wait with a clock.
-    let new = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    let builder = auto::Builder::new(TokioExecutor::new());
-    let mut builder = if new { builder.http2_only() } else { builder.http1_only() };
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(times.head).max_buf_size(1 << 20);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS)
-        .keep_alive_interval(times.ping)
-        .keep_alive_timeout(times.ping);
-    let patience = Patience { head: times.head, body: times.body };
-    let stream = TokioIo::new(Guarded::new(stream, patience, new));
-    let connection = builder.serve_connection(stream, service);
-    if let Err(error) = watcher.watch(connection.into_owned()).await {
+    let ended = if new {
+        let mut builder = auto::Builder::new(TokioExecutor::new()).http2_only();
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .keep_alive_interval(times.ping)
+            .keep_alive_timeout(times.ping);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        end.watcher.watch(connection.into_owned()).await
+    } else {
+        let mut builder = http1::Builder::new();
+        builder.timer(TokioTimer::new()).header_read_timeout(times.head).max_buf_size(1 << 20);
+        let connection = builder.serve_connection(TokioIo::new(stream), service);
+        Box::pin(end.old(connection.with_upgrades())).await.map_err(Into::into)
+    };
+    if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended");
+    }
+}
+
+/// How a connection hears that the listener stops, and the listener that the connection has ended.
+struct End {
+    watcher: Watcher,
+    stopping: watch::Receiver<bool>,
+}
+
+impl End {
+    /// Serves a connection that may change its protocol. The library watches none of these that has a clock for its first byte.
+    async fn old<S, B>(
+        mut self,
+        connection: http1::UpgradeableConnection<Stream, S>,
+    ) -> hyper::Result<()>
+    where
+        S: HttpService<Incoming, ResBody = B>,
+        S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B: http_body::Body + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+        B::Data: Send,
+    {
+        tokio::pin!(connection);
+        tokio::select! {
+            biased;
+            ended = &mut connection => return ended,
+            () = told(&mut self.stopping) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        connection.await
     }
 }

@@ -4,6 +4,7 @@
 use crate::accept::{Form, negotiate};
 use crate::access::Access;
 use crate::admission::{self, Admission, Request, Tolerations};
+use crate::agent::{self, Agents};
 use crate::answer::{Answer, refused, warn};
 use crate::ask::{Ask, verb};
 use crate::count::Requests;
@@ -15,7 +16,7 @@ use crate::limits::Limits;
 use crate::path::{Resource, Target, parse};
 use crate::query::Query;
 use crate::resources::Resources;
-use crate::{agent, grant, impersonate, page, verb as verbs, write};
+use crate::{grant, impersonate, page, verb as verbs, write};
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_api::registry::Subresource;
 use berth_cluster_api::{Map, Refusal};
@@ -84,6 +85,7 @@ pub(crate) struct Inner {
     faults: Faults,
     pub(crate) limits: Limits,
     pub(crate) requests: Requests,
+    pub(crate) agents: Option<Agents>,
     stopping: watch::Sender<bool>,
 }
 
@@ -99,6 +101,7 @@ pub struct Builder {
     ranges: Ranges,
     without: Vec<String>,
     tolerations: Tolerations,
+    agents: Option<Agents>,
 }
 
 impl Builder {
@@ -159,6 +162,13 @@ impl Builder {
         self
     }
 
+    /// Calls the agents of nodes: for logs, exec, attach, port-forward, and their own pages. Without this it says that it does not.
+    #[must_use]
+    pub fn agents(mut self, agents: Agents) -> Self {
+        self.agents = Some(agents);
+        self
+    }
+
     /// With faults, to be tried how clients take them.
     #[must_use]
     pub fn faults(mut self, faults: Faults) -> Self {
@@ -176,6 +186,7 @@ impl Builder {
             environment: self.environment,
             limits: Limits::new(&self.options),
             requests: Requests::default(),
+            agents: self.agents,
             options: self.options,
             identity: self.identity,
             ranges: self.ranges,
@@ -200,6 +211,7 @@ impl Server {
             ranges: Ranges::default(),
             without: Vec::new(),
             tolerations: Tolerations::default(),
+            agents: None,
         }
     }
 
@@ -365,6 +377,13 @@ impl Inner {
             Target::Resource(target) => {
                 let verb = verb(&parts.method, &target, &query);
                 *counted = verb.ok_or_else(Refusal::method_not_allowed)?;
+                if agent::concerns(&target) {
+                    self.authorize(&attributes(&user, counted, &target, &query))?;
+                    *counted = "connect";
+                    let (target, query, user) = (&target, &query, &user);
+                    let request = agent::Request { parts, user, target, query };
+                    return agent::serve(self, request, body).await;
+                }
                 let ask = self.understand(&parts, user, counted, target, query)?;
                 let deprecated = ask.kind.rules.deprecated();
                 let mut answer = self.carry_out(ask, body).await?;
@@ -396,7 +415,7 @@ impl Inner {
             "" => None,
             name => {
                 let sub = kind.subresource(name);
-                Some(sub.ok_or_else(|| agent::absent(self, &kind, &target))?)
+                Some(sub.ok_or_else(Refusal::no_such_path)?)
             }
         };
         let text = |name| parts.headers.get(name).and_then(|value| value.to_str().ok());
