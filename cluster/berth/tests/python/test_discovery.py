@@ -10,6 +10,9 @@ from fixture import JSON, MERGE, PATIENCE, POD, Case
 
 GROUPS = {
     "apps": client.AppsApi,
+    "authentication.k8s.io": client.AuthenticationApi,
+    "authorization.k8s.io": client.AuthorizationApi,
+    "certificates.k8s.io": client.CertificatesApi,
     "coordination.k8s.io": client.CoordinationApi,
     "discovery.k8s.io": client.DiscoveryApi,
     "events.k8s.io": client.EventsApi,
@@ -23,6 +26,9 @@ GROUPS = {
 VERSIONS = {
     "": client.CoreV1Api,
     "apps": client.AppsV1Api,
+    "authentication.k8s.io": client.AuthenticationV1Api,
+    "authorization.k8s.io": client.AuthorizationV1Api,
+    "certificates.k8s.io": client.CertificatesV1Api,
     "coordination.k8s.io": client.CoordinationV1Api,
     "discovery.k8s.io": client.DiscoveryV1Api,
     "events.k8s.io": client.EventsV1Api,

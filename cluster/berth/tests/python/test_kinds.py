@@ -58,7 +58,12 @@ NAMESPACED = [
                     }
                 ],
                 "volumes": [{"name": "v", "emptyDir": {"sizeLimit": "1Gi"}}],
-                "tolerations": [{"key": "k", "operator": "Exists"}],
+                # With those of lost nodes, which the server would add.
+                "tolerations": [
+                    {"key": "k", "operator": "Exists"},
+                    {"key": "node.kubernetes.io/not-ready", "effect": "NoExecute", "tolerationSeconds": 60},
+                    {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute", "tolerationSeconds": 60},
+                ],
             }
         },
         {"metadata": {"annotations": {"a": "b"}}},
