@@ -20,7 +20,7 @@ const LOWEST: i64 = -1000;
 impl Engine {
     /// Whether containers can have scores below zero. Found out once for each connection; the first call takes as long as a container.
     pub async fn may_lower_oom_scores(&self) -> Result<bool, CallError> {
-        self.may_lower.get_or_try_init(|| self.try_low_score()).await.copied()
+        self.may_lower.get_or_try_init(|| Box::pin(self.try_low_score())).await.copied()
     }
 
     /// Raises a score that the engine could not set.
