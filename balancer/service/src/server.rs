@@ -107,8 +107,13 @@ impl Builder {
         let acceptor = Acceptor::new(self.tls.as_ref())?;
         let listener = listen(self.listen).await?;
         let admin = listen(self.admin).await?;
-        let with_file = self.sources.iter().any(|source| source.owner() == Owner::File);
-        let heir = if listener.is_some() { Owner::Grpc } else { Owner::File };
+        let with = |owner| self.sources.iter().any(|source| source.owner() == owner);
+        let (with_file, with_cluster) = (with(Owner::File), with(Owner::Kubernetes));
+        let heir = match (listener.is_some(), with_cluster && !with_file) {
+            (true, _) => Owner::Grpc,
+            (false, true) => Owner::Kubernetes,
+            (false, false) => Owner::File,
+        };
         let mut plane = self.plane;
         let adopted = tokio::task::spawn_blocking(move || {
             plane.ensure()?;
@@ -126,8 +131,9 @@ impl Builder {
         let (targets, targets_end) = Targets::new();
         let (control, thread) =
             control::start(plane, known, heir, targets).map_err(StartError::Thread)?;
-        // Without a file there is nothing to wait for.
-        control.shared().change(|moment| (moment.ready, moment.open) = (!with_file, !with_file));
+        // Without a file or a cluster there is nothing to wait for.
+        let ready = !with_file && !with_cluster;
+        control.shared().change(|moment| (moment.ready, moment.open) = (ready, !with_file));
 
         let (stop, stopping) = watch::channel(false);
         let counts = Arc::new(Counts::default());

@@ -126,6 +126,11 @@ impl Shared {
         self.lock().open
     }
 
+    /// A source for which the service waits to be ready has been taken for the first time.
+    pub fn first_taken(&self) {
+        self.lock().ready = true;
+    }
+
     /// What the data plane said last.
     pub(crate) fn last(&self) -> Applied {
         let moment = self.lock();
@@ -136,8 +141,9 @@ impl Shared {
         self.lock().trouble.is_some()
     }
 
-    /// How often a source has let go of something.
-    pub(crate) fn released(&self) -> u64 {
+    /// How often a source has let go of something: what was refused before may be right after.
+    #[must_use]
+    pub fn released(&self) -> u64 {
         self.released.load(Ordering::Acquire)
     }
 

@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 
 /// How often the data plane is looked after while nothing else happens.
 const REST: Duration = Duration::from_millis(200);
+/// How often the data plane is asked what it does not serve, while there is something: it tries every second.
+const REFRESH: Duration = Duration::from_secs(1);
 /// An update of so many services and endpoints leaves much behind that nobody needs any more.
 const LARGE: usize = 1_000;
 /// Names of services in one plan's answer.
@@ -43,6 +45,7 @@ pub(crate) fn start(
         targets,
         shared,
         looked: Instant::now(),
+        refreshed: Instant::now(),
     };
     running.adopt(known);
     let thread = std::thread::Builder::new().name("balancer-control".into());
@@ -58,6 +61,7 @@ struct Running {
     targets: Targets,
     shared: Arc<Shared>,
     looked: Instant,
+    refreshed: Instant,
 }
 
 impl Running {
@@ -257,6 +261,7 @@ impl Running {
                 if self.shared.is_troubled() {
                     self.shared.change(|moment| moment.trouble = None);
                 }
+                self.look_at_unserved();
             }
             Ok(true) => self.tell_anew(),
             Err(PlaneError::Refused(problems)) => {
@@ -268,6 +273,17 @@ impl Running {
                 }
                 self.shared.change(|moment| moment.trouble = Some(why));
             }
+        }
+    }
+
+    /// The data plane tries by itself what it could not serve: no change tells that it can now.
+    fn look_at_unserved(&mut self) {
+        if self.refreshed.elapsed() < REFRESH || self.shared.last().unserved.is_empty() {
+            return;
+        }
+        self.refreshed = Instant::now();
+        if let Ok(applied) = self.plane.apply(Vec::new()) {
+            self.shared.applied(&applied);
         }
     }
 

@@ -172,6 +172,15 @@ impl State {
     fn planned_common(&self, update: &Update, problems: &mut Problems) -> Option<(Owner, Common)> {
         let wanted = update.common.as_ref()?;
         match &self.common {
+            // Who says nothing of the node leaves it to others, whoever comes first.
+            Some((owner, common))
+                if *owner != update.owner
+                    && *owner != Owner::Adopted
+                    && common != wanted
+                    && (is_nothing(common) || is_nothing(wanted)) =>
+            {
+                is_nothing(common).then(|| (update.owner, wanted.clone()))
+            }
             Some((owner, common))
                 if *owner != update.owner && *owner != Owner::Adopted && common != wanted =>
             {
@@ -412,6 +421,11 @@ impl Chosen {
         let (path, source) = (taken.path, taken.source);
         Ok((self.settings.share(Settings { path, source, ..Settings::clone(wanted) }), taken))
     }
+}
+
+/// Whether nothing is said of the node.
+fn is_nothing(common: &Common) -> bool {
+    *common == Common::default()
 }
 
 /// Whose a service is, if that keeps another source from touching it.
