@@ -32,6 +32,8 @@ use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, UnixTime};
 
 const DAY: i64 = 24 * 60 * 60;
+/// As whom the apiserver calls nodes' agents; a binding of the first start gives it `system:kubelet-api-admin`.
+pub const AGENTS_CLIENT: &str = "kube-apiserver-kubelet-client";
 /// As kubeadm's CA.
 const CA_SECONDS: i64 = 3650 * DAY;
 /// As kubeadm's certificates.
@@ -176,6 +178,16 @@ impl Pki {
     /// A node agent's certificate; it is not kept here.
     pub fn node(&self, node: &str, now: i64) -> Result<Pair, PkiError> {
         self.issue_client(&format!("{NODE_PREFIX}{node}"), NODES, now)
+    }
+
+    /// The certificate of a node agent's own server, for these names and IPs; it is not kept here. It is none of a client.
+    pub fn node_server(&self, node: &str, hosts: Vec<String>, now: i64) -> Result<Pair, PkiError> {
+        issue(&self.ca, &format!("{NODE_PREFIX}{node}"), &Usage::Server(hosts), now)
+    }
+
+    /// The certificate as whose holder the apiserver calls agents of nodes, kept in the folder.
+    pub fn agents_client(&self, now: i64) -> Result<Pair, PkiError> {
+        self.client("apiserver-kubelet-client", AGENTS_CLIENT, "", now)
     }
 
     /// The key that signs ServiceAccounts' tokens.

@@ -5,6 +5,7 @@ use super::{
     Binding, Grant, READ, READ_UPDATE, READ_WRITE, Role, Subject, WRITE, WRITE_EVENTS,
     aggregate_label, at, object, on, on_named,
 };
+use crate::pki::AGENTS_CLIENT;
 use crate::user::{
     AUTHENTICATED, BOOTSTRAPPERS, MASTERS, NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED,
 };
@@ -13,6 +14,10 @@ use berth_cluster_json::json;
 
 const SCHEDULER: &str = "system:kube-scheduler";
 const MANAGER: &str = "system:kube-controller-manager";
+
+/// As upstream's installer calls it, and who answers names in a cluster.
+const DNS: &str = "system:coredns";
+const SERVICE_PROXY: &str = "berth:service-proxy";
 
 const CERTIFICATES: &str = "certificates.k8s.io";
 const NODE_CLIENT: &str = "system:certificates.k8s.io:certificatesigningrequests:nodeclient";
@@ -116,6 +121,18 @@ pub(super) const ROLES: &[Role] = &[
             on("proxy", "core", "nodes"),
             on("*", "core", "nodes/proxy nodes/metrics nodes/stats nodes/log"),
             on("*", "core", "nodes/configz nodes/healthz nodes/pods"),
+        ],
+    ),
+    // what Berth's service proxy does beyond upstream's: ports of pods, and the condition of a Service that it cannot serve
+    cluster(
+        SERVICE_PROXY,
+        &[on("list watch", "core", "pods"), on("patch", "core", "services/status")],
+    ),
+    cluster(
+        DNS,
+        &[
+            on("list watch", "core", "endpoints services pods namespaces"),
+            on("list watch", "discovery.k8s.io", "endpointslices"),
         ],
     ),
     cluster(
@@ -326,6 +343,15 @@ pub(super) const BINDINGS: &[Binding] = &[
         role: SELF_NODE_CLIENT,
         subjects: &[Subject::Group(NODES)],
     },
+    // as whom the apiserver calls nodes' agents; and what answers names reads, which upstream's installer makes, too
+    Binding {
+        namespace: "",
+        name: "berth:kubelet-api-admin",
+        role: "system:kubelet-api-admin",
+        subjects: &[Subject::User(AGENTS_CLIENT)],
+    },
+    bind(DNS, &[Subject::User(DNS)]),
+    bind(SERVICE_PROXY, &[Subject::User("system:kube-proxy")]),
     // nodes are the node authorizer's, which lets each see its own only
     bind("system:node", &[]),
 ];

@@ -102,6 +102,15 @@ fn components_may_do_their_work_and_no_more() {
         "deployments"
     ));
     assert!(may(&user("system:kube-proxy"), "watch", "discovery.k8s.io", "endpointslices"));
+    let proxy = user("system:kube-proxy");
+    assert!(may(&proxy, "list", "", "pods") && may(&proxy, "patch", "", "services/status"));
+    assert!(!may(&proxy, "patch", "", "services") && !may(&proxy, "patch", "", "nodes"));
+    let dns = user("system:coredns");
+    assert!(may(&dns, "watch", "", "services") && may(&dns, "list", "", "namespaces"));
+    assert!(!may(&dns, "list", "", "secrets") && !may(&dns, "update", "", "services"));
+    let agents = user(crate::pki::AGENTS_CLIENT);
+    assert!(may(&agents, "create", "", "nodes/proxy") && may(&agents, "get", "", "nodes/log"));
+    assert!(!may(&agents, "get", "", "pods") && !may(&agents, "delete", "", "nodes"));
     // what a node may do is the node authorizer's to say
     assert!(!may(
         &User::authenticated("system:node:n", "", vec![NODES.to_owned()]),

@@ -59,6 +59,41 @@ fn a_certificate_names_its_user() {
 }
 
 #[test]
+fn an_agents_server_is_known_by_its_address_and_is_no_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = open(folder.path(), NOW);
+    let pair = pki.node_server("n1", vec!["10.1.0.7".into(), "n1".into()], NOW).unwrap();
+    assert!(!lets_in(&pki, &pair, NOW), "for servers only");
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pki.ca_pem().as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let verifier =
+        rustls::client::WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .unwrap();
+    let named = |host: &str| {
+        use rustls::client::danger::ServerCertVerifier;
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(NOW.unsigned_abs()));
+        let name = host.to_owned().try_into().unwrap();
+        verifier.verify_server_cert(&der(&pair), &[], &name, &[], now).is_ok()
+    };
+    assert!(named("10.1.0.7") && named("n1"));
+    assert!(!named("10.1.0.8") && !named("n2"));
+}
+
+#[test]
+fn the_apiserver_calls_agents_as_a_user_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let pki = open(folder.path(), NOW);
+    let pair = pki.agents_client(NOW).unwrap();
+    assert!(lets_in(&pki, &pair, NOW));
+    let user = certificate::user(&der(&pair)).unwrap();
+    assert_eq!(user.name, AGENTS_CLIENT);
+    assert_eq!(user.groups, ["system:authenticated"]);
+    assert_eq!(pair.certificate, pki.agents_client(NOW + DAY).unwrap().certificate);
+}
+
+#[test]
 fn what_is_there_is_used_again_and_is_secret() {
     let folder = tempfile::tempdir().unwrap();
     let pki = open(folder.path(), NOW);
