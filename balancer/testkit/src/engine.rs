@@ -121,7 +121,17 @@ fn dockerd(node: &Space, folder: &Path, options: &[String]) -> Child {
     let log = File::create(folder.join("log")).expect("there is room");
     // nsenter, since `ip netns exec` would hide the cgroups.
     Command::new("nsenter")
-        .args([&network, "unshare", "-m", "dockerd", "--storage-driver", "vfs", "--experimental"])
+        .args([
+            &network,
+            "unshare",
+            "-m",
+            "--propagation",
+            "slave",
+            "dockerd",
+            "--storage-driver",
+            "vfs",
+            "--experimental",
+        ])
         .args(["--ip6tables", "--live-restore", "-H"])
         .arg(format!("unix://{}", at("sock")))
         .args(options)

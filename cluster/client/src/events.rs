@@ -56,6 +56,8 @@ pub struct Reference {
     pub uid: String,
     /// Its version; may be empty.
     pub resource_version: String,
+    /// The part of it that is meant, such as `spec.containers{web}`; empty for all of it.
+    pub field_path: String,
 }
 
 /// Something that happened.

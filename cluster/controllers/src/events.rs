@@ -33,5 +33,6 @@ pub(crate) fn about<V>(place: Place, item: &Item<V>) -> Reference {
         name: name.into(),
         uid,
         resource_version: resource_version.into(),
+        field_path: String::new(),
     }
 }

@@ -463,6 +463,7 @@ fn record(
         name: name.into(),
         uid,
         resource_version: resource_version.into(),
+        field_path: String::new(),
     };
     recorder.record(&about, kind, reason, action, text);
 }

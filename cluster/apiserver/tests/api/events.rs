@@ -29,6 +29,7 @@ fn pod(name: &str) -> Reference {
         name: name.into(),
         uid: format!("uid-{name}"),
         resource_version: String::new(),
+        field_path: String::new(),
     }
 }
 

@@ -47,8 +47,9 @@ struct Known {
 impl Known {
     fn is(&self, other: &Happening) -> bool {
         let own = &self.told.happening;
-        (own.kind, &own.reason, &own.action, &own.message)
-            == (other.kind, &other.reason, &other.action, &other.message)
+        own.about.field_path == other.about.field_path
+            && (own.kind, &own.reason, &own.action, &own.message)
+                == (other.kind, &other.reason, &other.action, &other.message)
     }
 }
 

@@ -85,6 +85,7 @@ pub(super) fn event(
         ("name", &event.about.name),
         ("uid", &event.about.uid),
         ("resourceVersion", &event.about.resource_version),
+        ("fieldPath", &event.about.field_path),
     ] {
         if !value.is_empty() {
             to.field(name, value);
@@ -155,6 +156,7 @@ mod tests {
             name: text("p"),
             uid: text("u"),
             resource_version: String::new(),
+            field_path: text("spec.containers{c}"),
         };
         let happening = Happening {
             about,
@@ -169,7 +171,8 @@ mod tests {
             "metadata": { "name": "p.1f", "namespace": "n" },
             "eventTime": "2027-01-15T08:00:00.000001Z", "type": "Warning", "reason": "Bad", "action": "Look",
             "note": "a \"quote\"\nand é", "reportingController": "c", "reportingInstance": "c",
-            "regarding": { "kind": "Pod", "apiVersion": "v1", "namespace": "n", "name": "p", "uid": "u" },
+            "regarding": { "kind": "Pod", "apiVersion": "v1", "namespace": "n", "name": "p", "uid": "u",
+                "fieldPath": "spec.containers{c}" },
         });
         let made = event("c", &name("p", 31), &happening, None);
         assert_eq!(serde_json::from_slice::<Value>(&made).unwrap(), wanted);
