@@ -22,7 +22,7 @@ use berth_proto_serve::{pages, stopped};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -214,7 +214,7 @@ struct Follower {
     checks: Checks,
     /// Health checks that cannot be served, and since when all is as it is.
     unchecked: BTreeMap<Source, Vec<Note>>,
-    checked: Vec<(u16, Key, usize)>,
+    checked: (Vec<(u16, Key, usize)>, Vec<IpAddr>),
     unserved: Vec<Unserved>,
     talk: Talk,
     _talking: Task,
@@ -260,7 +260,7 @@ impl Follower {
             table: Arc::clone(&of.table),
             stats: Arc::clone(&of.stats),
             unchecked: BTreeMap::new(),
-            checked: Vec::new(),
+            checked: Default::default(),
             unserved: Vec::new(),
             talk,
             _talking: talking,
@@ -436,7 +436,7 @@ impl Follower {
         let unserved = self.control.shared().moment().unserved;
         self.unserved(unserved);
         if !self.unchecked.is_empty() {
-            self.checked.clear();
+            self.checked.0.clear();
             self.check().await;
         }
         self.speak_of_noted();
@@ -514,11 +514,11 @@ impl Follower {
             .health_checks()
             .map(|(port, key, ready)| (port, key.clone(), ready))
             .collect();
-        if wanted == self.checked {
+        let addresses = self.books.here().addresses.clone();
+        if self.checked.0 == wanted && self.checked.1 == addresses {
             return;
         }
-        self.checked.clone_from(&wanted);
-        let addresses = self.books.here().addresses.clone();
+        self.checked = (wanted.clone(), addresses.clone());
         let failed = self.checks.set(wanted, &addresses).await;
         let mut unchecked: BTreeMap<Source, Vec<Note>> = BTreeMap::new();
         for (key, at, error) in failed {

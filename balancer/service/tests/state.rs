@@ -319,3 +319,27 @@ fn a_pool_that_is_used_up_says_so() {
     assert_eq!(given(&state, "s1").to_string(), "203.0.113.2", "it keeps what it has");
     assert_eq!(given(&state, "s2").to_string(), "203.0.113.1");
 }
+
+#[test]
+fn who_says_nothing_of_the_node_leaves_it_to_who_does() {
+    let named = |name: &str| {
+        let node = Node { name: Some(name.into()), ..Node::default() };
+        Some(Common { node, ..Common::default() })
+    };
+    let says = |owner, common| Update { common, ..of(owner, Vec::new()) };
+    let mut state = State::default();
+    for (owner, common, want) in [
+        (Owner::File, Some(Common::default()), None),
+        (Owner::Kubernetes, named("n1"), Some("n1")),
+        (Owner::File, Some(Common::default()), Some("n1")),
+        (Owner::Kubernetes, named("n2"), Some("n2")),
+    ] {
+        let plan = state.plan(says(owner, common), &available()).unwrap();
+        state.commit(plan);
+        assert_eq!(state.common().node.name.as_deref(), want, "{owner}");
+    }
+    assert_eq!(
+        told(&state, says(Owner::File, named("n3"))),
+        ["node: belongs to Kubernetes already"]
+    );
+}

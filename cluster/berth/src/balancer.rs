@@ -109,7 +109,8 @@ pub(crate) fn print_addresses(server: &Server, tls: bool) {
     }
 }
 
-async fn until_stopped(server: Server, all: bool) -> anyhow::Result<()> {
+/// Waits for Ctrl-C or SIGTERM, and stops; with `all` the data plane too.
+pub(crate) async fn until_stopped(server: Server, all: bool) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
     tokio::select! {

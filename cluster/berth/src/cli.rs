@@ -4,10 +4,12 @@
 mod apiserver;
 mod balancer;
 mod controllers;
+mod proxy;
 
 pub(crate) use apiserver::{ApiserverArgs, BackupArgs, StayArgs};
 pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
 pub(crate) use controllers::{ControllersArgs, Pool};
+pub(crate) use proxy::ProxyArgs;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -26,6 +28,8 @@ Start here:
         the scheduler of a Kubernetes cluster, this one or any other
   berth balancer --config balancer.yaml
         the balancer alone, from a file that is watched
+  berth proxy --kubeconfig proxy.kubeconfig
+        the Services of a Kubernetes cluster on this node, this one or any other
 
 `berth help COMMAND` explains a command, with examples.";
 
@@ -75,6 +79,8 @@ pub(crate) enum Command {
     Restore(BackupArgs),
     /// Run the balancer alone, check its configuration, or see how it fares
     Balancer(Box<BalancerArgs>),
+    /// Serve the Services of a Kubernetes cluster on this node, this cluster or any other: what kube-proxy does
+    Proxy(Box<ProxyArgs>),
 }
 
 const UP_HELP: &str = "\

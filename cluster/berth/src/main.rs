@@ -8,6 +8,7 @@ mod balancer;
 mod cli;
 mod controllers;
 mod logs;
+mod proxy;
 mod schedule;
 mod scheduler;
 mod up;
@@ -66,6 +67,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
             cli::Command::Restore(args) => backup::restore(args).await?,
             cli::Command::Apiserver(args) => Box::pin(apiserver::run(*args)).await?,
             cli::Command::Balancer(args) => Box::pin(balancer::run(*args)).await?,
+            cli::Command::Proxy(args) => Box::pin(proxy::run(*args)).await?,
         }
         Ok(ExitCode::SUCCESS)
     })
