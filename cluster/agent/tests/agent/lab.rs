@@ -13,6 +13,7 @@ use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,7 @@ pub(crate) const PODS: &str = "/api/v1/namespaces/default/pods";
 
 /// An engine, and a folder that it sees as the agents do, with what is mounted below.
 pub(crate) struct Bare {
-    pub(crate) docker: testkit::Engine,
+    pub(crate) docker: Mutex<testkit::Engine>,
     shared: Shared,
 }
 
@@ -43,12 +44,20 @@ impl Drop for Shared {
 }
 
 impl Bare {
-    pub(crate) fn start() -> Self {
+    pub(crate) fn start(options: &[&str]) -> Self {
         let folder = tempfile::tempdir().expect("there is room");
         let path = folder.path().display();
         let line = format!("mount --bind {path} {path}; mount --make-shared {path}");
         testkit::run("sh", &["-ec", &line]).expect("root may");
-        Self { shared: Shared(folder), docker: testkit::Engine::start(&["--bridge", "none"]) }
+        let options: Vec<&str> = ["--bridge", "none"].iter().chain(options).copied().collect();
+        Self { shared: Shared(folder), docker: Mutex::new(testkit::Engine::start(&options)) }
+    }
+
+    /// The namespace that the engine lives in. Threads that are started inside stay inside: pods are reached from there, as on a node.
+    pub(crate) fn inside(&self) -> testkit::Space {
+        let file = self.docker.lock().unwrap().folder.path().join("pid");
+        let pid = std::fs::read_to_string(file).unwrap();
+        testkit::Space::of(pid.trim().parse().unwrap())
     }
 }
 
@@ -66,7 +75,8 @@ impl Lab {
         let server = server().await;
         let user = User::authenticated("admin", "", vec![MASTERS.to_owned()]);
         let admin = Api::within(server.clone(), Caller(user));
-        let address = Address::Socket(bare.docker.folder.path().join("sock"));
+        let socket = bare.docker.lock().unwrap().folder.path().join("sock");
+        let address = Address::Socket(socket);
         let folder = bare.shared.0.path().to_owned();
         let loader = Name::new("loader").unwrap();
         let engine = Engine::wait(&address, loader, |_| {}).await.unwrap();

@@ -26,12 +26,31 @@ fn pods_of_a_node_run() {
     if !berth_balancer_testkit::have_docker() {
         return;
     }
-    let bare = lab::Bare::start();
-    // Threads that are started inside stay inside: pods are reached from there, as on a node.
-    bare.docker.node.run(|| {
+    let bare = lab::Bare::start(&[]);
+    within(&bare, |runtime| runtime.block_on(all(&bare)));
+}
+
+#[test]
+fn pods_outlast_an_engine_that_ends_them() {
+    if !berth_balancer_testkit::have_docker() {
+        return;
+    }
+    let bare = lab::Bare::start(&["--live-restore=false"]);
+    within(&bare, |runtime| {
+        runtime.block_on(async {
+            let lab = Lab::start(&bare).await;
+            restarts::pods_are_ready_after_a_restart_of_the_engine(&lab, &bare, false).await;
+            lab.stop().await;
+        });
+    });
+}
+
+/// Does something where the engine lives.
+fn within(bare: &lab::Bare, work: impl FnOnce(&tokio::runtime::Runtime) + Send) {
+    bare.inside().run(|| {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build();
-        runtime.expect("threads are to be had").block_on(all(&bare));
+        work(&runtime.expect("threads are to be had"));
     });
 }
 
@@ -81,5 +100,7 @@ async fn all(bare: &lab::Bare) {
         failed += u32::from(done.is_err());
     }
     assert_eq!(failed, 0, "tests failed; what they said stands above");
+    // The last one has the engine for itself.
+    Box::pin(restarts::pods_are_ready_after_a_restart_of_the_engine(&lab, bare, true)).await;
     Arc::into_inner(lab).expect("all tests have ended").stop().await;
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Agents that end and begin anew.
 
-use crate::lab::{Lab, PODS, container, shell, spec};
+use crate::lab::{Bare, HANG, Lab, PODS, condition, container, shell, spec, waits};
 use berth_cluster_agent::{Agent, Stop};
 use berth_cluster_docker::{Identity, Part, PodNetwork, PodRef, SandboxSpec};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) async fn an_agent_that_begins_anew_takes_over(lab: &Lab) {
     let settings = lab.settings("anew");
@@ -104,4 +104,54 @@ pub(crate) async fn all_goes_with_the_node_where_that_is_wanted(lab: &Lab) {
     other.remove(&foreign.id, true).await.unwrap();
     let forced = Some(r#"{"gracePeriodSeconds":0}"#.into());
     lab.admin.delete(&format!("{PODS}/goes-too"), forced).await.unwrap();
+}
+
+/// `lives`: whether containers outlast the engine's restart.
+pub(crate) async fn pods_are_ready_after_a_restart_of_the_engine(
+    lab: &Lab,
+    bare: &Bare,
+    lives: bool,
+) {
+    let names = ["first", "second"];
+    for name in names {
+        let mut one =
+            shell("c", "touch /tmp/up; trap 'exit 0' TERM; while true; do sleep 0.1; done");
+        one["readinessProbe"] =
+            json!({"exec": {"command": ["test", "-f", "/tmp/up"]}, "periodSeconds": 1});
+        lab.pod(name, spec(&[one])).await;
+    }
+    let mut before = Vec::new();
+    for name in names {
+        before.push(lab.ready(name).await);
+    }
+    tokio::task::block_in_place(|| bare.docker.lock().unwrap().restart());
+    let begun = Instant::now();
+    for (name, before) in names.iter().zip(&before) {
+        // It may be that nobody has noticed yet.
+        lab.until(name, "well again", |pod| {
+            let restarts = container(pod, "c")["restartCount"].as_u64();
+            assert_ne!(waits(pod, "c"), "CrashLoopBackOff", "it is not the pod's fault");
+            condition(pod, "Ready") == "True" && restarts == Some(u64::from(!lives))
+        })
+        .await;
+        let after = lab.ready(name).await;
+        assert_eq!(before["status"]["podIP"], after["status"]["podIP"]);
+    }
+    // What happens from now on is seen, too.
+    lab.pod("third", spec(&[shell("c", "exec sleep 1000")])).await;
+    lab.ready("third").await;
+    assert!(begun.elapsed() < HANG, "{:?}", begun.elapsed());
+    for name in ["first", "second", "third"] {
+        lab.delete(name).await;
+    }
+    let ready = async {
+        loop {
+            let node = lab.find("/api/v1/nodes/node").await.unwrap();
+            if condition(&node, "Ready") == "True" {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(HANG, ready).await.expect("the node is ready again");
 }
