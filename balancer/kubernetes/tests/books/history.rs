@@ -127,7 +127,7 @@ fn any_slice(random: &mut Random) -> Value {
             endpoint(&format!("{name} {number} {state}{hint}"))
         })
         .collect();
-    let service: &str = random.one(&SERVICES);
+    let service = *random.one(&SERVICES);
     let mut slice = slice(service, &endpoints);
     let port = *random.one(&[8080, 9090]);
     slice["ports"] = match random.next(3) {
