@@ -8,7 +8,7 @@
 )]
 
 mod client;
-
+mod forwards;
 mod gate;
 mod lab;
 mod logs;
@@ -63,6 +63,7 @@ async fn all(lab: &Lab) {
         sessions::a_hundred_sessions_at_once,
         sessions::a_container_is_attached_to,
         sessions::a_server_that_stops_ends_its_commands,
+        forwards::ports_of_pods_are_reached,
         gate::the_api_says_who_may_do_what,
         gate::tokens_are_those_of_the_api,
         gate::nobody_is_let_in_unnamed,
