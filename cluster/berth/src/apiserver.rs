@@ -5,7 +5,7 @@ use crate::cli::ApiserverArgs;
 use anyhow::{Context, anyhow};
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_apiserver::{
-    CONTROLLERS, Control, Controllers, Listener, Listening, Server, Tolerations, read_meta,
+    Agents, CONTROLLERS, Control, Controllers, Listener, Listening, Server, Tolerations, read_meta,
 };
 use berth_cluster_auth::pki::{Options as Hosts, Pki};
 use berth_cluster_auth::token::{Issuer, StaticTokens};
@@ -36,6 +36,8 @@ pub(crate) struct Start {
     pub(crate) advertised: Option<Ipv4Addr>,
     pub(crate) without: Vec<String>,
     pub(crate) tolerations: Tolerations,
+    /// Whether agents of nodes run on this machine, too.
+    pub(crate) agents_here: bool,
     pub(crate) controllers: Vec<String>,
     /// Controllers that may be named, too, and run elsewhere.
     pub(crate) others: Vec<&'static str>,
@@ -58,6 +60,7 @@ impl Start {
             advertised: None,
             without: Vec::new(),
             tolerations: Tolerations::default(),
+            agents_here: false,
             controllers: vec!["*".to_owned()],
             others: Vec::new(),
         }
@@ -73,6 +76,8 @@ pub(crate) struct Running {
     /// The cluster's CA.
     pub(crate) pki: Arc<Pki>,
     pub(crate) url: String,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) server: Server,
 }
@@ -124,7 +129,8 @@ fn beside(store: &str) -> PathBuf {
     }
 }
 
-fn now() -> i64 {
+/// Seconds since 1970.
+pub(crate) fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
@@ -151,7 +157,9 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         Vec::new(),
     );
     let names = chosen(&start.controllers, &start.without, &start.others)?;
+    let agents = agents(&pki, start.agents_here)?;
     let mut builder = Server::builder(store.clone())
+        .agents(agents)
         .issuer(issuer)
         .without_admission(start.without)
         .tolerations(start.tolerations)
@@ -179,6 +187,7 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         advertised,
     };
     let controllers = server.control(control);
+    let address = listener.address();
     let listening = listener.serve(server.clone(), pki.server_config()?);
     let pki = Arc::new(pki);
     let renewal = tokio::spawn(renew(Arc::clone(&pki)));
@@ -189,9 +198,17 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
         renewal,
         pki,
         url,
+        address,
         kubeconfig: start.kubeconfig,
         server,
     })
+}
+
+/// How nodes' agents are called: with a certificate of the cluster's own CA, by which they have to be known too.
+fn agents(pki: &Pki, here: bool) -> anyhow::Result<Agents> {
+    let pair = pki.agents_client(now())?;
+    let agents = Agents::new(pki.ca_pem(), &pair.certificate, &pair.key)?;
+    Ok(if here { agents.allow_loopback() } else { agents })
 }
 
 /// The controllers that a list chooses.

@@ -4,11 +4,13 @@
 mod apiserver;
 mod balancer;
 mod controllers;
+mod dns;
 mod proxy;
 
 pub(crate) use apiserver::{ApiserverArgs, BackupArgs, StayArgs};
 pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
 pub(crate) use controllers::{ControllersArgs, Pool};
+pub(crate) use dns::{DnsArgs, PodNames};
 pub(crate) use proxy::ProxyArgs;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -81,26 +83,34 @@ pub(crate) enum Command {
     Balancer(Box<BalancerArgs>),
     /// Serve the Services of a Kubernetes cluster on this node, this cluster or any other: what kube-proxy does
     Proxy(Box<ProxyArgs>),
+    /// Answer for the names of a Kubernetes cluster, this one or any other: what CoreDNS does
+    Dns(Box<DnsArgs>),
 }
 
 const UP_HELP: &str = "\
 Examples:
   berth up
-        the Kubernetes API on 127.0.0.1:6443, with its scheduler and controllers; the first lines say where its kubeconfig is;
+        a Kubernetes cluster of this machine, which runs containers on its Docker Engine; its API is on 127.0.0.1:6443, and the first
+        lines say where its kubeconfig is;
         the scheduling service on 127.0.0.1:7301, its metrics on 127.0.0.1:7302, nothing kept;
         the balancer's control channel on 127.0.0.1:7303, its table and metrics on 127.0.0.1:7304
   berth up --balancer-config balancer.yaml
         and the services of a file
   berth up --data ./berth-data
         objects and placements survive a restart
+  berth up --demo
+        and deploys three pods behind a Service, calls it through each of its addresses, and says how long everything took
   berth up --simulate 100
-        with 100 nodes that are simulated: deploy something, and see it spread
+        with 100 nodes that are simulated, in the place of this machine: deploy something, and see it spread
+  berth up --no-node
+        without containers: neither Docker nor root is needed
   berth up --load-balancer-pool 192.168.7.32/28,192.168.7.100
         Services of the type LoadBalancer get addresses of your own network
   berth up --listen 127.0.0.1:0 --api 127.0.0.1:0
         on free ports; the first lines say which
 
-Ctrl-C stops it: what was taken up is answered, the journal is closed.";
+Ctrl-C stops it: what was taken up is answered, the journal is closed, and of containers, networks, rules and files nothing is left,
+unless --keep says so.";
 
 /// Flags of `up`.
 #[derive(Debug, clap::Args)]
@@ -138,10 +148,14 @@ pub(crate) struct UpArgs {
     pub(crate) controllers: Vec<String>,
 
     #[command(flatten)]
+    pub(crate) node: NodeArgs,
+
+    #[command(flatten)]
     pub(crate) stay: StayArgs,
 
     /// Addresses for Services of the type LoadBalancer, with commas: networks (192.168.7.32/28, without its first and last address), ranges
-    /// (192.168.7.10-192.168.7.20), or single ones; empty for none. They are written into the Service's status, and nothing listens there.
+    /// (192.168.7.10-192.168.7.20), or single ones; empty for none. They are written into the Service's status, and this machine serves
+    /// them if it is a node.
     /// The default is of the block for benchmarks of networks (RFC 2544): it is routed nowhere, and is no home's, office's or Docker's
     #[arg(long, default_value = "198.19.0.0/24", value_name = "RANGES")]
     pub(crate) load_balancer_pool: Pool,
@@ -161,6 +175,40 @@ pub(crate) struct UpArgs {
     /// Services and endpoints in a file (docs/balancer.md), watched [default: none]
     #[arg(long, value_name = "FILE")]
     pub(crate) balancer_config: Option<PathBuf>,
+}
+
+/// Flags of `up` about this machine as a node.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "This machine as a node")]
+pub(crate) struct NodeArgs {
+    /// Run no containers: this machine is no node of the cluster. Simulated nodes are instead of it, too
+    #[arg(long)]
+    pub(crate) no_node: bool,
+
+    /// The node's name [default: the host's; on another --api than usual followed by its port]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) node_name: Option<String>,
+
+    /// The Docker Engine (20.10 or newer) that runs the containers: unix:///PATH or tcp://HOST:PORT [default: what DOCKER_HOST says, or
+    /// unix:///var/run/docker.sock]
+    #[arg(long, value_name = "URL", value_parser = engine)]
+    pub(crate) docker: Option<berth_cluster_docker::Address>,
+
+    /// The addresses of this node's pods [default: the first of 10.244.0.0/24, 10.244.1.0/24 ... that leads nowhere yet]
+    #[arg(long, value_name = "NETWORK")]
+    pub(crate) pod_network: Option<berth_cluster_agent_network::Range>,
+
+    /// Once the node is ready, deploy three pods behind a Service, call it through each of its addresses, and say how long each step took
+    #[arg(long, conflicts_with_all = ["no_node", "simulate"])]
+    pub(crate) demo: bool,
+
+    /// Leave containers and Services' data plane running at the end: the next `up` on the same ports and --data takes them over
+    #[arg(long, conflicts_with = "no_node")]
+    pub(crate) keep: bool,
+}
+
+fn engine(text: &str) -> Result<berth_cluster_docker::Address, String> {
+    berth_cluster_docker::Address::parse(text).map_err(|error| error.to_string())
 }
 
 const SCHEDULER_HELP: &str = "\

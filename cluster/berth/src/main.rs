@@ -7,7 +7,10 @@ mod backup;
 mod balancer;
 mod cli;
 mod controllers;
+mod demo;
+mod dns;
 mod logs;
+mod node;
 mod proxy;
 mod schedule;
 mod scheduler;
@@ -67,6 +70,7 @@ fn run(cli: cli::Cli) -> anyhow::Result<ExitCode> {
             cli::Command::Restore(args) => backup::restore(args).await?,
             cli::Command::Apiserver(args) => Box::pin(apiserver::run(*args)).await?,
             cli::Command::Balancer(args) => Box::pin(balancer::run(*args)).await?,
+            cli::Command::Dns(args) => Box::pin(dns::run(*args)).await?,
             cli::Command::Proxy(args) => Box::pin(proxy::run(*args)).await?,
         }
         Ok(ExitCode::SUCCESS)

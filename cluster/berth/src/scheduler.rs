@@ -94,7 +94,7 @@ fn options(read: &Configuration, seed: u64) -> Options {
 }
 
 /// A number that nobody can guess.
-fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)
 }
 

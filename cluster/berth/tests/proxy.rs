@@ -394,3 +394,34 @@ fn what_it_needs_is_said() {
     assert_eq!(output.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&output.stderr).contains("/nonexistent"));
 }
+
+#[test]
+fn a_written_slice_is_in_effect_within_50_ms_and_connections_live_through_it() {
+    if !have_namespaces() {
+        return;
+    }
+    let lab = Lab::new(&["--healthz", "10.11.0.1:10256"]);
+    let address = lab.service("web", &json!({ "ports": [{ "port": 80 }] }));
+    let web = format!("{address}:80");
+    lab.slice("web", "TCP", &json!([at("10.12.0.2", "n1")]));
+    until("it is served", || lab.server(&web).as_deref() == Some("10.12.0.2"));
+    let mut held = lab.row.client.connect(&web).unwrap();
+    for number in 0..100 {
+        let (one, other) = if number % 2 == 0 { ("3", "2") } else { ("2", "3") };
+        let (one, other) = (format!("10.12.0.{one}"), format!("10.12.0.{other}"));
+        lab.endpoints("web", &json!([at(&one, "n1"), ending(&other, "n1")]));
+        // Asked over a connection of its own, the answer comes once it is in effect.
+        let answer = lab.http("10.11.0.1:10256", &format!("/rotation/{other}")).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert_eq!(lab.server(&web).as_deref(), Some(one.as_str()), "what is confirmed is so");
+        held.echo().unwrap();
+    }
+    let metrics = lab.http("10.11.0.1:10256", "/metrics").unwrap();
+    let count = |line: &str| -> u64 {
+        let line = metrics.lines().find_map(|text| text.strip_prefix(line)).unwrap();
+        line.trim().parse().unwrap()
+    };
+    let within = count("berth_service_proxy_effect_seconds_bucket{le=\"0.05\"}");
+    let all = count("berth_service_proxy_effect_seconds_count");
+    assert!(all >= 100 && all - within <= 1, "{within} of {all} within 50 ms");
+}

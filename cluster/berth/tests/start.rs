@@ -61,12 +61,20 @@ fn what_is_wrong_with_flags_is_told_in_words_that_help() {
         (&["--load-balancer-pool", "10.0.0.0/8"], "has more than 65536 addresses"),
         (&["--load-balancer-pool", "192.168.7.9/28"], "the network is 192.168.7.0/28"),
         (
-            &["--load-balancer-pool", "10.0.0.9"],
-            "overlaps 10.0.0.0-10.0.0.255, the addresses of the cluster's Services",
+            &["--load-balancer-pool", "10.96.0.9"],
+            "overlaps 10.96.0.0-10.96.255.255, the addresses of the cluster's Services",
         ),
         (&["--load-balancer-pool", "10.244.1.0/24"], "the addresses of its pods"),
         (&["--load-balancer-pool", "10.1.0.1,10.1.0.0/30"], "another range of the pool"),
         (&["--load-balancer-pool", "127.0.0.1"], "there are loopback addresses in it"),
+        (&["--pod-network", "10.9.9.9/24"], "bits behind the prefix are set"),
+        (
+            &["--docker", "ssh://host"],
+            "DOCKER_HOST \"ssh://host\" is not understood; it is unix:///PATH or tcp://HOST:PORT",
+        ),
+        (&["--node-name", "No Name"], "--node-name: the agent's name \"No Name\" does not fit"),
+        (&["--demo", "--no-node"], "cannot be used with '--no-node'"),
+        (&["--demo", "--simulate", "3"], "cannot be used with"),
         (&["upwards"], "unexpected argument 'upwards'"),
     ] {
         let said = refused(folder.path(), flags);

@@ -44,6 +44,7 @@ impl Cluster {
             flags.extend([OsStr::new(at), OsStr::new("127.0.0.1:0")]);
         }
         flags.extend([OsStr::new("--token-auth-file"), tokens.as_ref()]);
+        flags.push(OsStr::new("--no-node"));
         flags.extend(["--simulate", &nodes, "--controllers", controllers].map(OsStr::new));
         let (process, lines) = home.launch("log", &flags, KUBECONFIG)?;
         let line = lines.last().and_then(|line| line.strip_prefix(KUBECONFIG));

@@ -14,8 +14,9 @@ use std::time::{Duration, Instant};
 /// After this a process that is to end counts as hung.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Flags that choose free ports for all that listens.
-pub(crate) const PORTS: [&str; 10] = [
+/// Flags that choose free ports for all that listens, and go without Docker.
+pub(crate) const PORTS: [&str; 11] = [
+    "--no-node",
     "--listen",
     "127.0.0.1:0",
     "--metrics",

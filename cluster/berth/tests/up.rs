@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: Apache-2.0
+//! `berth up` with containers: the demonstration, kubectl's walk over real pods, and that nothing is left at the end. The machine is a
+//! network namespace with a Docker Engine of its own.
+#![cfg(target_os = "linux")]
+#![allow(clippy::panic, clippy::unwrap_used, reason = "a test that finds nothing has failed")]
+
+use berth_balancer_testkit::{Engine, Space, have_docker, until};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a step may take before it counts as hung.
+const PATIENCE: Duration = Duration::from_mins(2);
+
+/// A machine: an engine in a namespace that has a way out.
+struct Machine {
+    engine: Engine,
+    /// What is outside, kept as long as the machine.
+    _outside: Space,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let engine = Engine::start(&[]);
+        let outside = Space::new("o");
+        berth_balancer_testkit::link(
+            &outside,
+            "in",
+            "192.168.77.1/24",
+            &engine.node,
+            "192.168.77.2/24",
+        );
+        engine.node.sh("ip route add default via 192.168.77.1; sysctl -qw net.ipv4.ip_forward=1");
+        Self { engine, _outside: outside }
+    }
+
+    fn folder(&self) -> &Path {
+        self.engine.folder.path()
+    }
+
+    fn kubeconfig(&self) -> PathBuf {
+        self.folder().join("data/cluster/pki/kubeconfig")
+    }
+
+    /// Starts `berth up` there, which keeps its objects, with more flags.
+    fn up(&self, more: &[&str]) -> Up {
+        let (said, log) = (self.folder().join("said"), self.folder().join("up.log"));
+        let socket = format!("unix://{}", self.folder().join("sock").display());
+        let child = self.engine.node.run(|| {
+            Command::new(env!("CARGO_BIN_EXE_berth"))
+                .args(["up", "--docker", &socket, "--data"])
+                .arg(self.folder().join("data"))
+                .arg("--node-name")
+                .arg(&self.engine.node.name)
+                .args(more)
+                // Its files are its own, as its namespace is.
+                .env("XDG_RUNTIME_DIR", self.folder())
+                .stdin(Stdio::null())
+                .stdout(File::create(&said).unwrap())
+                .stderr(File::create(&log).unwrap())
+                .spawn()
+                .unwrap()
+        });
+        Up { child, said, log, node: self.engine.node.name.clone() }
+    }
+
+    /// Runs kubectl there; what it prints, if it succeeds.
+    fn kubectl(&self, arguments: &[&str]) -> Output {
+        let kubeconfig = self.kubeconfig();
+        self.engine.node.run(|| {
+            Command::new("kubectl")
+                .arg("--kubeconfig")
+                .arg(kubeconfig)
+                .args(arguments)
+                .output()
+                .unwrap()
+        })
+    }
+
+    fn told(&self, arguments: &[&str]) -> String {
+        let output = self.kubectl(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "kubectl {arguments:?}: {said}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// The same for a line of words.
+    fn tell(&self, line: &str) -> String {
+        self.told(&line.split(' ').collect::<Vec<_>>())
+    }
+
+    fn apply(&self, manifest: &str) {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(manifest.as_bytes()).unwrap();
+        self.told(&["apply", "-f", file.path().to_str().unwrap()]);
+    }
+}
+
+/// A cluster that runs.
+struct Up {
+    child: Child,
+    said: PathBuf,
+    log: PathBuf,
+    node: String,
+}
+
+impl Up {
+    fn said(&self) -> String {
+        fs::read_to_string(&self.said).unwrap_or_default()
+    }
+
+    /// Waits until it says this.
+    fn says(&mut self, words: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let said = self.said();
+            if said.contains(words) {
+                return said;
+            }
+            let log = || fs::read_to_string(&self.log).unwrap_or_default();
+            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {said}\n{}", log());
+            assert!(Instant::now() < end, "{words:?} is not said: {said}\n{}", log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Presses Ctrl-C, and waits for a good end.
+    fn interrupt(mut self) {
+        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
+        let end = Instant::now() + PATIENCE;
+        while self.child.try_wait().unwrap().is_none() {
+            assert!(
+                Instant::now() < end,
+                "it does not end: {}",
+                fs::read_to_string(&self.log).unwrap()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(self.child.wait().unwrap().success());
+    }
+
+    /// Ends it as a crash does.
+    fn crash(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Up {
+    fn drop(&mut self) {
+        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+            // It may end by itself meanwhile.
+            let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
+            let end = Instant::now() + Duration::from_secs(30);
+            while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
+                if Instant::now() > end {
+                    drop(self.child.kill());
+                    drop(self.child.wait());
+                }
+                std::thread::sleep(Duration::from_millis(50));
+            }
+        }
+        if std::thread::panicking() {
+            let log = fs::read_to_string(&self.log).unwrap_or_default();
+            eprintln!("berth up said:\n{}\n{log}", self.said());
+        }
+        drop(fs::remove_dir_all(Path::new("/var/lib/berth/nodes").join(&self.node)));
+    }
+}
+
+/// What the engine has.
+fn containers(machine: &Machine) -> Vec<String> {
+    let all = machine.engine.docker("ps -a --format {{.Names}}");
+    all.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_demo_is_answered_through_every_address_and_leaves_nothing() {
+    if !have_docker() {
+        return;
+    }
+    let machine = Machine::new();
+    // Somebody else's: it is nobody's to touch.
+    machine.engine.image("int main(){for(;;)sleep(1000);}");
+    machine.engine.docker("run -d --name foreign own /main");
+    let before = machine.engine.docker("network ls --format {{.Name}}");
+    let tables = machine.engine.node.sh("nft list tables");
+    let routes = machine.engine.node.sh("ip route");
+    let mut up = machine.up(&["--demo"]);
+    let said = up.says("  try ");
+    for step in ["posted", "bound", "ready", "ClusterIP", "NodePort", "LoadBalancer"] {
+        assert!(said.lines().any(|line| line.trim_start().starts_with(step)), "{step}: {said}");
+    }
+    let pods: Vec<String> = machine
+        .tell("get pods -l app=echo -o jsonpath={.items[*].metadata.name}")
+        .split(' ')
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(pods.len(), 3);
+    for title in ["ClusterIP", "NodePort", "LoadBalancer"] {
+        let line = said.lines().find(|line| line.trim_start().starts_with(title)).unwrap();
+        assert!(pods.iter().any(|pod| line.contains(pod.as_str())), "{line}");
+    }
+    up.interrupt();
+    assert_eq!(containers(&machine), ["foreign"]);
+    assert_eq!(machine.engine.docker("inspect -f {{.State.Running}} foreign"), "true");
+    assert_eq!(machine.engine.docker("network ls --format {{.Name}}"), before);
+    assert_eq!(machine.engine.node.sh("nft list tables"), tables);
+    assert_eq!(machine.engine.node.sh("ip route"), routes);
+    assert!(!Path::new("/var/lib/berth/nodes").join(&machine.engine.node.name).exists());
+}
+
+/// The pod of two containers that talk over the loopback, behind a Service.
+fn two(image: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Pod
+metadata: {{name: two, labels: {{app: two}}}}
+spec:
+  terminationGracePeriodSeconds: 5
+  containers:
+  - {{name: web, image: {image}, ports: [{{containerPort: 8080}}], readinessProbe: {{httpGet: {{port: 8080}}, periodSeconds: 1}}}}
+  - name: side
+    image: busybox:test
+    command: [sh, -c, 'while ! wget -qO- 127.0.0.1:8080; do sleep 0.1; done; echo began; exec sleep 1000']
+---
+apiVersion: v1
+kind: Service
+metadata: {{name: two}}
+spec: {{selector: {{app: two}}, ports: [{{port: 80, targetPort: 8080}}]}}
+"
+    )
+}
+
+/// Debian's static busybox as an image, since there is no registry.
+fn busybox(machine: &Machine) {
+    let folder = machine.folder().display();
+    let line = format!(
+        "mkdir -p {folder}/box/bin {folder}/box/tmp {folder}/box/etc; cp $(command -v busybox) {folder}/box/bin/busybox; \
+         for tool in $({folder}/box/bin/busybox --list); do ln -s busybox {folder}/box/bin/$tool 2>/dev/null || true; done; \
+         tar -C {folder}/box -cf {folder}/box.tar ."
+    );
+    let made = Command::new("sh").args(["-ec", &line]).status().unwrap();
+    assert!(made.success(), "busybox-static is installed");
+    machine.engine.docker(&format!("import {folder}/box.tar busybox:test"));
+}
+
+#[test]
+fn kubectl_walks_over_real_pods_and_a_crash_costs_them_nothing() {
+    if !have_docker() {
+        return;
+    }
+    let machine = Machine::new();
+    busybox(&machine);
+    let mut up = machine.up(&["--demo"]);
+    up.says("  try ");
+    let echo =
+        machine.tell("get deployment echo -o jsonpath={.spec.template.spec.containers[0].image}");
+    machine.apply(&two(&echo));
+    machine.tell("wait --for=condition=Ready pod/two --timeout=60s");
+    walk(&machine);
+    // Killed, it leaves its pods and its data plane as they are.
+    let address = machine.tell("get service two -o jsonpath={.spec.clusterIP}");
+    let restarts = "get pods -o jsonpath={.items[*].status.containerStatuses[*].restartCount}";
+    let ids = "get pods -o jsonpath={.items[*].status.containerStatuses[*].containerID}";
+    let (restarts_before, ids_before) = (machine.tell(restarts), machine.tell(ids));
+    up.crash();
+    let call =
+        format!("wget -qO- -T 5 http://{address}/ 2>/dev/null || curl -fsS -m 5 http://{address}/");
+    for _ in 0..20 {
+        assert!(machine.engine.node.try_sh(&call).is_some(), "the data plane goes on");
+    }
+    let mut up = machine.up(&["--demo"]);
+    up.says("  try ");
+    machine.tell("wait --for=condition=Ready pod/two --timeout=60s");
+    assert_eq!(machine.tell(restarts), restarts_before);
+    assert_eq!(machine.tell(ids), ids_before, "no container was made anew");
+    machine.tell("delete pod two --timeout=60s");
+    assert!(!containers(&machine).iter().any(|name| name.contains("_two_")));
+    up.interrupt();
+    assert!(containers(&machine).is_empty(), "{:?}", containers(&machine));
+}
+
+/// What README.md shows of pods.
+fn walk(machine: &Machine) {
+    let address = machine.tell("get service two -o jsonpath={.spec.clusterIP}");
+    let inside = ["exec", "two", "-c", "side", "--"];
+    let run = |command: &[&str]| machine.told(&[&inside[..], command].concat());
+    assert!(run(&["wget", "-qO-", &format!("http://{address}/")]).contains("server: "));
+    assert!(run(&["wget", "-qO-", "http://echo.default.svc.cluster.local/"]).contains("server: "));
+    let resolv = run(&["cat", "/etc/resolv.conf"]);
+    assert!(
+        resolv.contains("search default.svc.cluster.local") && !resolv.contains("127.0.0.11"),
+        "{resolv}"
+    );
+    until("the sidecar has spoken", || machine.tell("logs two -c side").contains("began"));
+    assert!(machine.tell("logs two -c side --tail=1").trim() == "began");
+    let failed = machine.kubectl(&[&inside[..], &["sh", "-c", "exit 7"]].concat());
+    assert_eq!(failed.status.code(), Some(7));
+    // 3 MB there and back.
+    let (there, back) = (machine.folder().join("there"), machine.folder().join("back"));
+    let bytes: Vec<u8> =
+        (0..3_000_000_u32).map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
+    fs::write(&there, &bytes).unwrap();
+    machine.told(&["cp", there.to_str().unwrap(), "two:/tmp/there", "-c", "side"]);
+    machine.told(&["cp", "two:/tmp/there", back.to_str().unwrap(), "-c", "side"]);
+    assert!(fs::read(&back).unwrap() == bytes, "what was copied is the same");
+    forward(machine);
+    let described = machine.tell("describe pod two");
+    for words in ["Scheduled", "Pulled", "Created", "Started", "Ready             True"] {
+        assert!(described.contains(words), "{words}: {described}");
+    }
+    machine.tell("scale deployment echo --replicas=5");
+    machine.tell("rollout status deployment echo --timeout=60s");
+    machine.tell("set env deployment/echo VERSION=2");
+    machine.tell("rollout status deployment echo --timeout=60s");
+    machine.tell("rollout undo deployment echo");
+    machine.tell("rollout status deployment echo --timeout=60s");
+}
+
+fn forward(machine: &Machine) {
+    let kubeconfig = machine.kubeconfig();
+    let line = format!(
+        "kubectl --kubeconfig {} port-forward pod/two 18080:8080 >/dev/null",
+        kubeconfig.display()
+    );
+    let forwarding = machine.engine.node.spawn(&line);
+    until("the forwarded port answers", || {
+        machine.engine.node.try_sh("curl -fsS -m 2 http://127.0.0.1:18080/ 2>/dev/null || wget -qO- -T 2 http://127.0.0.1:18080/").is_some()
+    });
+    drop(forwarding);
+}
