@@ -68,6 +68,10 @@ pub struct Books {
     noted: BTreeSet<Source>,
     common: Option<Around>,
     replaced: bool,
+    /// What an earlier process left in the data plane.
+    left: Vec<Name>,
+    /// One service is told at a time: of several, nobody knows whose fault a refusal is.
+    is_narrow: bool,
 }
 
 /// What the balancer is to be told; and what it will have been told once it has taken that.
@@ -92,6 +96,11 @@ pub enum Culprit {
 }
 
 impl Planned {
+    /// The service that it is about, if it is about one alone.
+    fn only(&self) -> Option<&Name> {
+        self.now.keys().next().filter(|_| self.now.len() == 1 && self.around.is_none())
+    }
+
     /// Whose a problem is, by the path of its field.
     #[must_use]
     pub fn culprit(&self, path: &str) -> Culprit {
@@ -105,7 +114,10 @@ impl Planned {
         };
         match named {
             Some((name, _)) => Culprit::Service(name.into()),
-            None => numbered().cloned().map_or(Culprit::Unknown, Culprit::Service),
+            None => {
+                let known = numbered().or_else(|| self.only());
+                known.cloned().map_or(Culprit::Unknown, Culprit::Service)
+            }
         }
     }
 }
@@ -180,6 +192,17 @@ impl Books {
     #[must_use]
     pub fn here(&self) -> &Around {
         &self.around
+    }
+
+    /// What an earlier process left in the data plane: what of it is not wanted goes first.
+    pub fn leave_behind(&mut self, left: Vec<Name>) {
+        self.left = left;
+    }
+
+    /// Nobody knows whose fault it was that an update was refused: until all is told, each service is told by itself.
+    pub fn narrow(&mut self) {
+        (self.is_narrow, self.replaced) = (true, true);
+        self.dirty.extend(self.wanted.keys().cloned());
     }
 
     /// How many services and endpoints are told, and how many slices are of another version of IP.
@@ -311,8 +334,19 @@ impl Books {
             update.replace = true;
             self.dirty = self.wanted.keys().cloned().collect();
         }
+        for name in self.left.iter().filter(|name| !self.wanted.contains_key(*name)) {
+            update.remove.push(name.clone());
+            now.insert(name.clone(), None);
+        }
+        let most = match (self.is_narrow, now.is_empty() && around.is_none()) {
+            (false, _) => usize::MAX,
+            (true, alone) => usize::from(alone),
+        };
         let mut same = Vec::new();
         for name in &self.dirty {
+            if now.len() >= most {
+                break;
+            }
             let refused = self.refused.contains_key(name);
             let wanted = self.wanted.get(name).filter(|_| !refused);
             let told = self.told.get(name);
@@ -344,6 +378,7 @@ impl Books {
     pub fn commit(&mut self, planned: Planned, mut told: impl FnMut(Option<&Wish>, Option<&Wish>)) {
         let Planned { now, around, replaces, .. } = planned;
         self.replaced |= replaces;
+        self.left.clear();
         if around.is_some() {
             self.common = around;
         }
@@ -358,6 +393,7 @@ impl Books {
                 self.dirty.remove(&name);
             }
         }
+        self.is_narrow &= !self.dirty.is_empty();
     }
 
     /// The control plane refuses these, and says why: they are left out until they are others, or [`Self::forgive`].

@@ -4,6 +4,8 @@
 //! While an update is under way, changes go on being read; they are told together by the next one. Nothing waits for quiet. While the API is
 //! away nothing changes; what is different when it is back is told, and nothing else.
 
+mod kinds;
+
 use crate::around::{Around, NodePorts, of_host};
 use crate::books::{Books, Culprit, Key, Planned, Source};
 use crate::condition::{TYPE, help};
@@ -11,14 +13,15 @@ use crate::health::{Checks, Own};
 use crate::parts::{Note, is_ours};
 use crate::source::{Kubernetes, Settings};
 use crate::talk::{Talk, Writer};
-use crate::view::{Node, PROXY, Pod, Service, Slice};
+use crate::view::{Node, PROXY, Service};
 use berth_balancer_core::model::Name;
 use berth_balancer_service::Problems;
 use berth_balancer_service::control::{Control, NotTaken, Taken};
 use berth_balancer_service::plane::Unserved;
 use berth_balancer_service::wanted::{Owner, Update};
-use berth_cluster_client::{Api, Change, Informer, Media, Resource, Subscription, View};
+use berth_cluster_client::{Api, Item, Media};
 use berth_proto_serve::{pages, stopped};
+use kinds::{Changes, Kinds, Subscribed};
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -30,21 +33,14 @@ use tokio::net::TcpListener;
 use tokio::select;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
-/// Changes that are taken at a time.
-const MANY: usize = 256;
-/// How long nodes and pods are waited for at the beginning: without the right to list them, Services are served all the same.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// How often it is looked at what nobody tells: the host's addresses, and addresses that are not served.
 const LOOK: Duration = Duration::from_millis(500);
 /// Pause before an update is tried again that the control plane could not look at.
 const AGAIN: Duration = Duration::from_millis(100);
 /// Pause before one is tried again whose fault nobody knows.
 const WRONG: Duration = Duration::from_secs(5);
-/// Services and slices with these labels are not for this proxy.
-const SELECTOR: &str = "labelSelector=%21service.kubernetes.io%2Fheadless\
-    %2C%21service.kubernetes.io%2Fservice-proxy-name";
 
 /// Ends a task with what it belongs to.
 #[derive(Debug)]
@@ -53,101 +49,6 @@ struct Task(JoinHandle<()>);
 impl Drop for Task {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-#[derive(Debug)]
-struct Kinds {
-    services: Informer<Service>,
-    slices: Informer<Slice>,
-    nodes: Informer<Node>,
-    pods: Option<Informer<Pod>>,
-}
-
-impl Kinds {
-    fn start(api: &Api, settings: &Settings) -> Self {
-        let seed = settings.seed;
-        let mut services = Resource::new("", "v1", "services");
-        let mut slices = Resource::new("discovery.k8s.io", "v1", "endpointslices");
-        SELECTOR.clone_into(&mut services.query);
-        SELECTOR.clone_into(&mut slices.query);
-        let mut pods = Resource::new("", "v1", "pods");
-        pods.query = format!("fieldSelector=spec.nodeName%3D{}", settings.node);
-        let nodes = Resource::new("", "v1", "nodes");
-        Self {
-            services: start(api, services, seed),
-            slices: start(api, slices, seed.wrapping_add(1)),
-            nodes: start(api, nodes, seed.wrapping_add(2)),
-            pods: settings.host_ports.then(|| start(api, pods, seed.wrapping_add(3))),
-        }
-    }
-
-    /// Waits until all is known that there is no going on without, and a while for the rest.
-    async fn synced(&self) {
-        self.services.synced().await;
-        self.slices.synced().await;
-        let rest = async {
-            self.nodes.synced().await;
-            if let Some(pods) = &self.pods {
-                pods.synced().await;
-            }
-        };
-        if timeout(PATIENCE, rest).await.is_err() {
-            tracing::warn!(
-                "nodes or pods are not told yet: without them zones and ports of pods are not known"
-            );
-        }
-    }
-}
-
-fn start<V: View>(api: &Api, resource: Resource, seed: u64) -> Informer<V> {
-    Informer::start(api.clone(), resource, seed)
-}
-
-/// Changes of all kinds.
-struct Subscribed {
-    services: Subscription<Service>,
-    slices: Subscription<Slice>,
-    nodes: Subscription<Node>,
-    pods: Option<Subscription<Pod>>,
-}
-
-/// Changes that are to be carried over.
-#[derive(Default)]
-struct Changes {
-    services: Vec<Change<Service>>,
-    slices: Vec<Change<Slice>>,
-    nodes: Vec<Change<Node>>,
-    pods: Vec<Change<Pod>>,
-}
-
-impl Subscribed {
-    /// Waits for changes of any kind, and takes all that are there.
-    async fn next(&mut self, some: &mut Changes) -> bool {
-        let pods = async {
-            match &mut self.pods {
-                Some(from) => from.next_many(&mut some.pods, MANY).await,
-                None => pending().await,
-            }
-        };
-        let count = select! { biased;
-            count = self.slices.next_many(&mut some.slices, MANY) => count,
-            count = self.services.next_many(&mut some.services, MANY) => count,
-            count = pods => count,
-            count = self.nodes.next_many(&mut some.nodes, MANY) => count,
-        };
-        self.rest(some);
-        count > 0
-    }
-
-    /// Takes what is there.
-    fn rest(&mut self, some: &mut Changes) {
-        some.services.extend(std::iter::from_fn(|| self.services.try_next()));
-        some.slices.extend(std::iter::from_fn(|| self.slices.try_next()));
-        some.nodes.extend(std::iter::from_fn(|| self.nodes.try_next()));
-        if let Some(pods) = &mut self.pods {
-            some.pods.extend(std::iter::from_fn(|| pods.try_next()));
-        }
     }
 }
 
@@ -204,7 +105,7 @@ fn serve(of: &Kubernetes, control: &Control) -> Option<Task> {
 
 struct Follower {
     settings: Settings,
-    api: Api,
+    node_api: Api,
     control: Control,
     kinds: Kinds,
     of: Subscribed,
@@ -212,8 +113,9 @@ struct Follower {
     table: Arc<crate::rotation::Table>,
     stats: Arc<crate::Stats>,
     checks: Checks,
-    /// Health checks that cannot be served, and since when all is as it is.
+    /// Health checks that cannot be served.
     unchecked: BTreeMap<Source, Vec<Note>>,
+    /// Those that are to be served, and on which addresses.
     checked: (Vec<(u16, Key, usize)>, Vec<IpAddr>),
     unserved: Vec<Unserved>,
     talk: Talk,
@@ -225,20 +127,13 @@ struct Follower {
     /// Not before then is anything told.
     pause: Option<Instant>,
     released: u64,
-    /// What an earlier process left, and nobody wants any more.
-    left: Vec<Name>,
-    node: Option<Arc<berth_cluster_client::Item<Node>>>,
+    node: Option<Arc<Item<Node>>>,
     announced: Option<Task>,
 }
 
 impl Follower {
     fn new(of: &Kubernetes, control: Control, kinds: Kinds) -> Self {
-        let subscribed = Subscribed {
-            services: kinds.services.subscribe(),
-            slices: kinds.slices.subscribe(),
-            nodes: kinds.nodes.subscribe(),
-            pods: kinds.pods.as_ref().map(Informer::subscribe),
-        };
+        let subscribed = kinds.subscribe();
         let settings = of.settings.clone();
         let talk = Talk::default();
         let (services, nodes) = (kinds.services.clone(), kinds.nodes.clone());
@@ -250,7 +145,7 @@ impl Follower {
             ..Around::default()
         };
         Self {
-            api: of.api.clone(),
+            node_api: of.node_api.clone().unwrap_or_else(|| of.api.clone()),
             checks: Checks::new(Arc::clone(control.shared())),
             released: control.shared().released(),
             control,
@@ -267,7 +162,6 @@ impl Follower {
             speak: BTreeSet::new(),
             since: None,
             pause: None,
-            left: Vec::new(),
             node: None,
             announced: None,
             settings,
@@ -279,7 +173,7 @@ impl Follower {
         self.of.rest(&mut some);
         self.take(&mut some);
         self.look_around();
-        self.left = self.left_behind().await;
+        self.books.leave_behind(self.left_behind().await);
         let mut flight: Option<Flight> = None;
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -312,12 +206,7 @@ impl Follower {
     /// Begins to tell what is different.
     fn depart(&mut self) -> Option<Flight> {
         let since = self.since.take().unwrap_or_else(Instant::now);
-        let (mut update, planned) = self.books.plan()?;
-        if update.replace {
-            let wanted = self.books.wanted();
-            update.remove = std::mem::take(&mut self.left);
-            update.remove.retain(|name| !wanted.contains_key(name));
-        }
+        let (update, planned) = self.books.plan()?;
         let control = self.control.clone();
         let taken = send(control, update, since);
         Some(Flight { planned, since, taken })
@@ -380,8 +269,10 @@ impl Follower {
         }
         self.stats.refused(refused.len());
         if refused.is_empty() {
-            tracing::error!(problems = unknown.join("; "), "an update is refused, and tried again");
+            let problems = unknown.join("; ");
+            tracing::error!(problems, "an update is refused; each service is told by itself");
             self.pause = Some(Instant::now() + WRONG);
+            self.books.narrow();
         } else {
             tracing::warn!(?refused, "services are left out");
         }
@@ -474,7 +365,7 @@ impl Follower {
         }
         let patch = json!({ "metadata": { "annotations": { PROXY: wanted.to_string() } } });
         let path = format!("/api/v1/nodes/{}", self.settings.node);
-        let api = self.api.clone();
+        let api = self.node_api.clone();
         self.announced = Some(Task(tokio::spawn(async move {
             let wrote = api.patch(&path, Media::Merge, patch.to_string().into()).await;
             if let Err(error) = wrote {

@@ -49,6 +49,8 @@ impl Settings {
 #[derive(Debug)]
 pub struct Kubernetes {
     pub(crate) api: Api,
+    /// As whom the Node is changed.
+    pub(crate) node_api: Option<Api>,
     pub(crate) settings: Settings,
     pub(crate) table: Arc<Table>,
     pub(crate) stats: Arc<Stats>,
@@ -58,7 +60,14 @@ impl Kubernetes {
     /// Of the cluster of this API.
     #[must_use]
     pub fn new(api: Api, settings: Settings) -> Self {
-        Self { api, settings, table: Arc::default(), stats: Arc::default() }
+        Self { api, node_api: None, settings, table: Arc::default(), stats: Arc::default() }
+    }
+
+    /// Writes into the Node where this proxy is asked as somebody else: a node's agent may change its own Node, a service proxy may not.
+    #[must_use]
+    pub fn announced_by(mut self, api: Api) -> Self {
+        self.node_api = Some(api);
+        self
     }
 
     /// Says when addresses are out of rotation.

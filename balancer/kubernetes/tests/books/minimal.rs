@@ -118,6 +118,34 @@ fn who_is_refused_is_left_out_until_it_is_another_or_all_are_forgiven() {
 }
 
 #[test]
+fn where_nobody_knows_whose_fault_it_was_each_service_is_told_by_itself() {
+    let mut books = Books::new(around());
+    for (name, address) in [("web", "10.96.0.1"), ("api", "10.96.0.2"), ("db", "10.96.0.3")] {
+        put_service(&mut books, name, &service(address, &json!({})));
+    }
+    books.leave_behind(vec!["d/gone".into(), "d/web".into()]);
+    let (update, planned) = books.plan().unwrap();
+    assert_eq!(told(&update), ["everything", "node", "=d/api", "=d/db", "=d/web", "-d/gone"]);
+    assert_eq!(planned.culprit("?"), Culprit::Unknown);
+    books.narrow();
+    assert_eq!(next(&mut books), ["node", "-d/gone"]);
+    assert_eq!(next(&mut books), ["=d/api"]);
+    let (update, planned) = books.plan().unwrap();
+    assert_eq!(
+        (told(&update), planned.culprit("?")),
+        (vec!["=d/db".to_owned()], Culprit::Service("d/db".into()))
+    );
+    books.refuse(BTreeMap::from([("d/db".into(), "?".to_owned())]));
+    assert_eq!(next(&mut books), ["=d/web"]);
+    assert_eq!(next(&mut books), [""; 0]);
+    // All is told: the next ones go together again.
+    for (name, address) in [("web", "10.96.0.4"), ("api", "10.96.0.5")] {
+        put_service(&mut books, name, &service(address, &json!({})));
+    }
+    assert_eq!(next(&mut books), ["=d/api", "=d/web"]);
+}
+
+#[test]
 fn who_says_nothing_different_about_the_node_leaves_it_to_others() {
     let mut books = started();
     books.around(Around { addresses: vec!["127.0.0.1".parse().unwrap()], ..around() });
