@@ -98,8 +98,15 @@ impl Teller {
             let observed = Box::pin(self.observe()).await;
             if let Err(error) = Box::pin(self.write(&observed)).await {
                 tracing::warn!(why = text(&error), "the node's status is not written");
-                // What the API has is not known any more.
-                self.read().await;
+                if error.code() == Some(404) {
+                    // Somebody removed it, or the API has forgotten all: it is registered anew.
+                    if let Ok(teller) = Box::pin(Self::try_register(&self.shared)).await {
+                        self = teller;
+                    }
+                } else {
+                    // What the API has is not known any more.
+                    self.read().await;
+                }
             }
             if std::mem::replace(&mut ready, observed.engine) != observed.engine {
                 let node = &self.shared.settings.node;

@@ -168,8 +168,10 @@ impl Pods {
         }
         let shown = self.shared.shown();
         let mut load = Load::default();
-        for shown in shown.values().filter(|one| one.pod.metadata.uid != pod.metadata.uid) {
-            if !matches!(shown.status.phase.as_deref(), Some("Succeeded" | "Failed")) {
+        for (other, shown) in shown.iter().filter(|(other, _)| *other != uid) {
+            let over = matches!(shown.status.phase.as_deref(), Some("Succeeded" | "Failed"));
+            // What the API does not have any more has no place any more, though it may not have ended yet.
+            if !over && self.is_in_api(&shown.pod, other) {
                 load.add(&shown.pod);
             }
         }
@@ -184,6 +186,13 @@ impl Pods {
             pods_max: settings.pods_max,
         };
         admit::refusal(pod, &load, &node)
+    }
+
+    fn is_in_api(&self, pod: &Pod, uid: &str) -> bool {
+        let meta = &pod.metadata;
+        let (namespace, name) = (meta.namespace.as_deref(), meta.name.as_deref());
+        let found = self.informer.get(namespace.unwrap_or_default(), name.unwrap_or_default());
+        found.is_some_and(|item| item.id.uid == uid)
     }
 
     fn begin(&mut self, pod: PodRef, object: Arc<Pod>, refused: Option<(String, String)>) {

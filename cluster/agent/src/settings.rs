@@ -19,6 +19,8 @@ use std::time::Duration;
 const PODS_MAX: u32 = 110;
 /// Images that are pulled at a time.
 const PULLS_MAX: usize = 4;
+/// Sandboxes and containers that are made or started at a time.
+const STARTS_MAX: usize = 16;
 /// How long it is waited after a pod's end was told in the API, where nobody confirms it.
 const LEAVE: Duration = Duration::from_millis(300);
 
@@ -37,6 +39,8 @@ pub struct Settings {
     pub pids_max: Option<u64>,
     /// Images that are pulled at a time.
     pub pulls_max: usize,
+    /// Sandboxes and containers that are made or started at a time: an engine does no more of them with more at once, each only takes longer.
+    pub starts_max: usize,
     /// Where the agent keeps its files: pods' volumes, and which pod has which address.
     pub root: PathBuf,
     /// The engine.
@@ -75,6 +79,7 @@ impl Settings {
             pods_max: PODS_MAX,
             pids_max: None,
             pulls_max: PULLS_MAX,
+            starts_max: STARTS_MAX,
             root: PathBuf::from("/var/lib/berth/agent"),
             engine,
             range,

@@ -27,6 +27,8 @@ pub(crate) struct Shared {
     pub(crate) own: Informer<OwnNode>,
     /// Who pulls an image holds one.
     pub(crate) pulls: Semaphore,
+    /// Who makes or starts something on the engine holds one.
+    pub(crate) starts: Semaphore,
     /// Whether the engine answers.
     pub(crate) engine_up: watch::Sender<bool>,
     /// Has ended when the agent has.
@@ -62,6 +64,7 @@ impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { settings, engine, info, root, book, facts, recorder, services, own } = parts;
         let pulls = Semaphore::new(settings.pulls_max.max(1));
+        let starts = Semaphore::new(settings.starts_max.max(1));
         let (engine_up, stop) = (watch::Sender::new(true), watch::Sender::new(false));
         let (shown, port) = (Mutex::default(), OnceLock::new());
         Self {
@@ -75,6 +78,7 @@ impl Shared {
             services,
             own,
             pulls,
+            starts,
             engine_up,
             stop,
             port,

@@ -166,13 +166,14 @@ impl Worker {
                 () = sleep_until(self.refresh_at) => self.refresh(),
             }
             if self.concluded {
+                // Before the API knows: the next pod that comes for its place has to find it free.
+                self.shared.shown().remove(&self.task.pod.uid);
                 // Where all of the node goes, the API may be gone already.
                 if *self.shared.stop.borrow() {
                     self.publisher.finish(Duration::ZERO).await;
                 } else {
                     self.publisher.conclude().await;
                 }
-                self.shared.shown().remove(&self.task.pod.uid);
                 return;
             }
         }

@@ -42,6 +42,8 @@ async fn try_create(task: &Arc<Task>, making: &Making) -> Result<Made, Failure> 
     let spec = spec(task, making, &image, settings, &of_pod).await?;
     let (identity, facts) = (task.identity(name, making.attempt), view::facts(making));
     let engine = &shared.engine;
+    // It is closed by nobody.
+    let _turn = shared.starts.acquire().await;
     let made =
         match Box::pin(engine.create_container(&identity, &making.sandbox, &spec, &facts)).await {
             // An earlier try of the same attempt, of which the machine does not know: it never ran.
@@ -121,7 +123,10 @@ pub(super) async fn start(task: &Task, instance: &Instance) -> Outcome {
         Ok(id) => id,
         Err(failure) => return Outcome::Failed(failure),
     };
-    match task.shared.engine.start(&id).await {
+    let turn = task.shared.starts.acquire().await;
+    let started = task.shared.engine.start(&id).await;
+    drop(turn);
+    match started {
         Ok(()) => {
             let seen = task.shared.engine.inspect(&id).await;
             let at = seen.map_or(0, |seen| view::millis(seen.state.started));

@@ -49,6 +49,8 @@ async fn try_create(task: &Arc<Task>, attempt: u32) -> Result<(String, Vec<Strin
         binds: Vec::new(),
         cgroup_parent: None,
     };
+    // It is closed by nobody.
+    let _turn = shared.starts.acquire().await;
     let made = Box::pin(make(task, attempt, &spec, &addresses)).await?;
     match shared.engine.start(&made.id).await {
         Ok(()) => Ok((made.id, addresses)),

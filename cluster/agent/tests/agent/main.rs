@@ -93,6 +93,7 @@ async fn all(bare: &lab::Bare) {
         volumes::a_config_map_that_changes_is_seen,
         restarts::an_agent_that_begins_anew_takes_over,
         restarts::what_was_half_made_is_completed,
+        restarts::who_goes_leaves_its_place_free,
         restarts::all_goes_with_the_node_where_that_is_wanted,
     );
     let mut failed = 0;

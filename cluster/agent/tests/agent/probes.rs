@@ -74,6 +74,9 @@ pub(crate) async fn a_hung_probe_leaves_no_process(lab: &Lab) {
     let own =
         seen.containers.iter().find(|seen| seen.identity.pod.uid == uid && is(&seen.identity.part));
     let id = own.unwrap().id.clone();
+    // Five were asked by now, of three processes each: those of one run, and those of one are being ended.
+    let there = left(&id);
+    assert!(there <= 6, "{there} processes");
     lab.delete("hung").await;
     // What hung in it has gone before or with it; of what one probe starts there are two at most while it runs.
     let begun = Instant::now();

@@ -155,3 +155,25 @@ pub(crate) async fn pods_are_ready_after_a_restart_of_the_engine(
     };
     tokio::time::timeout(HANG, ready).await.expect("the node is ready again");
 }
+
+/// A pod that needs the whole node is replaced again and again: the next one always finds its place free.
+pub(crate) async fn who_goes_leaves_its_place_free(lab: &Lab) {
+    let mut one = shell("c", "exec sleep 1000");
+    let node = lab.find("/api/v1/nodes/node").await.unwrap();
+    let cpu = node["status"]["allocatable"]["cpu"].as_str().unwrap().to_owned();
+    one["resources"] = json!({"requests": {"cpu": cpu}});
+    for turn in 0..5 {
+        let forced = turn % 2 == 1;
+        lab.pod("whole", spec(&[one.clone()])).await;
+        let begun =
+            |pod: &Value| ["Running", "Failed"].iter().any(|is| pod["status"]["phase"] == **is);
+        let pod = lab.until("whole", "begun", begun).await;
+        assert_eq!(pod["status"]["phase"], "Running", "{:#}", pod["status"]);
+        if forced {
+            let grace = Some(r#"{"gracePeriodSeconds":0}"#.into());
+            lab.admin.delete(&format!("{PODS}/whole"), grace).await.unwrap();
+        } else {
+            lab.delete("whole").await;
+        }
+    }
+}
