@@ -15,6 +15,10 @@ use bytes::Bytes;
 use serde_json::json;
 use std::time::{Duration, Instant};
 
+/// What a terminal's input has to hold for the engine to detach from it, for there is no way to say that it never should. By default it
+/// is two keys of which shells use the first, and which the engine keeps back until the next one: nobody types these eight.
+const DETACH: &str = "ctrl-@,ctrl-_,ctrl-^,ctrl-@,ctrl-],ctrl-_,ctrl-@,ctrl-^";
+
 /// What to run in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct ExecSpec {
@@ -85,6 +89,7 @@ impl Engine {
             attach_stdout: Some(spec.streams.stdout),
             attach_stderr: Some(spec.streams.stderr && !spec.streams.tty),
             tty: Some(spec.streams.tty),
+            detach_keys: Some(DETACH.to_owned()),
             cmd: Some(spec.command.clone()),
             env: Some(spec.env.clone()),
             user: text(&spec.user),
@@ -148,6 +153,7 @@ impl Engine {
             ("stdin", said(streams.stdin)),
             ("stdout", said(streams.stdout)),
             ("stderr", said(streams.stderr)),
+            ("detachKeys", DETACH),
         ]);
         let path = format!("/containers/{container}/attach?{query}");
         let ask = Ask { call: CALL, method: "POST", path, ..Ask::default() };

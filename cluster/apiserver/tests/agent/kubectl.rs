@@ -10,13 +10,13 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 
-struct Client<'a> {
-    binary: &'a Path,
-    folder: &'a Path,
+pub(crate) struct Client<'a> {
+    pub(crate) binary: &'a Path,
+    pub(crate) folder: &'a Path,
 }
 
 impl Client<'_> {
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(self.binary);
         command
             .current_dir(self.folder)
@@ -32,7 +32,7 @@ impl Client<'_> {
     }
 
     /// What it says with this input, and its code.
-    async fn say(&self, arguments: &[&str], input: &[u8]) -> (Vec<u8>, String, i32) {
+    pub(crate) async fn say(&self, arguments: &[&str], input: &[u8]) -> (Vec<u8>, String, i32) {
         let mut child = self.command(arguments).stdin(Stdio::piped()).spawn().unwrap();
         let (mut stdin, input) = (child.stdin.take().unwrap(), input.to_vec());
         let feeding = tokio::spawn(async move { stdin.write_all(&input).await });

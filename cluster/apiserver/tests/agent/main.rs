@@ -16,3 +16,4 @@ mod kubectl;
 #[path = "../kit/place.rs"]
 mod place;
 mod proxied;
+mod real;

@@ -78,7 +78,8 @@ pub(crate) async fn a_terminal_keeps_every_byte_and_has_a_size(lab: &Lab) {
     }
     assert_eq!(all, b"\x01\x00\x00\x02ready\n");
     node.engine.resize_exec(&exec.id, 33, 99).await.unwrap();
-    exec.input.write_all(b"x").await.unwrap();
+    // The key that engines keep back by default: they wait for another one to detach.
+    exec.input.write_all(b"\x10").await.unwrap();
     assert_eq!(read_all(&mut exec).await, b"33 99\n\x02");
     assert_eq!(node.engine.exec_exit(&exec.id, HANG).await.unwrap(), 0);
 }
