@@ -3,19 +3,23 @@
 
 use berth_balancer_testkit as testkit;
 use berth_cluster_agent::{Agent, Running, Settings, Stop};
-use berth_cluster_apiserver::{Caller, Server};
+use berth_cluster_apiserver::{Answer, Caller, Server};
 use berth_cluster_auth::token::{Issuer, SigningKey};
 use berth_cluster_auth::user::{MASTERS, User};
 use berth_cluster_client::{Api, Media};
 use berth_cluster_docker::{Address, Agent as Name, Engine, ImageFiles};
 use berth_cluster_store::{Options, Store};
+use http::Request;
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+use tower_service::Service;
 
 /// Nothing here takes as long.
 pub(crate) const HANG: Duration = Duration::from_mins(1);
@@ -99,9 +103,7 @@ impl Lab {
     /// What a new node is told.
     pub(crate) fn settings(&self, name: &str) -> Settings {
         let number = self.nodes.fetch_add(1, Ordering::SeqCst) + 1;
-        let user = format!("system:node:{name}");
-        let user = User::authenticated(&user, "", vec!["system:nodes".to_owned()]);
-        let api = Api::within(self.server.clone(), Caller(user));
+        let api = Api::within(self.server.clone(), node(name));
         let range = format!("10.98.{number}.0/24").parse().unwrap();
         let address = IpAddr::V4(Ipv4Addr::LOCALHOST);
         let mut settings = Settings::new(name, address, api, self.address.clone(), range);
@@ -109,6 +111,14 @@ impl Lab {
         settings.bridge = format!("bt{number}");
         settings.cluster_dns = vec!["10.96.0.10".to_owned()];
         settings
+    }
+
+    /// What a new node is told whose way to the server can be shut.
+    pub(crate) fn settings_with_door(&self, name: &str) -> (Settings, Door) {
+        let door = Door { server: self.server.clone(), open: Arc::new(AtomicBool::new(true)) };
+        let mut settings = self.settings(name);
+        settings.api = Api::within(door.clone(), node(name));
+        (settings, door)
     }
 
     /// The engine as an agent of that name sees it.
@@ -190,6 +200,50 @@ impl Lab {
             assert!(begun.elapsed() < HANG, "{pod} is never told {reason}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// The agent of a node.
+fn node(name: &str) -> Caller {
+    let user = format!("system:node:{name}");
+    Caller(User::authenticated(&user, "", vec!["system:nodes".to_owned()]))
+}
+
+/// A way to the server that can be shut: then nothing that is asked has an answer.
+#[derive(Clone)]
+pub(crate) struct Door {
+    server: Server,
+    open: Arc<AtomicBool>,
+}
+
+impl Door {
+    pub(crate) fn set(&self, open: bool) {
+        self.open.store(open, Ordering::SeqCst);
+    }
+}
+
+impl<B> Service<Request<B>> for Door
+where
+    B: http_body::Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = Answer;
+    type Error = std::io::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Self::Error>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let door = self.clone();
+        Box::pin(async move {
+            if door.open.load(Ordering::SeqCst) {
+                return Ok(door.server.answer(request).await);
+            }
+            Err(std::io::Error::other("the server is away"))
+        })
     }
 }
 

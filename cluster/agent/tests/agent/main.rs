@@ -94,6 +94,7 @@ async fn all(bare: &lab::Bare) {
         restarts::an_agent_that_begins_anew_takes_over,
         restarts::what_was_half_made_is_completed,
         restarts::who_goes_leaves_its_place_free,
+        restarts::an_api_that_is_away_holds_nothing_up,
         restarts::all_goes_with_the_node_where_that_is_wanted,
     );
     let mut failed = 0;

@@ -177,3 +177,45 @@ pub(crate) async fn who_goes_leaves_its_place_free(lab: &Lab) {
         }
     }
 }
+
+pub(crate) async fn an_api_that_is_away_holds_nothing_up(lab: &Lab) {
+    let (settings, door) = lab.settings_with_door("alone");
+    let agent = Agent::start(settings).await.unwrap();
+    let line = "trap 'exit 0' TERM; until [ -f /tmp/go ]; do sleep 0.1; done; exit 5";
+    let mut one = shell("c", line);
+    one["livenessProbe"] =
+        json!({"exec": {"command": ["touch", "/tmp/go"]}, "initialDelaySeconds": 3});
+    lab.pod_on("alone", "lonely", spec(&[one])).await;
+    lab.ready("lonely").await;
+    door.set(false);
+    // It ends and is started again, though nobody can be told.
+    let engine = lab.engine_of("alone").await;
+    let begun = Instant::now();
+    loop {
+        let view = engine.list().await.unwrap();
+        if view.containers.iter().any(|seen| seen.identity.attempt == 1 && seen.state.pid > 0) {
+            break;
+        }
+        assert!(begun.elapsed() < HANG, "it is never started again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let path = format!("{PODS}/lonely");
+    assert_eq!(container(&lab.find(&path).await.unwrap(), "c")["restartCount"], 0);
+    door.set(true);
+    let again = |pod: &Value| container(pod, "c")["restartCount"].as_u64() >= Some(1);
+    let pod = lab.until("lonely", "told of", again).await;
+    assert_eq!(container(&pod, "c")["lastState"]["terminated"]["exitCode"], 5);
+    lab.delete("lonely").await;
+    // Who removes the node of an agent that runs finds it registered anew.
+    lab.admin.delete("/api/v1/nodes/alone", None).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let node = lab.find("/api/v1/nodes/alone").await.unwrap_or_default();
+        if condition(&node, "Ready") == "True" {
+            break;
+        }
+        assert!(begun.elapsed() < HANG, "the node is not registered anew");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    agent.stop(Stop::Remove { grace: Duration::from_secs(2) }).await;
+}
