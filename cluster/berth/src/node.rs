@@ -9,7 +9,7 @@ pub(crate) use place::{Place, all_pods, host_name};
 use crate::apiserver;
 use crate::demo;
 use crate::dns::{Dns, own_upstreams};
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use berth_balancer_kubernetes::Rotation;
 use berth_cluster_agent::{Agent, HostNetwork, Late, Leaving, Running, Serve, Settings, Stop};
 use berth_cluster_agent_network::Range;
@@ -17,9 +17,11 @@ use berth_cluster_apiserver::Caller;
 use berth_cluster_auth::pki::Pki;
 use berth_cluster_auth::user::{MASTERS, NODE_PREFIX, NODES, User};
 use berth_cluster_client::Api;
-use berth_cluster_docker::{Address, Agent as AgentName, Engine, NetworkSpec};
+use berth_cluster_docker::{Address, Agent as AgentName, Engine, NetworkError, NetworkSpec};
 use berth_cluster_edge_dns::{Options as DnsOptions, Range as Names, Settings as DnsSettings};
+use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -50,16 +52,17 @@ pub(crate) struct Start {
 
 /// A node that starts, or runs.
 pub(crate) struct Node {
-    task: JoinHandle<anyhow::Result<Option<Parts>>>,
+    task: JoinHandle<Option<Parts>>,
     stop: watch::Sender<bool>,
+    /// Where its agent keeps files.
+    root: PathBuf,
 }
 
 struct Parts {
     agent: Running,
-    dns: Dns,
+    _dns: Dns,
     /// Where pods reach the API.
     door: berth_cluster_apiserver::Listening,
-    root: std::path::PathBuf,
     /// The folder is this agent's while this is open.
     _claim: std::fs::File,
 }
@@ -90,47 +93,47 @@ impl Node {
     /// Begins to start one: the engine may have to be waited for.
     pub(crate) fn start(start: Start, cluster: Cluster) -> Self {
         let (stop, stopping) = watch::channel(false);
+        let root = start.place.root.clone();
         let task = tokio::spawn(Box::pin(run(start, cluster, stopping)));
-        Self { task, stop }
+        Self { task, stop, root }
     }
 
     /// Ends it. What it has on the engine goes, unless it is to be kept.
     pub(crate) async fn stop(self, keep: bool) {
         self.stop.send_replace(true);
-        let parts = match self.task.await {
-            Ok(Ok(Some(parts))) => parts,
-            Ok(Ok(None) | Err(_)) => return,
-            Err(error) => {
-                tracing::error!(%error, "the node did not end well");
-                return;
+        match self.task.await {
+            Ok(Some(parts)) => {
+                let how = if keep { Stop::Leave } else { Stop::Remove { grace: GRACE } };
+                parts.agent.stop(how).await;
+                parts.door.stop().await;
             }
-        };
-        let how = if keep { Stop::Leave } else { Stop::Remove { grace: GRACE } };
-        parts.agent.stop(how).await;
-        parts.door.stop().await;
-        drop(parts.dns);
-        if !keep && let Err(error) = std::fs::remove_dir_all(&parts.root) {
-            tracing::warn!(%error, root = %parts.root.display(), "files of pods are left");
+            // It never came to be.
+            Ok(None) => {}
+            Err(error) => tracing::error!(%error, "the node did not end well"),
+        }
+        if keep {
+            return;
+        }
+        match std::fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                tracing::warn!(%error, root = %self.root.display(), "files of pods are left");
+            }
+            Ok(()) | Err(_) => {}
         }
     }
 }
 
 /// Starts the parts, tells of them, and waits for the end. What does not start is said here: nobody waits for it.
-async fn run(
-    start: Start,
-    cluster: Cluster,
-    mut stopping: watch::Receiver<bool>,
-) -> anyhow::Result<Option<Parts>> {
+async fn run(start: Start, cluster: Cluster, mut stopping: watch::Receiver<bool>) -> Option<Parts> {
     let (demo, begun, address) = (start.demo, start.begun, start.place.address);
     let name = start.place.name.clone();
     let started = tokio::select! {
         biased;
-        _ = stopping.wait_for(|stop| *stop) => return Ok(None),
+        _ = stopping.wait_for(|stop| *stop) => return None,
         started = Box::pin(parts(start, &cluster)) => started,
     };
-    let (parts, echo) = started.inspect_err(|error| {
-        eprintln!("error: the node did not start: {error:#}");
-    })?;
+    let told = started.inspect_err(|error| eprintln!("error: the node did not start: {error:#}"));
+    let (parts, echo) = told.ok()?;
     let admin = cluster.door("system:admin", &[MASTERS]);
     let tell = async {
         ready(&admin, &name).await;
@@ -146,7 +149,7 @@ async fn run(
         _ = stopping.wait_for(|stop| *stop) => {}
         () = tell => {}
     }
-    Ok(Some(parts))
+    Some(parts)
 }
 
 /// Waits until a node is ready.
@@ -169,7 +172,7 @@ async fn ready(api: &Api, name: &str) {
 /// Starts all parts of the node; also gives the name of the demonstration's image.
 async fn parts(start: Start, cluster: &Cluster) -> anyhow::Result<(Parts, String)> {
     let claim = place::claim(&start.place.root)?;
-    let Place { name, pods, gateway, bridge, root, .. } = start.place.clone();
+    let Place { name, pods, gateway, bridge, .. } = start.place.clone();
     let engine = engine(&start.engine, &name).await?;
     let network = NetworkSpec {
         subnet: pods.first(),
@@ -178,7 +181,12 @@ async fn parts(start: Start, cluster: &Cluster) -> anyhow::Result<(Parts, String
         bridge: bridge.clone(),
         mtu: None,
     };
-    engine.ensure_network(&network).await.context("--pod-network chooses other addresses")?;
+    engine.ensure_network(&network).await.map_err(|error| match error {
+        NetworkError::AddressConflict { .. } => {
+            anyhow!("{error}; --pod-network chooses other addresses")
+        }
+        error => error.into(),
+    })?;
     let door = cluster.listen(gateway).await?;
     let dns = dns(&start, cluster)?;
     let answers = *dns.addresses.first().context("the DNS has no address")?;
@@ -189,7 +197,7 @@ async fn parts(start: Start, cluster: &Cluster) -> anyhow::Result<(Parts, String
     tokio::spawn(names::publish(admin, name.clone(), start.dns_ip, answers));
     let echo = if start.demo { engine.ensure_echo().await? } else { String::new() };
     let agent = Agent::start(settings(&start, cluster, asked)?).await?;
-    Ok((Parts { agent, dns, door, root, _claim: claim }, echo))
+    Ok((Parts { agent, door, _dns: dns, _claim: claim }, echo))
 }
 
 /// Waits for the engine, and says so once.
