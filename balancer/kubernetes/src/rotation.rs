@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Whether an address still gets new connections: asked before a container is told to end.
 //!
-//! An address is *in* while the data plane has been told of a ready endpoint at it, in any Service. It is *out* once a table without one is
-//! confirmed. This node's is known here; every other node's service proxy is asked over HTTP (`GET /rotation/ADDRESS`) and answers when it is
+//! An address is *in* while the data plane has been told of an endpoint at it, in any Service, that is ready and does not end. It is *out* once a
+//! table without one is confirmed. This node's is known here; every other node's service proxy is asked over HTTP (`GET /rotation/ADDRESS`) and answers when it is
 //! out: who does not within the limit is late, and named.
 
 use crate::view::Node;
@@ -48,7 +48,9 @@ impl Table {
         let mut ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner);
         let all = |wish: Option<&Wish>| -> Vec<IpAddr> {
             let endpoints = wish.into_iter().flat_map(|wish| &wish.endpoints);
-            endpoints.filter(|one| one.ready).map(|one| one.address).collect()
+            // Who publishes what is not ready gets flows until it is gone: there is nothing to wait for.
+            let stays = endpoints.filter(|one| one.ready && !one.terminating);
+            stays.map(|one| one.address).collect()
         };
         for address in all(after) {
             *ready.entry(address).or_default() += 1;
@@ -176,4 +178,72 @@ async fn ask(proxy: SocketAddr, address: IpAddr) -> std::io::Result<u16> {
 /// How long a question of another node is held: as long as it waits.
 pub(crate) fn patience() -> Instant {
     Instant::now() + LIMIT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use berth_balancer_core::model::{Endpoint, Service};
+
+    /// A service with endpoints at 10.1.0.N: `+1` is ready, `-1` is not, `~1` is ready and ends.
+    fn wish(endpoints: &str) -> Wish {
+        let endpoint = |word: &str| Endpoint {
+            name: word.into(),
+            address: format!("10.1.0.{}", &word[1..]).parse().unwrap(),
+            ports: Vec::new(),
+            ready: !word.starts_with('-'),
+            serving: true,
+            terminating: !word.starts_with('+'),
+            node: None,
+            zone: None,
+            weight: 1,
+        };
+        let service = Service {
+            name: "s".into(),
+            cluster_ips: Vec::new(),
+            external_ips: Vec::new(),
+            load_balancer_ips: Vec::new(),
+            ports: Vec::new(),
+            settings: Arc::default(),
+        };
+        let endpoints =
+            endpoints.split(' ').filter(|word| !word.is_empty()).map(endpoint).collect();
+        Wish { service, from_pool: false, endpoints }
+    }
+
+    #[test]
+    fn an_address_is_in_while_any_service_has_it_ready() {
+        let table = Table::default();
+        let check = |want: &str| {
+            let all = (1..=3).filter(|n| table.is_in(format!("10.1.0.{n}").parse().unwrap()));
+            let all: Vec<String> = all.map(|n: u8| n.to_string()).collect();
+            assert_eq!(all.join(" "), want);
+        };
+        let (both, one, ends) = (wish("+1 +2"), wish("+1 -3"), wish("~1"));
+        table.change(None, Some(&both));
+        table.change(None, Some(&one));
+        check("1 2");
+        table.change(Some(&both), Some(&ends));
+        check("1");
+        table.change(Some(&one), Some(&wish("-1 +3")));
+        check("3");
+        table.change(Some(&wish("-1 +3")), None);
+        table.change(Some(&ends), None);
+        check("");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_hears_it_when_it_is_confirmed_and_not_before() {
+        let table = Arc::new(Table::default());
+        let address = "10.1.0.1".parse().unwrap();
+        table.change(None, Some(&wish("+1")));
+        assert!(!table.out(address, Instant::now() + LIMIT).await);
+        let waiting = Arc::clone(&table);
+        let waits = tokio::spawn(async move { waiting.out(address, Instant::now() + LIMIT).await });
+        sleep(SILENT).await;
+        table.change(Some(&wish("+1")), Some(&wish("-1")));
+        table.confirmed();
+        assert!(waits.await.unwrap());
+        assert!(table.out(address, Instant::now()).await, "and from then on at once");
+    }
 }

@@ -6,7 +6,7 @@ use berth_balancer_core::model::Name;
 use berth_cluster_client::{ObjectError, Pool, View};
 use compact_str::CompactString as Text;
 use serde::Deserialize;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 /// An EndpointSlice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -171,8 +171,12 @@ fn candidate(raw: RawEndpoint) -> Option<Candidate> {
     let RawConditions { ready, serving, terminating } = raw.conditions;
     let names = |all: Vec<RawNamed>| all.into_iter().map(|one| one.name).collect();
     // What is not said counts as ready, as serving, and as not terminating.
+    let address: IpAddr = raw.addresses.first()?.parse().ok()?;
+    if address.is_unspecified() || address.is_multicast() || address == Ipv4Addr::BROADCAST {
+        return None;
+    }
     Some(Candidate {
-        address: raw.addresses.first()?.parse().ok()?,
+        address,
         name: if raw.target_ref.kind == "Pod" { raw.target_ref.name } else { Text::default() },
         ready: ready != Some(false),
         serving: serving.unwrap_or(ready != Some(false)),

@@ -5,4 +5,5 @@
 mod cases;
 mod history;
 mod minimal;
+mod nonsense;
 mod support;
