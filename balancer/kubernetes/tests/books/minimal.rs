@@ -6,7 +6,6 @@ use berth_balancer_kubernetes::{Around, Books, Culprit, Object};
 use berth_balancer_service::wanted::{EndpointUpdate, Update};
 use serde_json::json;
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
 
 fn told(update: &Update) -> Vec<String> {
     let mut all = Vec::new();
@@ -119,7 +118,7 @@ fn who_is_refused_is_left_out_until_it_is_another_or_all_are_forgiven() {
 }
 
 #[test]
-fn a_change_among_ten_thousand_services_costs_what_it_touches() {
+fn a_change_among_ten_thousand_services_tells_what_it_touches() {
     let mut books = Books::new(around());
     let name = |number: usize| format!("s{number}");
     for number in 0..10_000 {
@@ -128,13 +127,10 @@ fn a_change_among_ten_thousand_services_costs_what_it_touches() {
         put_slice(&mut books, &name(number), &slice(&name(number), &[endpoint("a 1 ready")]));
     }
     assert_eq!(next(&mut books).len(), 10_002);
-    let begun = Instant::now();
     for number in 0..100 {
         put_slice(&mut books, &name(number), &slice(&name(number), &[endpoint("a 1 not")]));
         assert_eq!(next(&mut books), [format!("d/s{number}+a/10.1.0.1")]);
     }
-    // Some 20 us each; a look at every service would take a thousand times as long.
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
 }
 
 #[test]
