@@ -96,17 +96,16 @@ impl Teller {
             // The engine's coming and going is told at once.
             drop(timeout(LOOK, engine.changed()).await);
             let observed = Box::pin(self.observe()).await;
-            if let Err(error) = Box::pin(self.write(&observed)).await {
-                tracing::warn!(why = text(&error), "the node's status is not written");
-                if error.code() == Some(404) {
-                    // Somebody removed it, or the API has forgotten all: it is registered anew.
-                    if let Ok(teller) = Box::pin(Self::try_register(&self.shared)).await {
-                        self = teller;
-                    }
-                } else {
-                    // What the API has is not known any more.
-                    self.read().await;
+            if !self.is_there() {
+                // Somebody removed it, or the API has forgotten all.
+                match Box::pin(Self::try_register(&self.shared)).await {
+                    Ok(teller) => self = teller,
+                    Err(error) => tracing::warn!(why = text(&error), "the node is not registered"),
                 }
+            } else if let Err(error) = Box::pin(self.write(&observed)).await {
+                tracing::warn!(why = text(&error), "the node's status is not written");
+                // What the API has is not known any more.
+                self.read().await;
             }
             if std::mem::replace(&mut ready, observed.engine) != observed.engine {
                 let node = &self.shared.settings.node;
@@ -118,6 +117,11 @@ impl Teller {
                 self.shared.tell_node(false, reason, format!("Node {node} status is now: {is}"));
             }
         }
+    }
+
+    /// Whether the API shows the node. If it does and that is not seen yet, it is registered once more, which changes nothing.
+    fn is_there(&self) -> bool {
+        self.shared.own.get("", &self.shared.settings.node).is_some()
     }
 
     async fn observe(&self) -> Observed {

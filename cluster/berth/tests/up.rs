@@ -262,6 +262,10 @@ fn kubectl_walks_over_real_pods_and_a_crash_costs_them_nothing() {
     machine.apply(&two(&echo));
     machine.tell("wait --for=condition=Ready pod/two --timeout=60s");
     walk(&machine);
+    // Those that the last rollout replaced still end.
+    until("five pods and the one of two containers are left", || {
+        machine.tell("get pods -o name").lines().count() == 6
+    });
     // Killed, it leaves its pods and its data plane as they are.
     let address = machine.tell("get service two -o jsonpath={.spec.clusterIP}");
     let restarts = "get pods -o jsonpath={.items[*].status.containerStatuses[*].restartCount}";

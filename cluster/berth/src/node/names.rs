@@ -35,7 +35,7 @@ pub(crate) async fn publish(api: Api, node: String, ip: Ipv4Addr, address: Socke
     }
 }
 
-/// Creates an object; one that is there is made what it should be.
+/// Makes an object what it should be. One that is there is not created again: that its IP is taken would be said before its name.
 async fn put(
     api: &Api,
     base: &str,
@@ -44,11 +44,9 @@ async fn put(
     object: &Value,
 ) -> Result<(), CallError> {
     let all = format!("{base}/namespaces/{NAMESPACE}/{plural}");
-    let body = Bytes::from(object.to_string());
-    match api.post(&all, body.clone()).await {
-        Err(error) if error.code() == Some(409) => {
-            api.patch(&format!("{all}/{name}"), Media::Merge, body).await.map(drop)
-        }
+    let (one, body) = (format!("{all}/{name}"), Bytes::from(object.to_string()));
+    match api.patch(&one, Media::Merge, body.clone()).await {
+        Err(error) if error.code() == Some(404) => api.post(&all, body).await.map(drop),
         done => done.map(drop),
     }
 }
