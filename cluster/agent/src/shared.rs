@@ -10,21 +10,14 @@ use berth_cluster_files::{Facts, Root, ServiceLink};
 use berth_cluster_pod::Millis;
 use k8s_openapi::api::core::v1::{Node, Pod, PodStatus, Service};
 use std::collections::BTreeMap;
+use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use tokio::sync::{Semaphore, watch};
 
-/// Shared by the tasks of an agent.
+/// Shared by the tasks of an agent: its parts, and what came to be since.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(crate) settings: Settings,
-    pub(crate) engine: Engine,
-    pub(crate) info: EngineInfo,
-    pub(crate) root: Root,
-    pub(crate) book: AddressBook,
-    pub(crate) facts: Facts,
-    pub(crate) recorder: Recorder,
-    pub(crate) services: Informer<Links>,
-    pub(crate) own: Informer<OwnNode>,
+    parts: Parts,
     /// Who pulls an image holds one.
     pub(crate) pulls: Semaphore,
     /// Who makes or starts something on the engine holds one.
@@ -47,7 +40,8 @@ pub(crate) struct Shown {
     pub(crate) sandbox: Option<String>,
 }
 
-/// What is made of the parts that are there.
+/// What is there when an agent starts.
+#[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) engine: Engine,
@@ -60,29 +54,24 @@ pub(crate) struct Parts {
     pub(crate) own: Informer<OwnNode>,
 }
 
+impl Deref for Shared {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.parts
+    }
+}
+
 impl Shared {
     pub(crate) fn new(parts: Parts) -> Self {
-        let Parts { settings, engine, info, root, book, facts, recorder, services, own } = parts;
-        let pulls = Semaphore::new(settings.pulls_max.max(1));
-        let starts = Semaphore::new(settings.starts_max.max(1));
-        let (engine_up, stop) = (watch::Sender::new(true), watch::Sender::new(false));
-        let (shown, port) = (Mutex::default(), OnceLock::new());
         Self {
-            settings,
-            engine,
-            info,
-            root,
-            book,
-            facts,
-            recorder,
-            services,
-            own,
-            pulls,
-            starts,
-            engine_up,
-            stop,
-            port,
-            shown,
+            pulls: Semaphore::new(parts.settings.pulls_max.max(1)),
+            starts: Semaphore::new(parts.settings.starts_max.max(1)),
+            parts,
+            engine_up: watch::Sender::new(true),
+            stop: watch::Sender::new(false),
+            port: OnceLock::new(),
+            shown: Mutex::default(),
         }
     }
 

@@ -31,7 +31,7 @@ pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
              `berth balancer --help` has examples"
         );
     }
-    let mut builder = builder(control.clone(), args.workers, &data_arguments(&args))?;
+    let mut builder = builder(control.clone(), args.plane.workers, &args.plane.words())?;
     if let Some(path) = &args.config {
         builder = builder.source(Box::new(File::new(path.clone())));
     }
@@ -52,19 +52,7 @@ pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
     println!("data plane {}", control.display());
     println!();
     println!("`berth balancer status` shows the table; Ctrl-C stops it.");
-    until_stopped(server, !args.keep_data).await
-}
-
-/// What of the command line is the data plane's.
-fn data_arguments(args: &BalancerArgs) -> Vec<OsString> {
-    let mut all: Vec<OsString> = ["--namespace", args.namespace.word()].map(Into::into).into();
-    if args.no_fast {
-        all.push("--no-fast".into());
-    }
-    if let Some(instance) = &args.instance {
-        all.extend(["--instance".into(), instance.into()]);
-    }
-    all
+    until_stopped(server, !args.plane.keep_data).await
 }
 
 /// Begins to set a balancer up whose data plane is this program.

@@ -8,7 +8,9 @@ mod dns;
 mod proxy;
 
 pub(crate) use apiserver::{ApiserverArgs, BackupArgs, StayArgs};
-pub(crate) use balancer::{BalancerArgs, BalancerCommand, DataArgs, Namespace, StatusArgs};
+pub(crate) use balancer::{
+    BalancerArgs, BalancerCommand, DataArgs, Namespace, PlaneArgs, StatusArgs,
+};
 pub(crate) use controllers::{ControllersArgs, Pool};
 pub(crate) use dns::{DnsArgs, PodNames};
 pub(crate) use proxy::ProxyArgs;

@@ -5,7 +5,6 @@ use crate::balancer;
 use crate::cli::ProxyArgs;
 use berth_balancer_kubernetes::{Kubernetes, Settings};
 use berth_cluster_client::Api;
-use std::ffi::OsString;
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: ProxyArgs) -> anyhow::Result<()> {
@@ -20,8 +19,8 @@ pub(crate) async fn run(args: ProxyArgs) -> anyhow::Result<()> {
         ..Settings::new(&node)
     };
     let control = balancer::control_path(args.control.clone());
-    let mut builder = balancer::builder(control.clone(), args.workers, &data_arguments(&args))?
-        .source(Box::new(source(api, settings)));
+    let mut builder = balancer::builder(control.clone(), args.plane.workers, &args.plane.words())?
+        .source(Box::new(Kubernetes::new(api, settings)));
     if let Some(address) = args.admin {
         builder = builder.admin(address);
     }
@@ -35,22 +34,5 @@ pub(crate) async fn run(args: ProxyArgs) -> anyhow::Result<()> {
     println!("data plane {}", control.display());
     println!();
     println!("`berth balancer status` shows the table; Ctrl-C stops it.");
-    balancer::until_stopped(server, !args.keep_data).await
-}
-
-/// The Services of a cluster as a source of the balancer; its [`Kubernetes::rotation`] says when a pod's address gets no more connections.
-pub(crate) fn source(api: Api, settings: Settings) -> Kubernetes {
-    Kubernetes::new(api, settings)
-}
-
-/// What of the command line is the data plane's.
-fn data_arguments(args: &ProxyArgs) -> Vec<OsString> {
-    let mut all: Vec<OsString> = ["--namespace", args.namespace.word()].map(Into::into).into();
-    if args.no_fast {
-        all.push("--no-fast".into());
-    }
-    if let Some(instance) = &args.instance {
-        all.extend(["--instance".into(), instance.into()]);
-    }
-    all
+    balancer::until_stopped(server, !args.plane.keep_data).await
 }

@@ -6,7 +6,6 @@ use crate::balancer;
 use crate::cli::UpArgs;
 use crate::controllers::{self, Chosen, Leader};
 use crate::node::{self, Node, Place};
-use crate::proxy;
 use crate::schedule::{print_addresses, start, until_stopped};
 use anyhow::Context;
 use berth_balancer_kubernetes::{Kubernetes, Rotation};
@@ -137,7 +136,7 @@ fn engine(args: &UpArgs) -> anyhow::Result<Address> {
 /// Services as the node's data plane serves them.
 fn services_of(cluster: &node::Cluster, place: &Place) -> Kubernetes {
     let settings = berth_balancer_kubernetes::Settings::new(&place.name);
-    proxy::source(cluster.door("system:kube-proxy", &[]), settings)
+    Kubernetes::new(cluster.door("system:kube-proxy", &[]), settings)
 }
 
 /// Says where everything is, and what to try.

@@ -396,7 +396,7 @@ fn what_it_needs_is_said() {
 }
 
 #[test]
-fn a_written_slice_is_in_effect_within_50_ms_and_connections_live_through_it() {
+fn what_is_confirmed_is_in_effect_and_connections_live_through_it() {
     if !have_namespaces() {
         return;
     }

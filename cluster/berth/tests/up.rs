@@ -284,6 +284,30 @@ fn kubectl_walks_over_real_pods_and_a_crash_costs_them_nothing() {
     assert_eq!(machine.tell(ids), ids_before, "no container was made anew");
     machine.tell("delete pod two --timeout=60s");
     assert!(!containers(&machine).iter().any(|name| name.contains("_two_")));
+    let log = fs::read_to_string(&up.log).unwrap();
+    assert!(!log.contains("cannot be written yet"), "kube-dns of the first run is good: {log}");
+    up.interrupt();
+    assert!(containers(&machine).is_empty(), "{:?}", containers(&machine));
+}
+
+#[test]
+fn what_is_to_be_kept_runs_on_and_is_taken_over() {
+    if !have_docker() {
+        return;
+    }
+    let machine = Machine::new();
+    let mut up = machine.up(&["--demo", "--keep"]);
+    up.says("  try ");
+    let address = machine.tell("get service echo -o jsonpath={.spec.clusterIP}");
+    let ids = "get pods -o jsonpath={.items[*].status.containerStatuses[*].containerID}";
+    let before = machine.tell(ids);
+    up.interrupt();
+    assert_eq!(containers(&machine).len(), 6, "three pods, each with its sandbox");
+    let call = format!("curl -fsS -m 5 http://{address}/");
+    assert!(machine.engine.node.try_sh(&call).is_some(), "their Service is served");
+    let mut up = machine.up(&["--demo"]);
+    up.says("  try ");
+    assert_eq!(machine.tell(ids), before, "no container was made anew");
     up.interrupt();
     assert!(containers(&machine).is_empty(), "{:?}", containers(&machine));
 }

@@ -3,6 +3,7 @@
 
 use super::address;
 use clap::Subcommand;
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -53,6 +54,29 @@ pub(crate) struct BalancerArgs {
     #[arg(long, value_name = "PATH", global = true)]
     pub(crate) control: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) plane: PlaneArgs,
+
+    /// Certificate chain of the server (PEM); with it, only TLS is spoken
+    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen"], help_heading = "TLS")]
+    pub(crate) tls_cert: Option<PathBuf>,
+
+    /// Private key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    pub(crate) tls_key: Option<PathBuf>,
+
+    /// Turn away clients whose certificate is not signed by one of these (PEM)
+    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
+    pub(crate) client_ca: Option<PathBuf>,
+
+    /// Something else than to serve.
+    #[command(subcommand)]
+    pub(crate) command: Option<BalancerCommand>,
+}
+
+/// Flags of whoever starts a data plane.
+#[derive(Debug, clap::Args)]
+pub(crate) struct PlaneArgs {
     /// Worker threads of the data plane; 0 is one for each core
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) workers: u32,
@@ -72,22 +96,20 @@ pub(crate) struct BalancerArgs {
     /// Leave the data plane running when this ends: the next start adopts it, and no connection is lost
     #[arg(long)]
     pub(crate) keep_data: bool,
+}
 
-    /// Certificate chain of the server (PEM); with it, only TLS is spoken
-    #[arg(long, value_name = "FILE", requires_all = ["tls_key", "listen"], help_heading = "TLS")]
-    pub(crate) tls_cert: Option<PathBuf>,
-
-    /// Private key of the certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
-    pub(crate) tls_key: Option<PathBuf>,
-
-    /// Turn away clients whose certificate is not signed by one of these (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert", help_heading = "TLS")]
-    pub(crate) client_ca: Option<PathBuf>,
-
-    /// Something else than to serve.
-    #[command(subcommand)]
-    pub(crate) command: Option<BalancerCommand>,
+impl PlaneArgs {
+    /// As the data plane's own command line has them.
+    pub(crate) fn words(&self) -> Vec<OsString> {
+        let mut all: Vec<OsString> = ["--namespace", self.namespace.word()].map(Into::into).into();
+        if self.no_fast {
+            all.push("--no-fast".into());
+        }
+        if let Some(instance) = &self.instance {
+            all.extend(["--instance".into(), instance.into()]);
+        }
+        all
+    }
 }
 
 /// Whether the data plane may have a network namespace.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line of `berth proxy`.
 
-use super::{Namespace, address};
+use super::{PlaneArgs, address};
 use berth_balancer_kubernetes::NodePorts;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -61,25 +61,8 @@ pub(crate) struct ProxyArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) control: Option<PathBuf>,
 
-    /// Worker threads of the data plane; 0 is one for each core
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub(crate) workers: u32,
-
-    /// Serve everything on the proxy path: rules and routes of the host stay as they are
-    #[arg(long)]
-    pub(crate) no_fast: bool,
-
-    /// Names what is made on the host: letters, digits and `-`, another name for each balancer on it [default: by --control]
-    #[arg(long, value_name = "NAME")]
-    pub(crate) instance: Option<String>,
-
-    /// Whether services' addresses that are not the host's get a network namespace of the data plane's own (root only)
-    #[arg(long, value_enum, default_value_t = Namespace::Auto, value_name = "auto|off")]
-    pub(crate) namespace: Namespace,
-
-    /// Leave the data plane running when this ends: the next start adopts it, and no connection is lost
-    #[arg(long)]
-    pub(crate) keep_data: bool,
+    #[command(flatten)]
+    pub(crate) plane: PlaneArgs,
 }
 
 /// An address, or nowhere.
