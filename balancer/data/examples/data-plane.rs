@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The data plane as a process, for tests and measurements: `data-plane CONTROL [--workers N] [--descriptors N]
-//! [--take-over] [--namespace auto|off]`.
+//! [--take-over] [--namespace auto|off] [--rings auto|off|eager] [--shortcut auto|off]`.
 #![forbid(unsafe_code)]
 
-use berth_balancer_data::{Namespace, Options, run};
+use berth_balancer_data::{Namespace, Options, Rings, Shortcut, run};
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -23,6 +23,17 @@ fn main() -> ExitCode {
             "--namespace" => match arguments.next().as_deref() {
                 Some("auto") => options.namespace = Namespace::Auto,
                 Some("off") => options.namespace = Namespace::Off,
+                _ => return ExitCode::from(2),
+            },
+            "--rings" => match arguments.next().as_deref() {
+                Some("auto") => options.rings = Rings::Auto,
+                Some("off") => options.rings = Rings::Off,
+                Some("eager") => options.rings = Rings::Eager,
+                _ => return ExitCode::from(2),
+            },
+            "--shortcut" => match arguments.next().as_deref() {
+                Some("auto") => options.shortcut = Shortcut::Auto,
+                Some("off") => options.shortcut = Shortcut::Off,
                 _ => return ExitCode::from(2),
             },
             _ => return ExitCode::from(2),

@@ -34,4 +34,4 @@ pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"BERTHDP1");
 
 /// Version of the messages: both ends must have the same one. A process and its successor are the only two that may differ, and
 /// then the successor does not take over but says so.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;

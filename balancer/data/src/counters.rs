@@ -129,6 +129,7 @@ pub(crate) struct Own {
     pub(crate) connections: Count,
     pub(crate) flows: Count,
     pub(crate) accepted: Count,
+    pub(crate) shortcut: Count,
     pub(crate) paused: Count,
     pub(crate) crowded: Count,
     pub(crate) evicted: Count,
@@ -136,6 +137,7 @@ pub(crate) struct Own {
     pub(crate) malformed: Count,
     pub(crate) timed_out: Count,
     pub(crate) spliced_bytes: Count,
+    pub(crate) talks: Count,
     pub(crate) loops: Count,
 }
 

@@ -23,5 +23,5 @@ pub mod stats;
 mod sys;
 mod worker;
 
-pub use options::{Namespace, Options, RunError};
+pub use options::{Namespace, Options, Rings, RunError, Shortcut};
 pub use process::run;

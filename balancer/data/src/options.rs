@@ -17,11 +17,35 @@ pub enum Namespace {
     Off,
 }
 
+/// Whether connections of small messages are handed to the kernel's rings (`io_uring(7)`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rings {
+    /// Where the kernel has what it takes (Linux 6.1) and allows it: those that have had some small messages in a row.
+    #[default]
+    Auto,
+    /// Never: `epoll` waits for all.
+    Off,
+    /// From the first message on: for tests.
+    Eager,
+}
+
+/// Whether clients that come over no bridge are accepted on the host, and not in the network namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Shortcut {
+    /// Where there is a network namespace, and neither the kernel nor a firewall of the host speaks against it.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+}
+
 /// What the process is started with.
 #[derive(Debug, Clone)]
 pub struct Options {
     /// Path of the control socket. A socket that nobody listens at is replaced.
     pub control: PathBuf,
+    /// Whose the control socket and its folder are, where a process of root serves another user.
+    pub user: Option<u32>,
     /// Worker threads; 0 is one for each core that the process may use.
     pub workers: u32,
     /// Where another process serves at the path, take its sockets over instead of failing.
@@ -40,6 +64,10 @@ pub struct Options {
     pub fast: bool,
     /// Whether it has a network namespace of its own. What it makes on the host is named after the path of the control socket.
     pub namespace: Namespace,
+    /// Whether workers use the kernel's rings.
+    pub rings: Rings,
+    /// Whether there is a way round that namespace.
+    pub shortcut: Shortcut,
 }
 
 /// Where root's data plane has its control socket if nothing else is said: that one is the instance `main`.
@@ -64,6 +92,7 @@ impl Options {
             instance: instance(&control),
             fast: true,
             control,
+            user: None,
             workers: 0,
             take_over: false,
             retired_max: Duration::from_secs(crate::limits::RETIRED_S_MAX),
@@ -71,6 +100,8 @@ impl Options {
             descriptors_max: 0,
             flows_max: 0,
             namespace: Namespace::Auto,
+            rings: Rings::Auto,
+            shortcut: Shortcut::Auto,
         }
     }
 }

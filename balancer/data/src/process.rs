@@ -39,10 +39,10 @@ pub fn run(options: Options) -> Result<(), RunError> {
     let workers = u32::try_from(own).unwrap_or(1).max(theirs).clamp(1, WORKERS_MAX);
     let process = Process::start(&options, workers, predecessor.as_ref().map(Client::greeting))?;
     let listener = match predecessor {
-        Some(client) => succession::take_over(&process, client, &options.control)?,
+        Some(client) => succession::take_over(&process, client, &options)?,
         None => {
             process.state().places.clean();
-            server::bind(&options.control)?
+            server::bind(&options.control, options.user)?
         }
     };
     server::serve(&process, &listener, Duration::from_secs(1), || process.tick());

@@ -10,9 +10,14 @@
 //! It has no name. What holds it are its descriptor and its sockets: when the last of them is gone, however the process ended, the
 //! kernel removes it, the pair of interfaces and the routes through it. `rules` has what stays until somebody removes it.
 
+mod ledger;
+mod obstacle;
 mod rules;
+mod table;
 
-pub(crate) use rules::Keeper;
+pub(crate) use ledger::Ports;
+pub(crate) use rules::{Begins, Keeper};
+pub(crate) use table::loopback;
 
 use berth_balancer_host::address::Version;
 use berth_balancer_host::changes::{Changed, Changes};
@@ -61,6 +66,9 @@ pub(crate) struct Instance {
     pub(crate) link: String,
     /// Name of its table of rules, and comment of its rules among those of others.
     pub(crate) table: String,
+    /// Mark of packets that the shortcut takes, and number of the table that brings them to this host. No packet has it afterwards, but
+    /// bits are left out that others look at on its way: Kubernetes' (0xc000) and Cilium's (0xf00).
+    pub(crate) mark: u32,
 }
 
 impl Instance {
@@ -74,6 +82,7 @@ impl Instance {
             number,
             link: format!("berth{number:08x}"),
             table: format!("berth-data-{number:08x}"),
+            mark: 0xbf00_0000 | number & 0x00ff_30ff,
         }
     }
 
@@ -176,6 +185,11 @@ impl Space {
         within(&self.namespace, work)
     }
 
+    /// Has packets with this instance's mark come to the host, or makes it so again.
+    pub(crate) fn divert(&mut self, version: Version) -> io::Result<()> {
+        self.outside.divert(version, self.instance.mark)
+    }
+
     /// The host's routes and interfaces.
     pub(crate) fn host(&mut self) -> &mut Routes {
         &mut self.outside
@@ -225,8 +239,8 @@ impl Space {
 
     /// What has changed on the host since the last question.
     pub(crate) fn changed(&mut self) -> Changed {
-        let link = Some(self.way.link);
-        self.changes.read(|told| told.protocol == VETH_ROUTE_PROTOCOL && told.link == link)
+        let links = [Some(self.way.link), Some(LOOPBACK)];
+        self.changes.read(|told| told.protocol == VETH_ROUTE_PROTOCOL && links.contains(&told.link))
     }
 
     /// Puts back what others removed of the way into the namespace. `all` are the addresses that are taken, in order.
@@ -276,9 +290,13 @@ pub(crate) fn clean_link(routes: &mut Routes, instance: &Instance) -> io::Result
     Ok(true)
 }
 
-/// Removes the rules of an instance.
-pub(crate) fn clean_rules(instance: &Instance) -> io::Result<()> {
-    rules::remove(instance)
+/// Removes the rules of an instance: those of nf_tables, then those of routing that need them.
+pub(crate) fn clean_rules(routes: &mut Routes, instance: &Instance) -> io::Result<()> {
+    rules::remove(instance)?;
+    for version in Version::BOTH {
+        routes.undivert(version, instance.mark)?;
+    }
+    Ok(())
 }
 
 /// Removes answers to neighbours for addresses to which no data plane on this host has a route.
@@ -309,5 +327,7 @@ mod tests {
         // IFNAMSIZ has room for 15 letters.
         assert_eq!(one.link.len(), 13);
         assert_ne!(one.hardware()[0], one.hardware()[1]);
+        assert_ne!(one.mark, two.mark);
+        assert_eq!(one.mark & 0xff00_cf00, 0xbf00_0000);
     }
 }

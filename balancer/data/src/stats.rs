@@ -56,6 +56,10 @@ pub struct Addresses {
     pub has_namespace: bool,
     /// Why, or why not, for people.
     pub because: String,
+    /// Connections of clients that come over no bridge are accepted on the host, of one version of IP at least.
+    pub has_shortcut: bool,
+    /// Why, or why not, for people.
+    pub shortcut_because: String,
     /// Addresses that it has; all others are the host's.
     pub taken: u64,
     /// What of the host keeps some clients out, for people.
@@ -89,6 +93,8 @@ pub struct WorkerStats {
     pub flows: u64,
     /// Connections accepted.
     pub accepted: u64,
+    /// Those of them that the shortcut brought.
+    pub shortcut: u64,
     /// Times that accepting was paused, since descriptors or connections were at their bound.
     pub paused: u64,
     /// Connections closed at once, since their source has too many of all.
@@ -103,6 +109,8 @@ pub struct WorkerStats {
     pub timed_out: u64,
     /// Bytes that went through pipes instead of memory.
     pub spliced_bytes: u64,
+    /// Times that a connection of small messages was handed to the kernel's rings.
+    pub talks: u64,
     /// Waits for events: how often the worker went through its loop.
     pub loops: u64,
 }
@@ -213,12 +221,13 @@ record!(Stats {
     addresses,
 });
 record!(FastCount { name, value });
-record!(Addresses { has_namespace, because, taken, warnings });
+record!(Addresses { has_namespace, because, has_shortcut, shortcut_because, taken, warnings });
 record!(Predecessor { pid, connections });
 record!(WorkerStats {
     connections,
     flows,
     accepted,
+    shortcut,
     paused,
     crowded,
     evicted,
@@ -226,6 +235,7 @@ record!(WorkerStats {
     malformed,
     timed_out,
     spliced_bytes,
+    talks,
     loops,
 });
 record!(PortStats {

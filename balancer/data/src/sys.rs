@@ -3,10 +3,16 @@
 
 mod datagrams;
 mod descriptors;
+mod ring;
+mod schedule;
+mod transparent;
 mod unreachable;
 
 pub(crate) use datagrams::{Datagrams, Name};
 pub(crate) use descriptors::{Spare, descriptors_max, receive, send};
+pub(crate) use ring::{Done, End as RingEnd, PIECE_BYTES, Piece, Ring};
+pub(crate) use schedule::{Waited, Waits, set_batch};
+pub(crate) use transparent::{is_transparent, set_transparent};
 pub(crate) use unreachable::unreachable;
 
 use crate::limits::BACKLOG;
@@ -48,6 +54,17 @@ fn shared(address: &SocketAddr, kind: SocketType) -> Result<OwnedFd, Errno> {
 /// A listener. Connections inherit that small messages are not held back.
 pub(crate) fn listen(address: &SocketAddr) -> Result<OwnedFd, Errno> {
     let socket = shared(address, SocketType::STREAM)?;
+    prepare(socket)
+}
+
+/// A listener for connections to any address that the host's rules give it. Needs `CAP_NET_ADMIN`.
+pub(crate) fn listen_for_others(address: &SocketAddr) -> Result<OwnedFd, Errno> {
+    let socket = shared(address, SocketType::STREAM)?;
+    set_transparent(&socket, address.is_ipv6())?;
+    prepare(socket)
+}
+
+fn prepare(socket: OwnedFd) -> Result<OwnedFd, Errno> {
     sockopt::set_tcp_nodelay(&socket, true)?;
     // Connections inherit this.
     keep_alive(&socket);

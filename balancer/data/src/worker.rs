@@ -2,11 +2,13 @@
 //! A worker: one thread, one `epoll`, its own listeners, its own connections. What it shares with others is said in
 //! [`crate::shared`] and in the core's table.
 //!
-//! `accept` lets connections in, `open` finds them an endpoint, `relay` moves bytes, `finish` ends them; `datagrams` has UDP.
+//! `accept` lets connections in, `open` finds them an endpoint, `relay` moves bytes, `talk` has the kernel move small messages,
+//! `finish` ends connections; `datagrams` has UDP; `pace` speaks to the kernel's scheduler.
 //! `mail` is how the process talks to it: a table arrives with the listeners that it needs, and is in effect when the message is
 //! answered.
 
 mod accept;
+mod burst;
 mod conn;
 mod datagrams;
 mod finish;
@@ -14,23 +16,27 @@ mod flows;
 mod handing;
 mod mail;
 mod open;
+mod pace;
 mod pipes;
 mod relay;
 mod slab;
+mod talk;
 mod wheel;
 
 pub(crate) use mail::{Command, Found, Mailbox, Place};
 
 use crate::counters::Counters;
 use crate::limits::{BUFFER_BYTES, EVENTS_MAX, PAUSE_MS};
+use crate::options::Rings;
 use crate::shared::Shared;
-use crate::sys;
+use crate::sys::{self, Done, Ring};
 use accept::{Crowd, Listener};
 use berth_balancer_core::table::BackendId;
 use berth_balancer_core::{Table, Worker as Core};
 use conn::{Conn, State};
 use datagrams::Udp;
 use flows::Leaving;
+use pace::Pace;
 use pipes::Pipes;
 use relay::Tools;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
@@ -50,6 +56,7 @@ pub(crate) struct Plan {
     pub(crate) connections_max: u32,
     pub(crate) flows_max: u32,
     pub(crate) pipes_max: usize,
+    pub(crate) rings: Rings,
     pub(crate) shared: Arc<Shared>,
     /// Takes nothing new until it is told.
     pub(crate) waits: bool,
@@ -64,6 +71,12 @@ pub(crate) struct Plan {
 pub(crate) struct Worker {
     number: u32,
     epoll: OwnedFd,
+    /// Made when the first connection talks.
+    ring: Option<Ring>,
+    rings: Rings,
+    /// The ring tells when there are events.
+    is_watched: bool,
+    pace: Pace,
     core: Core,
     table: Table,
     conns: Slab<Conn>,
@@ -140,6 +153,10 @@ impl Worker {
         Ok(Self {
             number: plan.number,
             epoll,
+            ring: None,
+            rings: plan.rings,
+            is_watched: false,
+            pace: Pace::new(),
             core: Core::new(plan.seed),
             table: Table::default(),
             conns: Slab::new(),
@@ -176,19 +193,17 @@ impl Worker {
     /// Works until it is told to stop.
     pub(crate) fn run(mut self) -> Result<(), Errno> {
         let mut events: Vec<Event> = Vec::with_capacity(EVENTS_MAX);
+        let mut done: Vec<Done> = Vec::new();
+        self.pace.begin();
         while !self.stops {
             events.clear();
-            let wait = self.wait();
-            match epoll::wait(
-                &self.epoll,
-                rustix::buffer::spare_capacity(&mut events),
-                wait.as_ref(),
-            ) {
-                Ok(_) | Err(Errno::INTR) => {}
-                Err(error) => return Err(error),
-            }
+            self.wait_for(&mut events, &mut done)?;
             self.now = sys::now();
             self.counters.own.loops.add(1);
+            self.pace.count(done.len() + events.len());
+            for done in done.drain(..) {
+                self.on_done(done);
+            }
             for event in &events {
                 // The event is packed.
                 let Event { flags, data, .. } = *event;
@@ -200,6 +215,29 @@ impl Worker {
             self.on_time();
         }
         Ok(())
+    }
+
+    /// Waits until something is to be done: for the rings, if they have connections, and for `epoll`, if it has events.
+    fn wait_for(&mut self, events: &mut Vec<Event>, done: &mut Vec<Done>) -> Result<(), Errno> {
+        let mut wait = self.wait();
+        if let Some(ring) = &mut self.ring
+            && !ring.is_idle()
+        {
+            if !self.is_watched {
+                ring.watch(&self.epoll);
+                self.is_watched = true;
+            }
+            ring.turn(wait, done)?;
+            if !done.iter().any(|done| matches!(done, Done::Readable)) {
+                return Ok(());
+            }
+            wait = Some(rustix::event::Timespec { tv_sec: 0, tv_nsec: 0 });
+        }
+        let room = rustix::buffer::spare_capacity(events);
+        match epoll::wait(&self.epoll, room, wait.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     fn on_event(&mut self, flags: EventFlags, data: EventData) {
@@ -241,6 +279,10 @@ impl Worker {
     /// An event of one of a connection's sockets.
     fn on_socket(&mut self, id: Id, flags: EventFlags, is_client: bool) {
         let Some(conn) = self.conns.get(id) else { return };
+        if conn.talk.phase != talk::Phase::Off {
+            // It came before the rings got the connection, and they find out for themselves.
+            return;
+        }
         let side = if is_client { &mut conn.client } else { &mut conn.server };
         let broken = flags.contains(EventFlags::ERR);
         side.readable |= flags
@@ -295,6 +337,7 @@ impl Worker {
         if self.now.saturating_sub(self.swept_ns) >= SWEEP_NS {
             self.swept_ns = self.now;
             self.sweep += 1;
+            self.pace.look(self.now);
             self.shared.sweep(self.now, self.sweep);
             self.sweep_flows();
             if self.unprobed > 0 {
@@ -338,12 +381,16 @@ impl Worker {
 
     /// Moves what a connection can move, and ends it if that is its end.
     fn drive(&mut self, id: Id) {
-        let Some(conn) = self.conns.get(id) else { return };
+        let Some(conn) = self.conns.get(id).filter(|conn| conn.talk.phase == talk::Phase::Off)
+        else {
+            return;
+        };
         let up = relay::relay(&mut conn.client, &mut conn.server, &mut conn.up, &mut self.tools);
         let down =
             relay::relay(&mut conn.server, &mut conn.client, &mut conn.down, &mut self.tools);
         self.account(id, up.bytes, down.bytes);
         self.conclude(id, up.end, down.end);
+        self.notice(id, up.bytes + down.bytes);
     }
 
     /// Books bytes that passed.

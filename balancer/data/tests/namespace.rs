@@ -7,32 +7,17 @@ mod fixture;
 mod lab;
 
 use berth_balancer_core::Change;
-use berth_balancer_core::model::{Cidr, ProxyProtocol, Settings};
+use berth_balancer_core::model::{Cidr, Settings};
 use fixture::within;
 use lab::{
     Plane, Row, Running, SERVERS, Space, Talks, both, endpoints, have_namespaces, node, outer,
-    serves, traces, until, with_node_port,
+    serves, telling, traces, until, with_node_port,
 };
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 const NODE: [&str; 2] = ["10.11.0.1", "fd11::1"];
-
-/// The services of `both` at port 81, of TCP alone, with endpoints that are told who the client is.
-fn telling() -> Vec<Change> {
-    let told = || Settings { proxy_out: ProxyProtocol::V1, ..Settings::default() };
-    let mut all = serves("four-tells", &["10.96.0.1:81"], told(), &SERVERS[..1]);
-    all.extend(serves("six-tells", &["[fd96::1]:81"], told(), &SERVERS[1..]));
-    for change in &mut all {
-        match change {
-            Change::Service(service) => service.ports.truncate(1),
-            Change::Endpoints(set) => set.endpoints[0].ports.truncate(1),
-            _ => {}
-        }
-    }
-    all
-}
 
 #[test]
 fn clients_on_the_node_and_outside_are_served_and_seen() {
@@ -43,7 +28,7 @@ fn clients_on_the_node_and_outside_are_served_and_seen() {
     let mut plane = row.plane("a");
     plane.apply(both(80));
     plane.apply(vec![node(&NODE)]);
-    plane.apply(telling());
+    plane.apply(telling(("four-tells", "10.96.0.1:81"), ("six-tells", "[fd96::1]:81")));
     for (who, v4, v6) in
         [(&row.client, "10.11.0.2", "fd11::2"), (&row.node, "10.11.0.1", "fd11::1")]
     {

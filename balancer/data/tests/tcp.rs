@@ -19,7 +19,8 @@ use berth_balancer_core::model::{
 use fixture::{HANG, Plane, endpoint, endpoints, place, service, within};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -181,7 +182,7 @@ fn what_an_endpoint_said_before_it_broke_still_arrives() {
 fn a_slow_reader_slows_its_writer_and_loses_nothing() {
     const BYTES: usize = 64 << 20;
     let (go, wait) = mpsc::channel::<()>();
-    let wait = std::sync::Arc::new(std::sync::Mutex::new(wait));
+    let wait = Arc::new(std::sync::Mutex::new(wait));
     let (count, counted) = mpsc::channel();
     let server = backend(move |mut stream| {
         wait.lock().unwrap().recv().unwrap();
@@ -224,6 +225,213 @@ fn a_slow_reader_slows_its_writer_and_loses_nothing() {
     let stats = plane.client.stats().unwrap();
     assert!(stats.workers.iter().any(|worker| worker.spliced_bytes > 0), "bulk goes through pipes");
     assert_eq!(stats.ports[0].bytes_in, BYTES as u64);
+}
+
+/// Times that connections were handed to the kernel's rings.
+fn talks(plane: &mut Plane) -> u64 {
+    plane.client.stats().unwrap().workers.iter().map(|worker| worker.talks).sum()
+}
+
+/// Numbers that look like chance, from a seed.
+fn next(state: &mut u64) -> usize {
+    *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+    usize::try_from(*state >> 40).unwrap()
+}
+
+/// Sends bytes that only this message has, and reads them back.
+fn exchange(stream: &mut TcpStream, length: usize, tag: usize) {
+    let bytes: Vec<u8> = (0..length).map(|n| (n * 7 + tag * 31 + n / 251) as u8).collect();
+    let mut back = vec![0; length];
+    let mut writer = stream.try_clone().unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| writer.write_all(&bytes).unwrap());
+        stream.read_exact(&mut back).unwrap();
+    });
+    assert!(back == bytes, "message {tag} of {length} bytes");
+}
+
+#[test]
+fn small_messages_talk_and_large_ones_do_not() {
+    let (mut plane, at) = serving(Settings::default(), &[backend(echo)]);
+    let mut stream = open(at);
+    (0..20).for_each(|tag| exchange(&mut stream, 64, tag));
+    let before = talks(&mut plane);
+    assert!(before > 0, "this kernel has io_uring, and it is allowed");
+    let spliced = |plane: &mut Plane| {
+        let stats = plane.client.stats().unwrap();
+        stats.workers.iter().map(|worker| worker.spliced_bytes).sum::<u64>()
+    };
+    exchange(&mut stream, 16 << 20, 20);
+    assert!(spliced(&mut plane) > 0, "it left the rings for pipes");
+    (0..200).for_each(|tag| exchange(&mut stream, 64, tag));
+    assert!(talks(&mut plane) > before, "and it came back");
+    let mut off = Plane::with(|options| options.rings = berth_balancer_data::Rings::Off);
+    let place = place(Protocol::Tcp, "127.0.0.1");
+    let changes =
+        [service("a", Protocol::Tcp, place, Settings::default()), endpoints("a", &[backend(echo)])];
+    off.apply(changes.into());
+    let mut stream = open(place);
+    (0..20).for_each(|tag| exchange(&mut stream, 64, tag));
+    assert_eq!(talks(&mut off), 0);
+}
+
+#[test]
+fn messages_of_all_sizes_keep_their_bytes() {
+    let (mut plane, at) = serving(Settings::default(), &[backend(echo)]);
+    thread::scope(|scope| {
+        for seed in 0..8 {
+            scope.spawn(move || {
+                let (mut stream, mut state) = (open(at), seed);
+                for tag in 0..400 {
+                    // Mostly small; each bit more is half as frequent.
+                    let bits = next(&mut state).trailing_zeros().min(11) + 6;
+                    let length = next(&mut state) % (1 << bits) + 1;
+                    exchange(&mut stream, length, tag);
+                }
+            });
+        }
+    });
+    assert!(talks(&mut plane) > 0);
+}
+
+/// Connections end in all ways while others of the same numbers begin: nobody gets another's bytes.
+#[test]
+fn ends_of_all_kinds_keep_connections_apart() {
+    let (_plane, at) = serving(Settings::default(), &[backend(echo)]);
+    thread::scope(|scope| {
+        for seed in 0..16 {
+            scope.spawn(move || {
+                let mut state = seed;
+                for tag in 0..60 {
+                    let mut stream = open(at);
+                    for message in 0..next(&mut state) % 16 {
+                        exchange(&mut stream, 40, tag * 100 + message);
+                    }
+                    match next(&mut state) % 4 {
+                        // With bytes on their way in both directions.
+                        0 => reset({
+                            let _ = stream.write_all(&[7; 3_000]);
+                            stream
+                        }),
+                        1 => {
+                            stream.write_all(b"last").unwrap();
+                            stream.shutdown(std::net::Shutdown::Write).unwrap();
+                            assert_eq!(ended(&mut stream).unwrap(), b"last");
+                        }
+                        2 => drop(stream.write_all(b"unread")),
+                        _ => {}
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// An endpoint that sends much in small pieces to a client that reads nothing for a while: what the client has not taken is kept in order.
+#[test]
+fn small_messages_wait_for_a_slow_reader_in_order() {
+    const MESSAGES: u32 = 30_000;
+    let server = backend(|mut stream| {
+        exchange_back(&mut stream);
+        for number in 0..MESSAGES {
+            let message: Vec<u8> =
+                (0..175).flat_map(|part| (number * 175 + part).to_be_bytes()).collect();
+            if stream.write_all(&message).is_err() {
+                return;
+            }
+            if number % 3 == 0 {
+                thread::sleep(Duration::from_micros(20));
+            }
+        }
+    });
+    let (mut plane, at) = serving(Settings::default(), &[server]);
+    let mut stream = open(at);
+    for _ in 0..20 {
+        stream.write_all(b"go").unwrap();
+        stream.read_exact(&mut [0; 2]).unwrap();
+    }
+    assert!(talks(&mut plane) > 0);
+    stream.write_all(b"ok").unwrap();
+    let mut wanted = 0_u32;
+    let mut buffer = vec![0; 1 << 20];
+    while wanted < MESSAGES * 175 {
+        thread::sleep(Duration::from_millis(5));
+        stream.read_exact(&mut buffer[..70_000]).unwrap();
+        for number in buffer[..70_000].chunks_exact(4) {
+            assert_eq!(number, wanted.to_be_bytes());
+            wanted += 1;
+        }
+    }
+}
+
+/// Sends small messages back until one says that it is over.
+fn exchange_back(stream: &mut TcpStream) {
+    let mut bytes = [0; 2];
+    while stream.read_exact(&mut bytes).is_ok() && bytes == *b"go" {
+        stream.write_all(&bytes).unwrap();
+    }
+}
+
+/// Connections are cut by the drain's end while their messages are on the way and others take their place: no endpoint sees two
+/// clients on one connection, and no client another's bytes.
+#[test]
+fn what_is_cut_sends_nothing_to_who_comes_next() {
+    let mixed = Arc::new(AtomicBool::new(false));
+    let endpoint = || {
+        let mixed = mixed.clone();
+        backend(move |mut stream| {
+            let (mut first, mut bytes) = (None, [0; 32]);
+            while stream.read_exact(&mut bytes).is_ok() {
+                let whole = bytes.iter().all(|byte| *byte == bytes[0]);
+                if !whole || *first.get_or_insert(bytes) != bytes {
+                    mixed.store(true, Ordering::Relaxed);
+                }
+                if stream.write_all(&bytes).is_err() {
+                    return;
+                }
+            }
+        })
+    };
+    let places = [endpoint(), endpoint()];
+    let settings = Settings { drain_ns: 0, ..Settings::default() };
+    let (mut plane, at) = serving(settings, &places[..1]);
+    let (stop, whole) = (AtomicBool::new(false), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for client in 0..12_u32 {
+            let (stop, mixed, whole) = (&stop, &mixed, &whole);
+            scope.spawn(move || {
+                for tag in (client..).step_by(12) {
+                    let (mut stream, bytes) = (open(at), [(tag % 251) as u8; 32]);
+                    let mut back = [0; 32];
+                    while stream.write_all(&bytes).is_ok() && stream.read_exact(&mut back).is_ok() {
+                        whole.fetch_add(1, Ordering::Relaxed);
+                        if back != bytes {
+                            mixed.store(true, Ordering::Relaxed);
+                        }
+                        if stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+        for turn in 0..400 {
+            thread::sleep(Duration::from_millis(4));
+            let change = endpoints_named("a", &format!("turn-{turn}"), places[turn % 2]);
+            plane.client.apply(vec![change]).unwrap();
+        }
+        stop.store(true, Ordering::Relaxed);
+    });
+    assert!(talks(&mut plane) > 0 && whole.into_inner() > 1_000);
+    assert!(!mixed.load(Ordering::Relaxed), "bytes went astray");
+}
+
+/// One endpoint of a service.
+fn endpoints_named(service: &str, name: &str, at: SocketAddr) -> Change {
+    Change::Endpoints(berth_balancer_core::model::EndpointSet {
+        service: service.into(),
+        endpoints: vec![endpoint(name, at)],
+    })
 }
 
 #[test]

@@ -10,7 +10,8 @@ use std::io;
 pub struct Changed {
     /// Interfaces, addresses or routes of others.
     pub host: bool,
-    /// A route of ours is gone, by others or by this process itself; or something of others changed that may have taken it along.
+    /// A route of ours or a rule of anybody is gone, by others or by this process itself; or something of others changed that may have
+    /// taken it along.
     pub ways: bool,
 }
 
@@ -38,8 +39,8 @@ impl Changes {
     /// # Errors
     /// The kernel gives no socket.
     pub fn open(room: usize) -> io::Result<Self> {
-        // Interfaces, routes and addresses of both versions of IP.
-        const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
+        // Interfaces; addresses, routes and rules of both versions of IP.
+        const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x80 | 0x100 | 0x400 | 0x4_0000;
         let socket = Socket::open(Family::Route, GROUPS)?;
         socket.set_buffers(room, 1 << 16)?;
         Ok(Self { socket, buffer: vec![0; DATAGRAM] })
@@ -64,6 +65,8 @@ impl Changes {
 fn note(message: &Message<'_>, ours: &impl Fn(&Told) -> bool, changed: &mut Changed) {
     const NEW_ROUTE: u16 = 24;
     const DELETE_ROUTE: u16 = 25;
+    const NEW_RULE: u16 = 32;
+    const DELETE_RULE: u16 = 33;
     let number = |kind| message.body.get(12..).and_then(|all| attribute(all, kind)).and_then(ne32);
     let told = || {
         let protocol = *message.body.get(5)?;
@@ -73,6 +76,9 @@ fn note(message: &Message<'_>, ours: &impl Fn(&Told) -> bool, changed: &mut Chan
     match message.kind {
         NEW_ROUTE if is_ours() => {}
         DELETE_ROUTE if is_ours() => changed.ways = true,
+        // Rules say by which table a packet goes, and of no address whose it is.
+        NEW_RULE => {}
+        DELETE_RULE => changed.ways = true,
         _ => *changed = Changed { host: true, ways: true },
     }
 }

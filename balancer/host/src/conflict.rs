@@ -95,8 +95,10 @@ impl Host {
     #[must_use]
     pub fn is_own(&self, address: IpAddr) -> bool {
         let all = Network::of(address);
-        let local =
-            |route: &&Route| route.local && !is_balancers(route) && overlap(all, network(route));
+        // What has no prefix is policy routing's, for marked packets: it says of no address whose it is.
+        let local = |route: &&Route| {
+            route.local && route.prefix > 0 && !is_balancers(route) && overlap(all, network(route))
+        };
         self.addresses.iter().any(|own| own.destination == address)
             || self.routes.iter().any(|route| local(&route))
     }
@@ -243,6 +245,17 @@ mod tests {
             said("10.0.0.0/8 overlaps the route to 10.96.0.0/16 through eth0")
         );
         assert_eq!(check("fd00::/8"), None);
+    }
+
+    #[test]
+    fn a_local_route_to_everything_makes_no_address_the_hosts_own() {
+        let mut host = host();
+        let own = "192.0.2.7".parse().unwrap();
+        let [all, one] = [("0.0.0.0", 0), ("10.1.2.3", 32)]
+            .map(|(to, prefix)| Route { local: true, ..route(to, prefix, 1) });
+        host.routes.extend([all, one.clone()]);
+        assert!(host.is_own(own) && host.is_own(one.destination));
+        assert!(!host.is_own("10.1.2.4".parse().unwrap()));
     }
 
     #[test]

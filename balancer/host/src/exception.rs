@@ -5,6 +5,7 @@
 //! with a policy of DROP and no Docker get the rules at the head of FORWARD. They are written with iptables, since the chain is
 //! iptables'; `nft` has no say in it. The comment is the instance's name.
 
+use crate::address::Version;
 use std::process::{Command, Stdio};
 
 /// Commands that may have written the host's firewall, one per version of IP and kind of tables; for legacy tables with the list of
@@ -40,9 +41,59 @@ const PREFIX: &str = "berth-";
 /// Whether a firewall is there whose changes are not told: rules in legacy tables.
 #[must_use]
 pub fn has_legacy() -> bool {
+    has("filter")
+}
+
+/// What iptables has to say of a version's packets that come to a socket of this host instead of being forwarded.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Objections {
+    /// A chain that would see them, or that sees them no longer; for people.
+    pub because: Option<String>,
+    /// The rules of FORWARD that are kept in nf_tables were read.
+    pub forward: bool,
+}
+
+impl Objections {
+    /// Asks the commands.
+    #[must_use]
+    pub fn read(version: Version) -> Self {
+        let mut all = Self::default();
+        let own = |command: &str| command.starts_with("ip6") == (version == Version::V6);
+        for (command, rules) in firewalls().filter(|(command, _)| own(command)) {
+            let legacy = command.ends_with("legacy");
+            all.forward |= !legacy;
+            all.because = all.because.or_else(|| objection(&rules, legacy));
+            for table in ["mangle", "security"].into_iter().filter(|table| legacy && has(table)) {
+                let rules = output(command, &["-w", "2", "-t", table, "-S"]).unwrap_or_default();
+                all.because =
+                    all.because.or_else(|| judging(&rules, &["INPUT", "OUTPUT", "FORWARD"]));
+            }
+        }
+        all
+    }
+}
+
+/// Rules of others in FORWARD count if no exception stands before them: what is forwarded through our pair meets them.
+fn objection(rules: &str, legacy: bool) -> Option<String> {
+    let found = if legacy { judging(rules, &["INPUT", "OUTPUT"]) } else { None };
+    found.or_else(|| if chain(rules).is_none() { judging(rules, &["FORWARD"]) } else { None })
+}
+
+/// The first of some chains of iptables that drops what it does not know, or has a rule of others.
+fn judging(rules: &str, chains: &[&str]) -> Option<String> {
+    let judges = |chain: &&&str| {
+        let (policy, rule) = (format!("-P {chain} DROP"), format!("-A {chain} "));
+        let own = |line: &str| line.contains(PREFIX);
+        rules.lines().any(|line| line.trim() == policy || line.starts_with(&rule) && !own(line))
+    };
+    chains.iter().find(judges).map(|chain| format!("iptables' chain {chain} has rules"))
+}
+
+/// Whether a table of legacy rules is in use.
+fn has(table: &str) -> bool {
     let in_use = |names: &str| {
         let names = std::fs::read_to_string(format!("/proc/thread-self/net/{names}"));
-        names.is_ok_and(|names| names.lines().any(|name| name == "filter"))
+        names.is_ok_and(|names| names.lines().any(|name| name == table))
     };
     COMMANDS.iter().filter_map(|(_, names)| *names).any(in_use)
 }
@@ -129,6 +180,22 @@ fn output(command: &str, arguments: &[&str]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_judges_packets_to_this_host_or_forwarded_ones_is_named() {
+        let check = |rules: &str, legacy| objection(rules, legacy).unwrap_or_default();
+        let open = "-P INPUT ACCEPT\n-P FORWARD ACCEPT\n-P OUTPUT ACCEPT\n";
+        assert_eq!(check(open, true), "");
+        assert_eq!(check("-P INPUT DROP\n", true), "iptables' chain INPUT has rules");
+        assert_eq!(check("-P INPUT DROP\n", false), "", "nf_tables itself tells");
+        let rule = format!("{open}-A OUTPUT -d 192.0.2.1/32 -j DROP\n");
+        assert_eq!(check(&rule, true), "iptables' chain OUTPUT has rules");
+        let rule = format!("{open}-A FORWARD -s 192.0.2.1/32 -j DROP\n");
+        assert_eq!(check(&rule, false), "iptables' chain FORWARD has rules");
+        // Ours stand before them.
+        assert_eq!(check(&format!("{rule}-N DOCKER-USER\n"), false), "");
+        assert_eq!(check("-P FORWARD DROP\n", false), "");
+    }
 
     #[test]
     fn the_rule_goes_where_docker_leaves_room_for_it() {

@@ -12,6 +12,7 @@
 pub mod address;
 pub mod changes;
 pub mod conflict;
+pub mod divert;
 pub mod exception;
 pub mod netlink;
 pub mod nft;

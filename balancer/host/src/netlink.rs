@@ -245,10 +245,19 @@ impl Socket {
         Ok(Self { descriptor, sequence: 0, buffer: vec![0; DATAGRAM] })
     }
 
-    /// Makes room for what the kernel sends while this process is busy, and for large batches.
+    /// Makes room for what the kernel sends while this process is busy, and for large batches. Without `CAP_NET_ADMIN` only as much as
+    /// the host gives everybody.
     pub fn set_buffers(&self, receive: usize, send: usize) -> io::Result<()> {
-        sockopt::set_socket_recv_buffer_size_force(&self.descriptor, receive)?;
-        sockopt::set_socket_send_buffer_size_force(&self.descriptor, send)?;
+        use rustix::io::Errno;
+        let fd = &self.descriptor;
+        match sockopt::set_socket_recv_buffer_size_force(fd, receive) {
+            Err(Errno::PERM) => sockopt::set_socket_recv_buffer_size(fd, receive)?,
+            set => set?,
+        }
+        match sockopt::set_socket_send_buffer_size_force(fd, send) {
+            Err(Errno::PERM) => sockopt::set_socket_send_buffer_size(fd, send)?,
+            set => set?,
+        }
         Ok(())
     }
 

@@ -7,15 +7,17 @@
 
 pub mod expression;
 
-use crate::address::Version;
-use crate::netlink::{self, Family, Message, Socket, Writer, attribute, be32, flag};
+use crate::address::{Version, from_octets, octets};
+use crate::netlink::{self, Family, Message, Socket, Writer, attribute, be16, be32, flag};
 use std::io;
+use std::net::SocketAddr;
 
 const SUBSYSTEM: u16 = 10 << 8;
 const NEW_TABLE: u16 = SUBSYSTEM;
 const GET_TABLE: u16 = SUBSYSTEM | 1;
 const DELETE_TABLE: u16 = SUBSYSTEM | 2;
 const NEW_CHAIN: u16 = SUBSYSTEM | 3;
+const GET_CHAIN: u16 = SUBSYSTEM | 4;
 const NEW_RULE: u16 = SUBSYSTEM | 6;
 const GET_RULE: u16 = SUBSYSTEM | 7;
 const DELETE_RULE: u16 = SUBSYSTEM | 8;
@@ -40,6 +42,8 @@ pub const RESTART: i32 = 85;
 pub const TYPE_IPV4: u32 = 7;
 /// As above.
 pub const TYPE_IPV6: u32 = 8;
+/// As above: a port.
+const TYPE_PORT: u32 = 13;
 
 /// A base chain's place.
 #[derive(Debug, Clone, Copy)]
@@ -77,6 +81,31 @@ impl Set {
         };
         Self { name, key_type, key_length: version.bytes(), value_type: 0, value_length: 0 }
     }
+
+    /// A set of addresses with ports; [`place`] makes its elements.
+    #[must_use]
+    pub const fn of_places(name: &'static str, version: Version) -> Self {
+        let addresses = Self::of_addresses(name, version);
+        let key_type = addresses.key_type << 6 | TYPE_PORT;
+        Self { key_type, key_length: addresses.key_length + 4, ..addresses }
+    }
+}
+
+/// An element of a set of addresses with ports.
+#[must_use]
+pub fn place(at: SocketAddr) -> Element {
+    let mut key = octets(at.ip());
+    key.extend(at.port().to_be_bytes());
+    // Each part of a key takes whole registers.
+    key.extend([0, 0]);
+    (key, Vec::new())
+}
+
+/// The address and port of such an element's key.
+#[must_use]
+pub fn from_place(key: &[u8]) -> Option<SocketAddr> {
+    let (address, port) = key.split_at_checked(key.len().checked_sub(4)?)?;
+    Some(SocketAddr::new(from_octets(address)?, be16(port)?))
 }
 
 /// A key, and for maps a value.
@@ -249,6 +278,39 @@ pub struct Found {
     pub digest: u64,
 }
 
+/// A chain through which packets come by themselves, of anybody.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// 1 IPv4 and IPv6, 2 IPv4, 10 IPv6.
+    pub family: u8,
+    /// Its table.
+    pub table: String,
+    /// Its name.
+    pub name: String,
+    /// `nat` or `filter` or `route`.
+    pub kind: String,
+    /// As in [`Hook`].
+    pub hook: u32,
+    /// Rules.
+    pub rules: u32,
+    /// What no rule accepts is dropped.
+    pub drops: bool,
+}
+
+impl Base {
+    fn read(body: &[u8]) -> Option<Self> {
+        let (family, all) = (*body.first()?, body.get(4..)?);
+        let text = |kind| {
+            let bytes = attribute(all, kind).unwrap_or_default();
+            String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned()
+        };
+        let number = |kind| attribute(all, kind).and_then(be32);
+        let hook = attribute(all, 4).and_then(|hook| attribute(hook, 1)).and_then(be32)?;
+        let (rules, drops) = (number(6).unwrap_or(0), number(5) == Some(0));
+        Some(Self { family, table: text(1), name: text(3), kind: text(7), hook, rules, drops })
+    }
+}
+
 /// One table name, in both families.
 #[derive(Debug)]
 pub struct Nft {
@@ -361,6 +423,14 @@ impl Nft {
         Ok(keys)
     }
 
+    /// The base chains of all tables.
+    pub fn bases(&mut self) -> io::Result<Vec<Base>> {
+        let mut all = Vec::new();
+        let each = |message: Message<'_>| all.extend(Base::read(message.body));
+        self.ask_of(0, (GET_CHAIN, flag::DUMP), |_| (), each)?;
+        Ok(all)
+    }
+
     /// Counts up with every change of any rule of the host's.
     pub fn generation(&mut self) -> io::Result<u32> {
         let mut generation = 0;
@@ -383,10 +453,21 @@ impl Nft {
         fill: impl FnOnce(&mut Writer),
         each: impl FnMut(Message<'_>),
     ) -> io::Result<()> {
+        self.ask_of(version.netfilter(), what, fill, each)
+    }
+
+    /// `family` 0 is all of them.
+    fn ask_of(
+        &mut self,
+        family: u8,
+        what: (u16, u16),
+        fill: impl FnOnce(&mut Writer),
+        each: impl FnMut(Message<'_>),
+    ) -> io::Result<()> {
         let mut writer = Writer::default();
         let sequence = self.socket.next_sequence();
         writer.begin(what.0, what.1 | flag::ACK, sequence);
-        writer.put(&[version.netfilter(), 0, 0, 0]);
+        writer.put(&[family, 0, 0, 0]);
         fill(&mut writer);
         writer.end();
         self.socket.transact(writer.bytes(), (sequence, sequence), each)

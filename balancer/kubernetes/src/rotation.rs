@@ -7,7 +7,7 @@
 
 use crate::view::Node;
 use berth_balancer_service::wanted::Wish;
-use berth_cluster_client::{Informer, Item};
+use berth_cluster_client::{Api, Informer, Item, Resource};
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -100,6 +100,17 @@ pub struct Rotation {
 impl Rotation {
     pub(crate) fn new(table: Arc<Table>, node: Arc<str>, stats: Arc<crate::Stats>) -> Self {
         Self { table, node, stats }
+    }
+
+    /// That of a node without a data plane of its own: another one serves its pods, and is asked as all are. `api` has to be of somebody who
+    /// may list nodes.
+    #[must_use]
+    pub fn of_others(api: Api, node: &str, seed: u64) -> Self {
+        let table = Table::default();
+        let nodes = Informer::start(api, Resource::new("", "v1", "nodes"), seed);
+        // It is set once.
+        drop(table.nodes.set(nodes));
+        Self::new(Arc::new(table), node.into(), Arc::default())
     }
 
     /// Waits until none of these addresses of a pod gets new connections from any node, but no longer than the limit (2 s at most). The names

@@ -107,8 +107,11 @@ impl Builder {
         let acceptor = Acceptor::new(self.tls.as_ref())?;
         let listener = listen(self.listen).await?;
         let admin = listen(self.admin).await?;
-        let with = |owner| self.sources.iter().any(|source| source.owner() == owner);
-        let (with_file, with_cluster) = (with(Owner::File), with(Owner::Kubernetes));
+        // Of what is borrowed here nothing is held while others are waited for: a source need not be shared between threads.
+        let (with_file, with_cluster) = {
+            let with = |owner| self.sources.iter().any(|source| source.owner() == owner);
+            (with(Owner::File), with(Owner::Kubernetes))
+        };
         let heir = match (listener.is_some(), with_cluster && !with_file) {
             (true, _) => Owner::Grpc,
             (false, true) => Owner::Kubernetes,

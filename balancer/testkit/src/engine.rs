@@ -37,15 +37,28 @@ impl Engine {
         let (node, folder) = (Space::new("d"), tempfile::tempdir().expect("there is room"));
         let options: Vec<String> = options.iter().copied().map(str::to_owned).collect();
         let daemon = dockerd(&node, folder.path(), &options);
-        let engine = Self { daemon, options, node, folder };
+        let mut engine = Self { daemon, options, node, folder };
         engine.wait();
         engine
     }
 
-    fn wait(&self) {
-        until("dockerd answers", || {
-            self.try_docker("version --format {{.Server.Version}}").is_some()
-        });
+    /// It takes longer where it finds containers again; if it gives up, it is started anew, as by any supervisor.
+    fn wait(&mut self) {
+        let begun = Instant::now();
+        while self.try_docker("version --format {{.Server.Version}}").is_none() {
+            let ended = self.daemon.try_wait().expect("it is a child");
+            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
+            let last = log.floor_char_boundary(log.len().saturating_sub(4_000));
+            assert!(
+                begun.elapsed() < HANG * 4,
+                "dockerd does not answer ({ended:?}): {}",
+                &log[last..]
+            );
+            if ended.is_some() {
+                self.daemon = dockerd(&self.node, self.folder.path(), &self.options);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// What `docker` says to a line, if it succeeds.
@@ -96,11 +109,23 @@ impl Engine {
     /// Ends the daemon, its containers live on, and starts it again.
     pub fn restart(&mut self) {
         self.stop();
+        self.begin_again();
+    }
+
+    /// Ends the daemon as a crash does. Its containers live on, for then at least.
+    pub fn crash(&mut self) {
+        drop(self.daemon.kill());
+        drop(self.daemon.wait());
+    }
+
+    /// Starts it again after it has ended.
+    pub fn begin_again(&mut self) {
         self.daemon = dockerd(&self.node, self.folder.path(), &self.options);
         self.wait();
     }
 
-    fn stop(&mut self) {
+    /// Ends the daemon in good order. Its containers live on only where they outlast it.
+    pub fn stop(&mut self) {
         run("kill", &[&self.daemon.id().to_string()]);
         let end = Instant::now() + HANG;
         while Instant::now() < end {

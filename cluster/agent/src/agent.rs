@@ -8,7 +8,7 @@ use crate::serving::Board;
 use crate::settings::{Settings, StartError, Stop};
 use crate::shared::{Parts, Shared, WholePod};
 use berth_cluster_agent_network::{AddressBook, Opened};
-use berth_cluster_agent_serve::{Options, Server, Serving};
+use berth_cluster_agent_serve::{CertificateError, Options, Server, Serving};
 use berth_cluster_client::events::Recorder;
 use berth_cluster_client::{Informer, Resource};
 use berth_cluster_docker::{Agent as AgentName, Engine, EngineInfo, NetworkSpec};
@@ -111,9 +111,13 @@ impl Running {
         self.shared.recorder.flush().await;
         self.tasks.shutdown().await;
         if how != Stop::Leave && self.shared.settings.host.is_some() {
-            let node = self.shared.settings.node.clone();
+            let shared = Arc::clone(&self.shared);
+            let remove = move || {
+                let Settings { node, hands, .. } = &shared.settings;
+                host::remove(node, hands.as_deref());
+            };
             // What is left is told there.
-            drop(tokio::task::spawn_blocking(move || host::remove(&node)).await);
+            drop(tokio::task::spawn_blocking(remove).await);
         }
     }
 
@@ -121,6 +125,14 @@ impl Running {
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.serving.as_ref().map(Serving::address)
+    }
+
+    /// Shows another certificate from now on, with its key, both PEM. Says why not, if it does not.
+    pub fn show(&self, certificate: &str, key: &str) -> Result<(), CertificateError> {
+        match &self.serving {
+            Some(serving) => serving.certificate().swap(certificate, key),
+            None => Ok(()),
+        }
     }
 
     /// The name of the node.

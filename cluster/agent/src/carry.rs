@@ -14,6 +14,8 @@ mod volumes;
 
 pub(crate) use volumes::refresh;
 
+pub(crate) use volumes::words;
+
 use crate::settings::Leaving;
 use crate::task::{Task, failure};
 use berth_cluster_docker::CallError;

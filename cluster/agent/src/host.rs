@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Sees to it that the host leads pods' traffic: what leaves the cluster is masqueraded, and other nodes' pods are reached.
 
+use crate::hands::Hands;
 use crate::settings::HostNetwork;
 use crate::shared::Shared;
 use berth_cluster_agent_network::{Host, HostError, Range, Wanted};
@@ -8,6 +9,7 @@ use berth_cluster_client::{Informer, ObjectError, Resource, View};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::sleep;
@@ -69,13 +71,19 @@ pub(crate) async fn keep(shared: Arc<Shared>, network: HostNetwork) {
         .clone()
         .map(|api| Informer::<Place>::start(api, Resource::new("", "v1", "nodes"), SEED));
     let (mut host, mut said) = (None, Vec::new());
+    let hands = shared.settings.hands.as_deref().map(Hands::new);
     loop {
         let wanted = wanted(&shared, &network, nodes.as_ref());
         let (name, taken) = (shared.settings.node.clone(), host.take());
-        let checked = tokio::task::spawn_blocking(move || check(&name, taken, &wanted)).await;
+        let hands = hands.clone();
+        let checked = tokio::task::spawn_blocking(move || match hands {
+            Some(hands) => Ok((None, hands.check(&wanted)?)),
+            None => check(&name, taken, &wanted).map(|(host, problems)| (Some(host), problems)),
+        });
+        let checked = checked.await;
         match checked {
             Ok(Ok((kept, problems))) => {
-                host = Some(kept);
+                host = kept;
                 for problem in problems.iter().filter(|problem| !said.contains(*problem)) {
                     tracing::warn!("{problem}");
                 }
@@ -85,7 +93,10 @@ pub(crate) async fn keep(shared: Arc<Shared>, network: HostNetwork) {
                 tracing::warn!("{error}");
                 return;
             }
-            Ok(Err(error)) => tracing::warn!(%error, "the host does not lead pods' traffic"),
+            Ok(Err(error)) => {
+                let error = crate::carry::words(&error);
+                tracing::warn!(error, "the host does not lead pods' traffic");
+            }
             Err(_) => return,
         }
         sleep(LOOK).await;
@@ -106,8 +117,12 @@ fn check(
 }
 
 /// Takes back what this node's agent has told the host.
-pub(crate) fn remove(node: &str) {
-    match Host::open(node).and_then(|mut host| host.remove()) {
+pub(crate) fn remove(node: &str, hands: Option<&Path>) {
+    let removed = match hands {
+        Some(socket) => Hands::new(socket).remove(),
+        None => Host::open(node).and_then(|mut host| host.remove()),
+    };
+    match removed {
         Ok(()) | Err(HostError::NotPermitted) => {}
         Err(error) => tracing::warn!(%error, "rules or routes of pods are left on the host"),
     }

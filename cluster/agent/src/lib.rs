@@ -13,6 +13,7 @@ mod agent;
 mod carry;
 mod credentials;
 mod diff;
+pub mod hands;
 mod host;
 mod node;
 mod pods;

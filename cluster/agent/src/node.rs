@@ -76,8 +76,10 @@ impl Teller {
                 teller.known = status_of(&made).0;
             }
             Err(error) if error.code() == Some(409) => {
-                let labels = json!({ "metadata": { "labels": object["metadata"]["labels"] } });
-                let found = api.patch(&path, Media::Merge, labels.to_string().into()).await?;
+                let meta = &object["metadata"];
+                let own = json!({ "labels": meta["labels"], "annotations": meta["annotations"] });
+                let own = json!({ "metadata": own });
+                let found = api.patch(&path, Media::Merge, own.to_string().into()).await?;
                 teller.known = status_of(&found).0;
             }
             Err(error) => return Err(error),
@@ -167,6 +169,8 @@ fn fixed(shared: &Shared, version: String) -> Fixed {
         node: settings.node.clone(),
         address: settings.address.to_string(),
         labels: settings.labels.clone(),
+        annotations: settings.annotations.clone(),
+        range: settings.range.to_string(),
         pods_max: settings.pods_max,
         port: shared.port.get().copied(),
         pressure: settings.pressure,

@@ -2,6 +2,7 @@
 //! Which pods there are: each has a worker of its own, which is told what the API and the engine say.
 
 use crate::admit::{self, Load};
+use crate::hands::Hands;
 use crate::settings::Stop;
 use crate::shared::{Shared, WholePod};
 use crate::task::Task;
@@ -21,6 +22,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 const RESYNC: Duration = Duration::from_secs(30);
 /// How long after it did not answer it is asked again.
 const AGAIN: Duration = Duration::from_secs(1);
+/// How long after it had something of a pod that nobody looks after. What is asked of the engine when a pod ends may come a little later.
+const STRAY: Duration = Duration::from_secs(2);
 /// What pods may take beyond their grace when all of them are to end.
 const MARGIN: Duration = Duration::from_secs(15);
 
@@ -51,8 +54,10 @@ pub(crate) struct Pods {
     /// Whether the engine was away, and what it has now is not known yet.
     away: bool,
     listing: bool,
-    /// What the engine had at the beginning, and when.
-    first: (Arc<View>, Millis),
+    /// What the engine had when it was asked last, and when.
+    seen: (Arc<View>, Millis),
+    /// Pods of which it had something then, and nobody looks after.
+    strays: BTreeSet<String>,
 }
 
 /// How the agent ends; who asked is told when it has.
@@ -74,7 +79,8 @@ impl Pods {
             listed: mpsc::unbounded_channel(),
             away: false,
             listing: false,
-            first: (Arc::new(first), taken_at),
+            seen: (Arc::new(first), taken_at),
+            strays: BTreeSet::new(),
         }
     }
 
@@ -93,7 +99,7 @@ impl Pods {
                 Some(event) = events.next() => self.happened(event),
                 Some(listed) = self.listed.1.recv() => self.look(listed),
                 Some(uid) = self.ended.1.recv() => self.worker_ended(&uid),
-                _ = resync.tick() => self.list(),
+                _ = resync.tick() => self.list(Duration::ZERO),
                 ending = stop.recv() => {
                     let Some((how, told)) = ending else { return };
                     Box::pin(self.end(how, &mut events)).await;
@@ -107,7 +113,7 @@ impl Pods {
 
     /// Pods that the engine has, and the API does not; and files and addresses of pods that neither has.
     async fn adopt(&mut self) {
-        let (found, _) = self.first.clone();
+        let (found, _) = self.seen.clone();
         let of_api: BTreeSet<String> =
             self.informer.all().iter().map(|item| item.id.uid.clone()).collect();
         let all = || found.sandboxes.iter().chain(&found.containers);
@@ -124,16 +130,16 @@ impl Pods {
         if let Err(error) = tidied {
             tracing::warn!(%error, "files of former pods are left");
         }
-        let mut orphans = BTreeMap::new();
-        for seen in all().filter(|seen| !of_api.contains(&seen.identity.pod.uid)) {
-            orphans.insert(seen.identity.pod.uid.clone(), seen.identity.clone());
+        for pod in unknown(&found, |uid| of_api.contains(uid)) {
+            self.end_orphan(&found, pod);
         }
-        for (_, Identity { pod, .. }) in orphans {
-            tracing::info!(pod = pod.name, "a pod that the API does not have any more ends");
-            let object = orphan(&found, &pod);
-            self.begin(pod.clone(), Arc::new(object), None);
-            self.tell(&pod.uid, Message::Event(Box::new(MachineEvent::Gone)));
-        }
+    }
+
+    fn end_orphan(&mut self, found: &View, pod: PodRef) {
+        tracing::info!(pod = pod.name, "a pod that the API does not have any more ends");
+        let (object, uid) = (orphan(found, &pod), pod.uid.clone());
+        self.begin(pod, Arc::new(object), None);
+        self.tell(&uid, Message::Event(Box::new(MachineEvent::Gone)));
     }
 
     fn changed(&mut self, change: ApiChange<WholePod>) {
@@ -160,7 +166,7 @@ impl Pods {
     /// Whether the node takes a pod that it does not have yet; if not, why.
     fn admit(&self, pod: &Pod) -> Option<(String, String)> {
         let uid = pod.metadata.uid.as_deref().unwrap_or_default();
-        let (found, _) = &self.first;
+        let (found, _) = &self.seen;
         let runs = found.sandboxes.iter().any(|seen| seen.identity.pod.uid == uid);
         let begun = pod.status.as_ref().is_some_and(|status| status.start_time.is_some());
         if runs || begun {
@@ -213,7 +219,7 @@ impl Pods {
         self.shared.shown().insert(uid.clone(), shown);
         task.known().refused = refused;
         let (shared, ended) = (Arc::clone(&self.shared), self.ended.0.clone());
-        let (found, taken_at) = self.first.clone();
+        let (found, taken_at) = self.seen.clone();
         self.workers.insert(uid.clone(), Handle { pod, inbox, done: false });
         tokio::spawn(async move {
             let worker = Worker::new(shared, task, &found, taken_at, messages).await;
@@ -242,7 +248,7 @@ impl Pods {
 
     fn happened(&mut self, event: Event) {
         match event {
-            Event::List => self.list(),
+            Event::List => self.list(Duration::ZERO),
             Event::Gone(error) => {
                 tracing::warn!(%error, "the engine is away");
                 self.away = true;
@@ -255,18 +261,24 @@ impl Pods {
                 let Identity { pod, part, attempt } = identity;
                 self.tell(&pod.uid, Message::Died { part, attempt, id, code });
             }
+            Event::Container { identity, change: Change::Created, .. }
+                if !self.workers.contains_key(&identity.pod.uid) =>
+            {
+                self.list(STRAY);
+            }
             Event::Container { .. } => {}
         }
     }
 
-    /// Asks the engine what it has, until it says so.
-    fn list(&mut self) {
+    /// Asks the engine what it has, after a while, until it says so.
+    fn list(&mut self, after: Duration) {
         if self.listing {
             return;
         }
         self.listing = true;
         let (shared, listed) = (Arc::clone(&self.shared), self.listed.0.clone());
         tokio::spawn(async move {
+            sleep(after).await;
             loop {
                 let taken_at = shared.now();
                 match shared.engine.list().await {
@@ -291,6 +303,25 @@ impl Pods {
         for uid in self.workers.keys() {
             let found = Arc::clone(&found);
             self.tell(uid, Message::Seen { found, taken_at, back });
+        }
+        self.seen = (Arc::clone(&found), taken_at);
+        self.look_for_strays(&found);
+    }
+
+    /// What came to be when its pod had ended already, as by a call whose answer was lost. One look may be older than a pod's end: it takes two.
+    fn look_for_strays(&mut self, found: &View) {
+        let of_api: BTreeSet<String> =
+            self.informer.all().iter().map(|item| item.id.uid.clone()).collect();
+        let is_known = |uid: &str| self.workers.contains_key(uid) || of_api.contains(uid);
+        let strays = unknown(found, is_known);
+        let before = std::mem::take(&mut self.strays);
+        self.strays = strays.iter().map(|pod| pod.uid.clone()).collect();
+        let new = self.strays.difference(&before).count();
+        for pod in strays.into_iter().filter(|pod| before.contains(&pod.uid)) {
+            self.end_orphan(found, pod);
+        }
+        if new > 0 {
+            self.list(STRAY);
         }
     }
 
@@ -351,6 +382,14 @@ impl Pods {
     }
 }
 
+/// Pods that the engine has, and that are not known.
+fn unknown(found: &View, is_known: impl Fn(&str) -> bool) -> Vec<PodRef> {
+    let all = found.sandboxes.iter().chain(&found.containers).map(|seen| &seen.identity.pod);
+    let unknown = all.filter(|pod| !is_known(&pod.uid));
+    let by_uid: BTreeMap<&str, &PodRef> = unknown.map(|pod| (pod.uid.as_str(), pod)).collect();
+    by_uid.into_values().cloned().collect()
+}
+
 /// A pod of which the engine alone knows.
 fn orphan(found: &View, pod: &PodRef) -> Pod {
     let own = found.containers.iter().filter(|seen| seen.identity.pod.uid == pod.uid);
@@ -368,15 +407,23 @@ fn orphan(found: &View, pod: &PodRef) -> Pod {
     serde_json::from_value(object).unwrap_or_default()
 }
 
+/// Takes down folders of pods that are not known; gives which are left, and why.
+fn swept(shared: &Shared, known: &BTreeSet<String>) -> Vec<String> {
+    let own = match shared.root.sweep(known) {
+        Ok(swept) => swept.failed.into_iter().map(|(uid, error)| format!("{uid}: {error}")),
+        Err(error) => return vec![error.to_string()],
+    };
+    let own: Vec<String> = own.collect();
+    let Some(socket) = shared.settings.hands.as_deref().filter(|_| !own.is_empty()) else {
+        return own;
+    };
+    Hands::new(socket).sweep(known).unwrap_or_else(|error| vec![error.to_string()])
+}
+
 /// Folders and addresses of pods that are gone.
 fn tidy(shared: &Shared, found: &View, known: &BTreeSet<String>) {
-    match shared.root.sweep(known) {
-        Ok(swept) => {
-            for (uid, error) in swept.failed {
-                tracing::warn!(%error, uid, "the folder of a former pod is left");
-            }
-        }
-        Err(error) => tracing::warn!(%error, "folders of former pods are left"),
+    for what in swept(shared, known) {
+        tracing::warn!(what, "the folder of a former pod is left");
     }
     let now = shared.micros();
     for seen in &found.sandboxes {

@@ -17,6 +17,8 @@ use std::time::Duration;
 
 /// Pods of a node where nothing is said, as upstream has it.
 const PODS_MAX: u32 = 110;
+/// Processes and threads of a container: a fork bomb is its own pod's trouble. OpenShift has the same number.
+const PIDS_MAX: u64 = 4_096;
 /// Images that are pulled at a time.
 const PULLS_MAX: usize = 4;
 /// Sandboxes and containers that are made or started at a time.
@@ -33,6 +35,8 @@ pub struct Settings {
     pub address: IpAddr,
     /// Labels of the node, beside its name, system and processor.
     pub labels: BTreeMap<String, String>,
+    /// Annotations of the node.
+    pub annotations: BTreeMap<String, String>,
     /// How many pods it takes.
     pub pods_max: u32,
     /// Processes and threads of a container; `None` for no bound.
@@ -59,6 +63,8 @@ pub struct Settings {
     pub serve: Option<Serve>,
     /// What the host is told of pods' traffic; `None` leaves the host alone.
     pub host: Option<HostNetwork>,
+    /// The socket of a process that does what takes root's rights ([`crate::hands`]); `None` where the agent itself has them, or nobody.
+    pub hands: Option<PathBuf>,
     /// The API, as `system:node:NAME`.
     pub api: Api,
     /// How pods leave the rotation of services before they end.
@@ -76,8 +82,9 @@ impl Settings {
             node: node.to_owned(),
             address,
             labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
             pods_max: PODS_MAX,
-            pids_max: None,
+            pids_max: Some(PIDS_MAX),
             pulls_max: PULLS_MAX,
             starts_max: STARTS_MAX,
             root: PathBuf::from("/var/lib/berth/agent"),
@@ -89,6 +96,7 @@ impl Settings {
             cluster_domain: "cluster.local".to_owned(),
             serve: None,
             host: None,
+            hands: None,
             api,
             rotation: Arc::new(Pause),
             clock: Clock::Machine,

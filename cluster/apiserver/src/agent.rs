@@ -8,6 +8,7 @@
 mod config;
 mod dial;
 mod headers;
+mod messages;
 mod options;
 mod splice;
 
@@ -108,11 +109,16 @@ pub(crate) async fn serve(
     if !known {
         return Err(Refusal::method_not_allowed());
     }
-    let upgrade = request.parts.extensions.remove::<OnUpgrade>();
+    let mut upgrade = request.parts.extensions.remove::<OnUpgrade>();
     let upgraded = headers::upgrade(&request.parts.headers);
     // What is done through a connection that changes its protocol is not reading, whatever the method: a role that may `get` must not
-    // run commands.
-    let streams = !matches!(way, Way::Log | Way::Proxy) || upgraded.is_some();
+    // run commands. A log is only read, however it comes.
+    let streams = way != Way::Log && (way != Way::Proxy || upgraded.is_some());
+    let socket = way == Way::Log && upgraded == Some(headers::Upgrade::WebSocket);
+    let socket = match upgrade.take_if(|_| socket) {
+        Some(client) => Some((messages::agree(&request.parts.headers)?, client)),
+        None => None,
+    };
     if streams && method != Method::POST {
         may_create(server, &request)?;
     }
@@ -120,6 +126,10 @@ pub(crate) async fn serve(
         Way::Proxy => node_call(server, &request).await?,
         _ => pod_call(server, &request, way).await?,
     };
+    if way == Way::Log {
+        // The agent has logs as pages only.
+        request.parts.headers.remove(http::header::UPGRADE);
+    }
     let call = call.with(method, &request.parts.headers);
     if streams {
         let Some((upgrade, wanted)) = upgrade.zip(upgraded) else {
@@ -129,7 +139,15 @@ pub(crate) async fn serve(
     }
     let body = if way == Way::Proxy { body.await? } else { Bytes::new() };
     let answer = call.send(server, body).await?;
-    if way == Way::Log { log(server, answer, request.target).await } else { page(server, answer) }
+    if way != Way::Log {
+        return page(server, answer);
+    }
+    if let Some((agreed, client)) = socket
+        && answer.response.status() == StatusCode::OK
+    {
+        return Ok(messages::serve(agreed, client, answer.stream(server), &request.parts));
+    }
+    log(server, answer, request.target).await
 }
 
 fn may_create(server: &Inner, request: &Request<'_>) -> Result<(), Refusal> {

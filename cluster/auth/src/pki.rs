@@ -6,12 +6,14 @@
 
 mod file;
 mod kubeconfig;
+mod own;
 mod request;
 mod server;
 #[cfg(test)]
 mod tests;
 
 pub use kubeconfig::kubeconfig;
+pub use own::{Wanted, fingerprint, fingerprint_of, of_base64, write_text};
 pub use request::RequestError;
 pub use server::ServerCertificate;
 

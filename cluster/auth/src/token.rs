@@ -3,6 +3,7 @@
 
 pub mod bootstrap;
 mod fixed;
+pub mod join;
 mod key;
 mod seen;
 #[cfg(test)]

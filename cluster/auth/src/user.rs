@@ -24,6 +24,11 @@ pub const NODES: &str = "system:nodes";
 /// What the name of a node agent's user begins with.
 pub const NODE_PREFIX: &str = "system:node:";
 
+/// The group of what runs on nodes beside their agents: the service proxy, the DNS.
+pub const NODE_SERVICES: &str = "berth:node-services";
+/// What the name of such a user begins with; the node's follows.
+pub const NODE_SERVICES_PREFIX: &str = "berth:node-services:";
+
 /// Who asks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct User {

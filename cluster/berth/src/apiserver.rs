@@ -34,6 +34,8 @@ pub(crate) struct Start {
     pub(crate) tokens: Option<PathBuf>,
     pub(crate) ranges: Ranges,
     pub(crate) advertised: Option<Ipv4Addr>,
+    /// By which address clients are told to call it, where it is not the one that it listens on.
+    pub(crate) called: Option<IpAddr>,
     pub(crate) without: Vec<String>,
     pub(crate) tolerations: Tolerations,
     /// Whether agents of nodes run on this machine, too.
@@ -58,6 +60,7 @@ impl Start {
             tokens: None,
             ranges: Ranges::default(),
             advertised: None,
+            called: None,
             without: Vec::new(),
             tolerations: Tolerations::default(),
             agents_here: false,
@@ -150,7 +153,9 @@ pub(crate) async fn start(start: Start) -> anyhow::Result<Running> {
     let store = opened
         .await?
         .with_context(|| format!("{} {} cannot be used", start.store_flag, start.store))?;
-    let url = format!("https://{}", reached(listener.address()));
+    let place = reached(listener.address());
+    let place = start.called.map_or(place, |ip| SocketAddr::new(ip, place.port()));
+    let url = format!("https://{place}");
     let issuer = Issuer::new(
         "https://kubernetes.default.svc.cluster.local",
         pki.service_account_key()?,
@@ -258,6 +263,7 @@ fn reached(address: SocketAddr) -> SocketAddr {
 fn named(start: &Start, address: SocketAddr) -> Vec<String> {
     let mut hosts = start.hosts.clone();
     hosts.push(reached(address).ip().to_string());
+    hosts.extend(start.called.map(|ip| ip.to_string()));
     hosts
 }
 

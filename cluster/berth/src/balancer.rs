@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 //! `berth balancer`: the balancer alone, its data plane, a check of its configuration, its table.
 
-mod status;
+pub(crate) mod status;
 
-use crate::cli::{BalancerArgs, BalancerCommand, DataArgs, Namespace};
+use crate::cli::{BalancerArgs, BalancerCommand, DataArgs, Namespace, Rings, Shortcut};
 use anyhow::Context;
 use berth_balancer_service::choose::Available;
 use berth_balancer_service::observe::{Observer, Socket};
-use berth_balancer_service::plane::process::{Launch, Process};
+use berth_balancer_service::plane::process::{Launch, Process, Program};
 use berth_balancer_service::source::file::{self, File};
 use berth_balancer_service::state::State;
 use berth_balancer_service::{Builder, Server, StartError, TlsFiles};
@@ -63,11 +63,22 @@ pub(crate) fn builder(
 ) -> anyhow::Result<Builder> {
     let program =
         env::current_exe().context("cannot find this program, to start the data plane")?;
-    let words = ["--log", "warn", "balancer", "data", "--workers"];
-    let mut arguments: Vec<OsString> = words.into_iter().map(Into::into).collect();
-    arguments.extend([workers.to_string().into(), "--control".into(), control.clone().into()]);
+    let mut arguments = words(&control, workers);
     arguments.extend_from_slice(more);
-    let plane = Process::claim(control.clone(), Launch { program, arguments })?;
+    claim(control, Box::new(Program { program, arguments }))
+}
+
+/// The command line of a data plane, after the program.
+pub(crate) fn words(control: &Path, workers: u32) -> Vec<OsString> {
+    let words = ["--log", "warn", "balancer", "data", "--workers"];
+    let mut all: Vec<OsString> = words.into_iter().map(Into::into).collect();
+    all.extend([workers.to_string().into(), "--control".into(), control.into()]);
+    all
+}
+
+/// Begins to set a balancer up whose data plane is started so.
+pub(crate) fn claim(control: PathBuf, launch: Box<dyn Launch>) -> anyhow::Result<Builder> {
+    let plane = Process::claim(control.clone(), launch)?;
     let observer = Observer::new(Box::new(Socket::new(control)));
     Ok(Server::builder(Box::new(plane), observer))
 }
@@ -142,6 +153,7 @@ pub(crate) fn check(path: &Path) -> ExitCode {
 pub(crate) fn data(args: &DataArgs, control: Option<PathBuf>) -> anyhow::Result<ExitCode> {
     let mut options = berth_balancer_data::Options::new(control_path(control));
     options.workers = args.workers;
+    options.user = args.user;
     options.take_over = args.take_over;
     options.fast = !args.no_fast;
     if let Some(instance) = &args.instance {
@@ -150,6 +162,14 @@ pub(crate) fn data(args: &DataArgs, control: Option<PathBuf>) -> anyhow::Result<
     options.namespace = match args.namespace {
         Namespace::Auto => berth_balancer_data::Namespace::Auto,
         Namespace::Off => berth_balancer_data::Namespace::Off,
+    };
+    options.rings = match args.rings {
+        Rings::Auto => berth_balancer_data::Rings::Auto,
+        Rings::Off => berth_balancer_data::Rings::Off,
+    };
+    options.shortcut = match args.shortcut {
+        Shortcut::Auto => berth_balancer_data::Shortcut::Auto,
+        Shortcut::Off => berth_balancer_data::Shortcut::Off,
     };
     options.descriptors_max = args.descriptors;
     berth_balancer_data::run(options)?;

@@ -1,19 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The command line.
 
+mod agent;
 mod apiserver;
 mod balancer;
 mod controllers;
 mod dns;
+mod hands;
+mod plane;
 mod proxy;
+mod server;
+mod status;
 
+pub(crate) use agent::AgentArgs;
 pub(crate) use apiserver::{ApiserverArgs, BackupArgs, StayArgs};
 pub(crate) use balancer::{
-    BalancerArgs, BalancerCommand, DataArgs, Namespace, PlaneArgs, StatusArgs,
+    BalancerArgs, BalancerCommand, DataArgs, Namespace, PlaneArgs, Rings, Shortcut, StatusArgs,
 };
 pub(crate) use controllers::{ControllersArgs, Pool};
 pub(crate) use dns::{DnsArgs, PodNames};
+pub(crate) use hands::HandsArgs;
+pub(crate) use plane::ControlPlaneArgs;
 pub(crate) use proxy::ProxyArgs;
+pub(crate) use server::{ClusterArgs, ServerArgs, TokenArgs, TokenCommand};
+pub(crate) use status::StatusOfArgs;
 
 use clap::{Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
@@ -23,7 +33,10 @@ use std::time::Duration;
 const AFTER_HELP: &str = "\
 Start here:
   berth up
-        starts what there is so far, prints where, and a line to try
+        a whole cluster of this machine; prints where it is, and a line to try
+  berth server --data /var/lib/berth/server
+        the control plane of a cluster of several machines; prints the line by which they join, such as
+  berth agent --server https://192.168.7.2:6443 --token TOKEN
   berth apiserver --store sled:/var/lib/berth/cluster
         the Kubernetes API alone, durable
   berth scheduler --standalone --listen 0.0.0.0:7301 --data /var/lib/berth
@@ -71,6 +84,14 @@ pub(crate) enum Log {
 pub(crate) enum Command {
     /// Start everything there is so far: a Kubernetes cluster, the scheduling service and the balancer
     Up(Box<UpArgs>),
+    /// Run the control plane of a cluster of several machines: the API, the scheduler, the controllers
+    Server(Box<ServerArgs>),
+    /// Make this machine a node of a cluster: it runs pods on its Docker Engine, with DNS and Services
+    Agent(Box<AgentArgs>),
+    /// Make, list and delete the tokens by which machines join
+    Token(TokenArgs),
+    /// One screen of what runs in a cluster, what is wrong first
+    Status(StatusOfArgs),
     /// Run the scheduler alone: of a Kubernetes cluster, or as a service over gRPC
     Scheduler(Box<SchedulerArgs>),
     /// Run the controllers alone, of a Kubernetes cluster
@@ -87,6 +108,9 @@ pub(crate) enum Command {
     Proxy(Box<ProxyArgs>),
     /// Answer for the names of a Kubernetes cluster, this one or any other: what CoreDNS does
     Dns(Box<DnsArgs>),
+    /// Do what takes root's rights for the agent of another user
+    #[command(hide = true)]
+    Hands(HandsArgs),
 }
 
 const UP_HELP: &str = "\
@@ -139,33 +163,6 @@ pub(crate) struct UpArgs {
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = simulated, allow_negative_numbers = true)]
     pub(crate) simulate: u32,
 
-    /// Controllers that run, with commas: * is all that are on by default, NAME is one more, -NAME one less; empty for none
-    #[arg(
-        long,
-        default_value = "*",
-        value_name = "NAMES",
-        value_delimiter = ',',
-        allow_hyphen_values = true
-    )]
-    pub(crate) controllers: Vec<String>,
-
-    #[command(flatten)]
-    pub(crate) node: NodeArgs,
-
-    #[command(flatten)]
-    pub(crate) stay: StayArgs,
-
-    /// Addresses for Services of the type LoadBalancer, with commas: networks (192.168.7.32/28, without its first and last address), ranges
-    /// (192.168.7.10-192.168.7.20), or single ones; empty for none. They are written into the Service's status, and this machine serves
-    /// them if it is a node.
-    /// The default is of the block for benchmarks of networks (RFC 2544): it is routed nowhere, and is no home's, office's or Docker's
-    #[arg(long, default_value = "198.19.0.0/24", value_name = "RANGES")]
-    pub(crate) load_balancer_pool: Pool,
-
-    /// Tokens of users of the API, one line each: token,user,uid,"group1,group2"
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_auth_file: Option<PathBuf>,
-
     /// Where the balancer's control channel (gRPC) is served; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:7303", value_name = "ADDR", value_parser = address)]
     pub(crate) balancer: SocketAddr,
@@ -177,6 +174,13 @@ pub(crate) struct UpArgs {
     /// Services and endpoints in a file (docs/balancer.md), watched [default: none]
     #[arg(long, value_name = "FILE")]
     pub(crate) balancer_config: Option<PathBuf>,
+
+    // Each has a heading of its own, which would hold for what comes after it.
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+
+    #[command(flatten)]
+    pub(crate) plane: ControlPlaneArgs,
 }
 
 /// Flags of `up` about this machine as a node.
@@ -203,6 +207,11 @@ pub(crate) struct NodeArgs {
     /// Once the node is ready, deploy three pods behind a Service, call it through each of its addresses, and say how long each step took
     #[arg(long, conflicts_with_all = ["no_node", "simulate"])]
     pub(crate) demo: bool,
+
+    /// Without root: start no containers that serve Services and tell the host of pods' traffic. Services then have only addresses that any
+    /// program may take, and pods reach nothing outside of the cluster
+    #[arg(long, conflicts_with = "no_node")]
+    pub(crate) no_helper: bool,
 
     /// Leave containers and Services' data plane running at the end: the next `up` on the same ports and --data takes them over
     #[arg(long, conflicts_with = "no_node")]

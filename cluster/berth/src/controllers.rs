@@ -2,13 +2,14 @@
 //! The controllers: `berth controllers --kubeconfig`, and those of `up`.
 
 use crate::cli::{ControllersArgs, Pool};
+use crate::network::{NODE_BITS, Network};
 use anyhow::{Context, anyhow};
 use berth_cluster_client::election::{self, Election, Leading};
 use berth_cluster_client::{Api, Clock};
-use berth_cluster_controllers::load_balancer::pool::Range;
 use berth_cluster_controllers::load_balancer::ranges;
 use berth_cluster_controllers::{CONTROLLERS, Config, Controllers, Settings};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -93,15 +94,25 @@ pub(crate) struct Chosen {
 }
 
 /// Settings with this pool, which has to lie apart from what else the cluster gives.
-pub(crate) fn settings(pool: Pool, services: Option<Range>) -> anyhow::Result<Settings> {
-    let settings = Settings { load_balancer_pool: pool.0, ..Settings::default() };
+pub(crate) fn settings(pool: Pool, network: Option<&Network>) -> anyhow::Result<Settings> {
+    let mut settings = Settings { load_balancer_pool: pool.0, ..Settings::default() };
+    if let Some(network) = network {
+        settings.cluster_cidr = (network.pods.first(), network.pods.prefix());
+        settings.node_cidr_bits = NODE_BITS;
+    }
     let (pods, length) = settings.cluster_cidr;
+    let services = network.map(Network::service_pool);
     let services = services.map(|range| (range, "the addresses of the cluster's Services"));
     let pods = (ranges::whole(pods, length), "the addresses of its pods");
     let others: Vec<_> = services.into_iter().chain([pods]).collect();
     ranges::check(&settings.load_balancer_pool, &others)
         .map_err(|error| anyhow!("--load-balancer-pool: {error}"))?;
     Ok(settings)
+}
+
+/// As many whole seconds, one at least.
+pub(crate) fn seconds(time: Duration) -> i64 {
+    i64::try_from(time.as_secs()).unwrap_or(i64::MAX).max(1)
 }
 
 /// Which of the controllers a list chooses that is of controllers of any process: `*`, `NAME`, `-NAME`.
@@ -142,7 +153,8 @@ pub(crate) async fn run(args: ControllersArgs) -> anyhow::Result<()> {
         &crate::scheduler::identity(),
     );
     let names = chosen(&args.controllers);
-    let settings = settings(args.load_balancer_pool.unwrap_or_default(), None)?;
+    let mut settings = settings(args.load_balancer_pool.unwrap_or_default(), None)?;
+    settings.signing_seconds = seconds(args.cluster_signing_duration);
     println!("controls   the cluster of {}", args.kubeconfig.display());
     println!("           {}", names.join(", "));
     println!();

@@ -1,49 +1,55 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The node of `berth up`: this machine, with its agent, its DNS, and a door to the API for its pods.
 
-mod names;
-mod place;
+pub(crate) mod contained;
+pub(crate) mod names;
+mod parts;
+pub(crate) mod place;
 
-pub(crate) use place::{Place, all_pods, host_name};
+pub(crate) use contained::Contained;
+pub(crate) use parts::{Blueprint, Doors, agent_address, expiry, proxy_address, tell_expiry};
+pub(crate) use place::{Place, host_name};
 
 use crate::apiserver;
 use crate::demo;
-use crate::dns::{Dns, own_upstreams};
-use anyhow::{Context, anyhow};
+use crate::dns::Dns;
+use crate::network::Network;
+use anyhow::Context;
 use berth_balancer_kubernetes::Rotation;
-use berth_cluster_agent::{Agent, HostNetwork, Late, Leaving, Running, Serve, Settings, Stop};
-use berth_cluster_agent_network::Range;
+use berth_cluster_agent::{Late, Leaving, Running, Serve, Stop};
 use berth_cluster_apiserver::Caller;
-use berth_cluster_auth::pki::Pki;
+use berth_cluster_auth::pki::{Pair, Pki};
 use berth_cluster_auth::user::{MASTERS, NODE_PREFIX, NODES, User};
 use berth_cluster_client::Api;
-use berth_cluster_docker::{Address, Agent as AgentName, Engine, NetworkError, NetworkSpec};
-use berth_cluster_edge_dns::{Options as DnsOptions, Range as Names, Settings as DnsSettings};
+use berth_cluster_docker::Address;
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-/// Where agents listen, as everybody knows.
-const AGENT_PORT: u16 = 10_250;
-const DNS_PORT: u16 = 53;
-const DOMAIN: &str = "cluster.local";
 /// How long pods have when the whole cluster ends.
-const GRACE: Duration = Duration::from_secs(10);
+pub(crate) const GRACE: Duration = Duration::from_secs(10);
+/// How often it is looked whether the agent's certificate is to be renewed, and how many seconds of it are left then: as the API's own.
+const RENEW: Duration = Duration::from_hours(6);
+const RENEW_SECONDS: i64 = 90 * 24 * 3_600;
+/// As whom Services are read.
+pub(crate) const PROXY: &str = "system:kube-proxy";
 
 /// What a node is started with.
 pub(crate) struct Start {
     pub(crate) place: Place,
     pub(crate) engine: Address,
-    /// The addresses of Services, and the one of the cluster's DNS.
-    pub(crate) services: Range,
-    pub(crate) dns_ip: Ipv4Addr,
+    /// The cluster's addresses.
+    pub(crate) network: Network,
     /// When services' data plane of this node sends a pod nothing more.
     pub(crate) rotation: Rotation,
+    /// Who does what takes root's rights, where this process has none.
+    pub(crate) contained: Option<Contained>,
     /// Whether the demonstration follows.
     pub(crate) demo: bool,
     /// When all began.
@@ -59,12 +65,13 @@ pub(crate) struct Node {
 }
 
 struct Parts {
-    agent: Running,
+    agent: Arc<Running>,
     _dns: Dns,
     /// Where pods reach the API.
     door: berth_cluster_apiserver::Listening,
     /// The folder is this agent's while this is open.
     _claim: std::fs::File,
+    renewal: JoinHandle<()>,
 }
 
 /// The cluster that a node is of, in this process.
@@ -87,6 +94,16 @@ impl Cluster {
         let groups = groups.iter().map(|&group| group.to_owned()).collect();
         Api::within(self.server.clone(), Caller(User::authenticated(user, "", groups)))
     }
+
+    /// The API, as the agent of a node.
+    pub(crate) fn node(&self, name: &str) -> Api {
+        self.door(&format!("{NODE_PREFIX}{name}"), &[NODES])
+    }
+
+    /// The API, as its administrator.
+    pub(crate) fn admin(&self) -> Api {
+        self.door("system:admin", &[MASTERS])
+    }
 }
 
 impl Node {
@@ -104,7 +121,12 @@ impl Node {
         match self.task.await {
             Ok(Some(parts)) => {
                 let how = if keep { Stop::Leave } else { Stop::Remove { grace: GRACE } };
-                parts.agent.stop(how).await;
+                parts.renewal.abort();
+                // It has ended now, and so this is the last one who has the agent.
+                drop(parts.renewal.await);
+                if let Some(agent) = Arc::into_inner(parts.agent) {
+                    agent.stop(how).await;
+                }
                 parts.door.stop().await;
             }
             // It never came to be.
@@ -134,7 +156,7 @@ async fn run(start: Start, cluster: Cluster, mut stopping: watch::Receiver<bool>
     };
     let told = started.inspect_err(|error| eprintln!("error: the node did not start: {error:#}"));
     let (parts, echo) = told.ok()?;
-    let admin = cluster.door("system:admin", &[MASTERS]);
+    let admin = cluster.admin();
     let tell = async {
         ready(&admin, &name).await;
         println!("node       {name} Ready after {:.2} s", begun.elapsed().as_secs_f64());
@@ -153,7 +175,7 @@ async fn run(start: Start, cluster: Cluster, mut stopping: watch::Receiver<bool>
 }
 
 /// Waits until a node is ready.
-async fn ready(api: &Api, name: &str) {
+pub(crate) async fn ready(api: &Api, name: &str) {
     let path = format!("/api/v1/nodes/{name}");
     loop {
         let is_ready = |node: &serde_json::Value| {
@@ -172,66 +194,36 @@ async fn ready(api: &Api, name: &str) {
 /// Starts all parts of the node; also gives the name of the demonstration's image.
 async fn parts(start: Start, cluster: &Cluster) -> anyhow::Result<(Parts, String)> {
     let claim = place::claim(&start.place.root)?;
-    let Place { name, pods, gateway, bridge, .. } = start.place.clone();
-    let engine = engine(&start.engine, &name).await?;
-    let network = NetworkSpec {
-        subnet: pods.first(),
-        prefix: pods.prefix(),
-        gateway,
-        bridge: bridge.clone(),
-        mtu: None,
-    };
-    engine.ensure_network(&network).await.map_err(|error| match error {
-        NetworkError::AddressConflict { .. } => {
-            anyhow!("{error}; --pod-network chooses other addresses")
-        }
-        error => error.into(),
-    })?;
-    let door = cluster.listen(gateway).await?;
-    let dns = dns(&start, cluster)?;
-    let answers = *dns.addresses.first().context("the DNS has no address")?;
-    // On the port that everybody asks it needs nobody between; else it is reached as the Service.
-    let direct = answers.port() == DNS_PORT;
-    let asked = if direct { gateway } else { start.dns_ip };
-    let admin = cluster.door("system:admin", &[MASTERS]);
-    tokio::spawn(names::publish(admin, name.clone(), start.dns_ip, answers));
-    let echo = if start.demo { engine.ensure_echo().await? } else { String::new() };
-    let agent = Agent::start(settings(&start, cluster, asked)?).await?;
-    Ok((Parts { agent, door, _dns: dns, _claim: claim }, echo))
+    let demo = start.demo;
+    let mut blueprint = blueprint(start, cluster);
+    let (serve, expires) = serve(&blueprint.place, &cluster.pki)?;
+    blueprint.annotations.extend([expiry(expires)]);
+    let engine = blueprint.engine().await?;
+    let door = cluster.listen(blueprint.place.gateway).await?;
+    let dns = blueprint.dns()?;
+    let echo = if demo { engine.ensure_echo().await? } else { String::new() };
+    let agent = Arc::new(blueprint.agent(&dns, serve).await?);
+    let renewal =
+        tokio::spawn(renew(Arc::clone(&agent), blueprint.place, cluster.clone(), expires));
+    Ok((Parts { agent, door, _dns: dns, _claim: claim, renewal }, echo))
 }
 
-/// Waits for the engine, and says so once.
-async fn engine(address: &Address, name: &str) -> anyhow::Result<Engine> {
-    let mut said = false;
-    let told = |error: &berth_cluster_docker::CallError| {
-        if !std::mem::replace(&mut said, true) {
-            let why = anyhow::Error::msg(error.to_string());
-            println!("node       waits for a Docker Engine at {address}: {why}");
-            println!("           start one, or name another by --docker; --no-node goes without");
-        }
+fn blueprint(start: Start, cluster: &Cluster) -> Blueprint {
+    let doors = Doors {
+        node: cluster.node(&start.place.name),
+        services: cluster.door(PROXY, &[]),
+        names: cluster.door("system:coredns", &[]),
     };
-    let engine = Box::pin(Engine::wait(address, AgentName::new(name)?, told)).await;
-    engine.context("the Docker Engine cannot be used; users need to be in the group docker")
-}
-
-fn dns(start: &Start, cluster: &Cluster) -> anyhow::Result<Dns> {
-    let api = cluster.door("system:coredns", &[]);
-    let names = |range: Range| Names::new(range.first().into(), range.prefix());
-    let settings = DnsSettings {
-        domain: DOMAIN.to_owned(),
-        ranges: [start.services, all_pods()].into_iter().filter_map(names).collect(),
-        addresses: vec![IpAddr::V4(start.dns_ip)],
-        ..DnsSettings::default()
-    };
-    let on = |port| DnsOptions {
-        listen: vec![(start.place.gateway, port).into()],
-        upstreams: own_upstreams(),
-        ..DnsOptions::default()
-    };
-    // Without root the port may not be had, and pods ask the Service.
-    Dns::start(&api, settings.clone(), &on(DNS_PORT))
-        .or_else(|_| Dns::start(&api, settings, &on(0)))
-        .context("the DNS did not start")
+    Blueprint {
+        place: start.place,
+        engine: start.engine,
+        network: start.network,
+        doors,
+        rotation: Arc::new(Leave::new(start.rotation)),
+        labels: BTreeMap::new(),
+        annotations: BTreeMap::new(),
+        contained: start.contained,
+    }
 }
 
 impl Cluster {
@@ -249,43 +241,63 @@ impl Cluster {
     }
 }
 
-fn settings(start: &Start, cluster: &Cluster, dns: Ipv4Addr) -> anyhow::Result<Settings> {
-    let Place { name, address, pods, bridge, root, .. } = start.place.clone();
-    let api = cluster.door(&format!("{NODE_PREFIX}{name}"), &[NODES]);
-    let mut settings = Settings::new(&name, address.into(), api, start.engine.clone(), pods);
-    settings.root = root;
-    settings.bridge = bridge;
-    settings.cluster_dns = vec![dns.to_string()];
-    DOMAIN.clone_into(&mut settings.cluster_domain);
-    settings.rotation = Arc::new(Leave(start.rotation.clone()));
-    settings.serve = Some(serve(&start.place, &cluster.pki)?);
-    settings.host =
-        Some(HostNetwork { pods: vec![all_pods()], services: vec![start.services], nodes: None });
-    Ok(settings)
+/// What the agent's own server is told: its address, with a certificate for it, which ends at this second.
+fn serve(place: &Place, pki: &Pki) -> anyhow::Result<(Serve, i64)> {
+    let pair = certificate(place, pki)?;
+    let ends = pair.validity().map_or(0, |(_, ends)| ends);
+    let (address, client_ca) = (agent_address(place.address), pki.ca_pem().to_owned());
+    Ok((Serve { address, certificate: pair.certificate, key: pair.key, client_ca }, ends))
 }
 
-/// The agent's own server: at the node's address, with a certificate for it.
-fn serve(place: &Place, pki: &Pki) -> anyhow::Result<Serve> {
+fn certificate(place: &Place, pki: &Pki) -> anyhow::Result<Pair> {
     let hosts = vec![place.address.to_string(), place.name.clone()];
-    let pair = pki.node_server(&place.name, hosts, apiserver::now())?;
-    // Another kubelet, or another of these, may have the port that everybody knows.
-    let usual = SocketAddr::from((place.address, AGENT_PORT));
-    let free = std::net::TcpListener::bind(usual).is_ok();
-    let address = if free { usual } else { (place.address, 0).into() };
-    let client_ca = pki.ca_pem().to_owned();
-    Ok(Serve { address, certificate: pair.certificate, key: pair.key, client_ca })
+    Ok(pki.node_server(&place.name, hosts, apiserver::now())?)
+}
+
+/// Shows a new certificate before the old one ends, for ever.
+async fn renew(agent: Arc<Running>, place: Place, cluster: Cluster, mut ends: i64) {
+    loop {
+        tokio::time::sleep(RENEW).await;
+        if ends - apiserver::now() > RENEW_SECONDS {
+            continue;
+        }
+        let shown = certificate(&place, &cluster.pki).and_then(|pair| {
+            agent.show(&pair.certificate, &pair.key)?;
+            Ok(pair.validity().map_or(0, |(_, ends)| ends))
+        });
+        match shown {
+            Ok(until) => {
+                ends = until;
+                let api = cluster.node(&place.name);
+                tell_expiry(&api, &place.name, ends).await;
+            }
+            Err(error) => tracing::error!("the agent's certificate cannot be renewed: {error:#}"),
+        }
+    }
 }
 
 /// Services' data planes are asked whether they still send a pod something.
 #[derive(Debug)]
-struct Leave(Rotation);
+pub(crate) struct Leave(RwLock<Rotation>);
+
+impl Leave {
+    pub(crate) fn new(rotation: Rotation) -> Self {
+        Self(RwLock::new(rotation))
+    }
+
+    /// From now on others are asked.
+    pub(crate) fn change(&self, rotation: Rotation) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = rotation;
+    }
+}
 
 impl berth_cluster_agent::Rotation for Leave {
     fn leave(&self, pod: Leaving) -> Late<'_> {
+        let rotation = self.0.read().unwrap_or_else(PoisonError::into_inner).clone();
         Box::pin(async move {
             let addresses: Vec<IpAddr> =
                 pod.addresses.iter().filter_map(|address| address.parse().ok()).collect();
-            self.0.left(&addresses, pod.limit).await
+            rotation.left(&addresses, pod.limit).await
         })
     }
 }

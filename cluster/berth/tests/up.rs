@@ -4,178 +4,13 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::panic, clippy::unwrap_used, reason = "a test that finds nothing has failed")]
 
-use berth_balancer_testkit::{Engine, Space, have_docker, until};
-use rustix::process::{Pid, Signal, kill_process};
-use std::fs::{self, File};
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+#[allow(dead_code, reason = "each test uses some of it")]
+mod machine;
 
-/// How long a step may take before it counts as hung.
-const PATIENCE: Duration = Duration::from_mins(2);
-
-/// A machine: an engine in a namespace that has a way out.
-struct Machine {
-    engine: Engine,
-    /// What is outside, kept as long as the machine.
-    _outside: Space,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let engine = Engine::start(&[]);
-        let outside = Space::new("o");
-        berth_balancer_testkit::link(
-            &outside,
-            "in",
-            "192.168.77.1/24",
-            &engine.node,
-            "192.168.77.2/24",
-        );
-        engine.node.sh("ip route add default via 192.168.77.1; sysctl -qw net.ipv4.ip_forward=1");
-        Self { engine, _outside: outside }
-    }
-
-    fn folder(&self) -> &Path {
-        self.engine.folder.path()
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        self.folder().join("data/cluster/pki/kubeconfig")
-    }
-
-    /// Starts `berth up` there, which keeps its objects, with more flags.
-    fn up(&self, more: &[&str]) -> Up {
-        let (said, log) = (self.folder().join("said"), self.folder().join("up.log"));
-        let socket = format!("unix://{}", self.folder().join("sock").display());
-        let child = self.engine.node.run(|| {
-            Command::new(env!("CARGO_BIN_EXE_berth"))
-                .args(["up", "--docker", &socket, "--data"])
-                .arg(self.folder().join("data"))
-                .arg("--node-name")
-                .arg(&self.engine.node.name)
-                .args(more)
-                // Its files are its own, as its namespace is.
-                .env("XDG_RUNTIME_DIR", self.folder())
-                .stdin(Stdio::null())
-                .stdout(File::create(&said).unwrap())
-                .stderr(File::create(&log).unwrap())
-                .spawn()
-                .unwrap()
-        });
-        Up { child, said, log, node: self.engine.node.name.clone() }
-    }
-
-    /// Runs kubectl there; what it prints, if it succeeds.
-    fn kubectl(&self, arguments: &[&str]) -> Output {
-        let kubeconfig = self.kubeconfig();
-        self.engine.node.run(|| {
-            Command::new("kubectl")
-                .arg("--kubeconfig")
-                .arg(kubeconfig)
-                .args(arguments)
-                .output()
-                .unwrap()
-        })
-    }
-
-    fn told(&self, arguments: &[&str]) -> String {
-        let output = self.kubectl(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "kubectl {arguments:?}: {said}");
-        String::from_utf8_lossy(&output.stdout).into_owned()
-    }
-
-    /// The same for a line of words.
-    fn tell(&self, line: &str) -> String {
-        self.told(&line.split(' ').collect::<Vec<_>>())
-    }
-
-    fn apply(&self, manifest: &str) {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(manifest.as_bytes()).unwrap();
-        self.told(&["apply", "-f", file.path().to_str().unwrap()]);
-    }
-}
-
-/// A cluster that runs.
-struct Up {
-    child: Child,
-    said: PathBuf,
-    log: PathBuf,
-    node: String,
-}
-
-impl Up {
-    fn said(&self) -> String {
-        fs::read_to_string(&self.said).unwrap_or_default()
-    }
-
-    /// Waits until it says this.
-    fn says(&mut self, words: &str) -> String {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            let said = self.said();
-            if said.contains(words) {
-                return said;
-            }
-            let log = || fs::read_to_string(&self.log).unwrap_or_default();
-            assert!(self.child.try_wait().unwrap().is_none(), "it ended: {said}\n{}", log());
-            assert!(Instant::now() < end, "{words:?} is not said: {said}\n{}", log());
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
-    /// Presses Ctrl-C, and waits for a good end.
-    fn interrupt(mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::INT).unwrap();
-        let end = Instant::now() + PATIENCE;
-        while self.child.try_wait().unwrap().is_none() {
-            assert!(
-                Instant::now() < end,
-                "it does not end: {}",
-                fs::read_to_string(&self.log).unwrap()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert!(self.child.wait().unwrap().success());
-    }
-
-    /// Ends it as a crash does.
-    fn crash(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        if self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-            // It may end by itself meanwhile.
-            let _ = kill_process(Pid::from_child(&self.child), Signal::INT);
-            let end = Instant::now() + Duration::from_secs(30);
-            while self.child.try_wait().is_ok_and(|ended| ended.is_none()) {
-                if Instant::now() > end {
-                    drop(self.child.kill());
-                    drop(self.child.wait());
-                }
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        }
-        if std::thread::panicking() {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            eprintln!("berth up said:\n{}\n{log}", self.said());
-        }
-        drop(fs::remove_dir_all(Path::new("/var/lib/berth/nodes").join(&self.node)));
-    }
-}
-
-/// What the engine has.
-fn containers(machine: &Machine) -> Vec<String> {
-    let all = machine.engine.docker("ps -a --format {{.Names}}");
-    all.lines().map(str::to_owned).collect()
-}
+use berth_balancer_testkit::{have_docker, until};
+use machine::{Machine, busybox, containers};
+use std::fs;
+use std::path::Path;
 
 #[test]
 fn the_demo_is_answered_through_every_address_and_leaves_nothing() {
@@ -235,19 +70,6 @@ spec: {{selector: {{app: two}}, ports: [{{port: 80, targetPort: 8080}}]}}
     )
 }
 
-/// Debian's static busybox as an image, since there is no registry.
-fn busybox(machine: &Machine) {
-    let folder = machine.folder().display();
-    let line = format!(
-        "mkdir -p {folder}/box/bin {folder}/box/tmp {folder}/box/etc; cp $(command -v busybox) {folder}/box/bin/busybox; \
-         for tool in $({folder}/box/bin/busybox --list); do ln -s busybox {folder}/box/bin/$tool 2>/dev/null || true; done; \
-         tar -C {folder}/box -cf {folder}/box.tar ."
-    );
-    let made = Command::new("sh").args(["-ec", &line]).status().unwrap();
-    assert!(made.success(), "busybox-static is installed");
-    machine.engine.docker(&format!("import {folder}/box.tar busybox:test"));
-}
-
 #[test]
 fn kubectl_walks_over_real_pods_and_a_crash_costs_them_nothing() {
     if !have_docker() {
@@ -284,7 +106,7 @@ fn kubectl_walks_over_real_pods_and_a_crash_costs_them_nothing() {
     assert_eq!(machine.tell(ids), ids_before, "no container was made anew");
     machine.tell("delete pod two --timeout=60s");
     assert!(!containers(&machine).iter().any(|name| name.contains("_two_")));
-    let log = fs::read_to_string(&up.log).unwrap();
+    let log = up.log();
     assert!(!log.contains("cannot be written yet"), "kube-dns of the first run is good: {log}");
     up.interrupt();
     assert!(containers(&machine).is_empty(), "{:?}", containers(&machine));

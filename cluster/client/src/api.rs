@@ -107,6 +107,10 @@ impl Api {
         Self { client, headers: HeaderMap::new(), extensions: Extensions::new() }
     }
 
+    pub(crate) fn client(&self) -> &kube::Client {
+        &self.client
+    }
+
     /// With a header on each call, such as `Berth-Fence`.
     #[must_use]
     pub fn with_header(mut self, name: http::HeaderName, value: HeaderValue) -> Self {

@@ -18,14 +18,16 @@ mod line;
 mod pool;
 mod reflector;
 mod texts;
+mod way;
 mod within;
 
 pub use api::{Api, CallError, Media};
 pub use cache::{Change, Id, Item};
 pub use clock::Clock;
-pub use connect::ConnectError;
+pub use connect::{ConnectError, Place, place};
 pub use informer::{Informer, Subscription};
 pub use line::{ObjectError, View};
 pub use pool::Pool;
 pub use reflector::Resource;
 pub use texts::Texts;
+pub use way::Way;

@@ -114,6 +114,9 @@ async fn decide(context: &Context, csr: &Item<CertificateRequest>) -> Result<Out
             }
             Ok(Outcome::Done)
         }
+        Approval::OfNode(message) => {
+            write_approval(context, csr, message).await.map(|()| Outcome::Done)
+        }
         Approval::IfNamed(node) => {
             let found = match context.api.get(&NODES.one("", &node)).await {
                 Err(error) if error.code() == Some(404) => return Ok(Outcome::After(UNNAMED)),
@@ -200,7 +203,7 @@ async fn write_certificate(
         json!({ "conditions": all })
     };
     let Some(Signer(authority)) = &context.settings.authority else { return Ok(()) };
-    let status = match plan::signing(&csr.view) {
+    let status = match plan::signing(&csr.view, context.settings.signing_seconds) {
         Signing::Leave => return Ok(()),
         Signing::Fail(why) => failed("SignerValidationFailure", &why),
         Signing::Sign(seconds) => {

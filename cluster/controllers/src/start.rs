@@ -56,6 +56,8 @@ pub struct Settings {
     pub load_balancer_class: Option<String>,
     /// Who signs certificates; without one they are signed elsewhere.
     pub authority: Option<Signer>,
+    /// So many seconds a certificate lasts that is signed, at most.
+    pub signing_seconds: i64,
 }
 
 impl Default for Settings {
@@ -69,6 +71,8 @@ impl Default for Settings {
             load_balancer_pool: Vec::new(),
             load_balancer_class: None,
             authority: None,
+            // Upstream's.
+            signing_seconds: 365 * 24 * 3_600,
         }
     }
 }

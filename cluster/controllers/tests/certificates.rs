@@ -5,7 +5,7 @@
 use berth_cluster_api::schema::base64;
 use berth_cluster_client::View;
 use berth_cluster_controllers::certificates::plan::{
-    Addresses, Approval, Signing, approval, is_named, is_over, signing,
+    self, Addresses, Approval, Signing, approval, is_named, is_over,
 };
 use berth_cluster_controllers::view::{CertificateRequest, Micros};
 use serde_json::{Value, json};
@@ -14,6 +14,8 @@ const NODE: &str = include_str!("../../api/testdata/certificates/node.pem");
 const MASTERS: &str = include_str!("../../api/testdata/certificates/masters.pem");
 const CLIENT: &str = include_str!("../../api/testdata/certificates/client.pem");
 const SERVING: &str = include_str!("../../api/testdata/certificates/serving.pem");
+/// For what runs on a node beside its agent.
+const BESIDE: &str = include_str!("../../api/testdata/certificates/beside.pem");
 /// For names of a server, without what else the other one asks for.
 const NAMED: &str = include_str!("../../api/testdata/certificates/named.pem");
 
@@ -32,6 +34,12 @@ fn csr(pem: &str, signer: &str, usages: &[&str], user: &str, status: &Value) -> 
     CertificateRequest::read(object.to_string().as_bytes()).unwrap()
 }
 
+const YEAR: i64 = 365 * 24 * 3_600;
+
+fn signing(csr: &CertificateRequest) -> Signing {
+    plan::signing(csr, YEAR)
+}
+
 fn rights(csr: &CertificateRequest) -> Vec<&'static str> {
     match approval(csr) {
         Approval::IfMay(all) => all.into_iter().map(|(right, _)| right).collect(),
@@ -41,6 +49,7 @@ fn rights(csr: &CertificateRequest) -> Vec<&'static str> {
 
 const KUBELET: &str = "kube-apiserver-client-kubelet";
 const SERVER: &str = "kubelet-serving";
+const PEOPLE: &str = "kube-apiserver-client";
 
 #[test]
 fn a_node_is_let_in_by_who_may_and_renews_by_itself() {
@@ -62,6 +71,26 @@ fn a_node_is_let_in_by_who_may_and_renews_by_itself() {
         ("for less", csr(NODE, KUBELET, &["client auth"], "u", &open)),
         ("of people", csr(NODE, "kube-apiserver-client", &AUTH, "u", &open)),
         ("unreadable", csr("x", KUBELET, &AUTH, "u", &open)),
+    ] {
+        assert_eq!(approval(&csr), Approval::Leave, "{what}");
+    }
+}
+
+#[test]
+fn a_node_gets_a_user_for_what_runs_beside_its_agent() {
+    let open = json!({});
+    let own = csr(BESIDE, PEOPLE, &AUTH, "system:node:n1", &open);
+    assert!(matches!(approval(&own), Approval::OfNode(_)), "{:?}", approval(&own));
+    let mut stranger = own.clone();
+    stranger.spec.groups.clear();
+    for (what, csr) in [
+        ("another node", csr(BESIDE, PEOPLE, &AUTH, "system:node:n2", &open)),
+        ("one who is no node", stranger),
+        ("who joins", csr(BESIDE, PEOPLE, &AUTH, "system:bootstrap:abcdef", &open)),
+        ("for a server", csr(BESIDE, PEOPLE, &SERVE, "system:node:n1", &open)),
+        ("of another signer", csr(BESIDE, KUBELET, &AUTH, "system:node:n1", &open)),
+        ("of other names", csr(CLIENT, PEOPLE, &AUTH, "system:node:n1", &open)),
+        ("of the masters", csr(MASTERS, PEOPLE, &AUTH, "system:node:n1", &open)),
     ] {
         assert_eq!(approval(&csr), Approval::Leave, "{what}");
     }
@@ -100,7 +129,7 @@ fn a_server_is_called_by_its_own_names() {
 fn what_is_approved_is_signed_for_a_time_and_for_its_use() {
     let approved = json!({ "conditions": [{ "type": "Approved", "status": "True" }] });
     let of = |pem, signer, usages: &[&str]| csr(pem, signer, usages, "u", &approved);
-    let year = 365 * 24 * 3_600;
+    let year = YEAR;
     assert_eq!(signing(&of(NODE, KUBELET, &AUTH)), Signing::Sign(year));
     assert_eq!(signing(&of(NAMED, SERVER, &SERVE)), Signing::Sign(year));
     assert_eq!(
@@ -112,6 +141,8 @@ fn what_is_approved_is_signed_for_a_time_and_for_its_use() {
         csr.spec.expiration_seconds = Some(asked);
         assert_eq!(signing(&csr), Signing::Sign(wanted));
     }
+    // Who runs the cluster may want less than upstream's least.
+    assert_eq!(plan::signing(&of(NODE, KUBELET, &AUTH), 20), Signing::Sign(20));
     for (csr, why) in [
         (of(MASTERS, KUBELET, &AUTH), "subject organization is not system:nodes"),
         (of(SERVING, KUBELET, &AUTH), "email subjectAltNames are not allowed"),

@@ -13,6 +13,7 @@ use ring::digest;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 /// A sandbox is killed after all that it holds together: upstream's score for it.
 const SANDBOX_OOM_SCORE: i64 = -998;
@@ -184,6 +185,12 @@ fn bind(bind: &Bind) -> Mount {
     }
 }
 
+/// A file or folder of the host at the path that it has there.
+pub(crate) fn same(path: &Path, read_only: bool) -> Mount {
+    let path = path.to_string_lossy().into_owned();
+    bind(&Bind { host: path.clone(), container: path, read_only, propagation: Propagation::None })
+}
+
 fn devices(spec: &ContainerSpec) -> Vec<DeviceMapping> {
     let devices = spec.devices.iter().map(|device| DeviceMapping {
         path_on_host: Some(device.host.clone()),
@@ -202,7 +209,7 @@ fn ulimits(spec: &ContainerSpec) -> Vec<ResourcesUlimits> {
     limits.collect()
 }
 
-fn log(files: LogFiles) -> HostConfigLogConfig {
+pub(crate) fn log(files: LogFiles) -> HostConfigLogConfig {
     let pairs =
         [("max-size", files.bytes_max.to_string()), ("max-file", files.files_max.to_string())];
     HostConfigLogConfig {

@@ -173,7 +173,8 @@ impl Engine {
         let name = found.name.unwrap_or_default();
         let name = name.trim_start_matches('/');
         let is_ours = labels::read(&self.agent, name, &found_labels).is_some()
-            || labels::is_helper(&self.agent, name, &found_labels);
+            || labels::is_helper(&self.agent, name, &found_labels)
+            || labels::is_companion(&self.agent, name, &found_labels);
         if !is_ours {
             return Err(CallError::Foreign { call, what: format!("container {name}") });
         }

@@ -4,6 +4,8 @@
 mod end;
 mod tree;
 
+pub(crate) use tree::is_in;
+
 use crate::engine::{Engine, is_id, limited};
 use crate::error::CallError;
 use crate::limits;

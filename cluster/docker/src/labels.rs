@@ -166,8 +166,29 @@ pub(crate) fn helper(agent: &Agent, what: &str) -> (String, BTreeMap<String, Str
 
 /// Whether it is such a one.
 pub(crate) fn is_helper(agent: &Agent, name: &str, labels: &BTreeMap<String, String>) -> bool {
+    is_of(helper, agent, name, labels)
+}
+
+/// The name of what the agent runs on the engine as long as itself, and its labels.
+pub(crate) fn companion(agent: &Agent, what: &str) -> (String, BTreeMap<String, String>) {
+    let pairs = [(AGENT, agent.name()), (KIND, "companion"), (CONTAINER, what)];
+    let labels = pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
+    (format!("berth_{}__{what}", agent.0), labels)
+}
+
+/// Whether it is such a one.
+pub(crate) fn is_companion(agent: &Agent, name: &str, labels: &BTreeMap<String, String>) -> bool {
+    is_of(companion, agent, name, labels)
+}
+
+fn is_of(
+    made: impl Fn(&Agent, &str) -> (String, BTreeMap<String, String>),
+    agent: &Agent,
+    name: &str,
+    labels: &BTreeMap<String, String>,
+) -> bool {
     let what = labels.get(CONTAINER).map_or("", String::as_str);
-    let (wanted, all) = helper(agent, what);
+    let (wanted, all) = made(agent, what);
     name == wanted && all.iter().all(|(key, value)| labels.get(key) == Some(value))
 }
 
@@ -232,6 +253,9 @@ mod tests {
         }
         let (name, labels) = helper(&agent, "reach-1");
         assert!(is_helper(&agent, &name, &labels) && read(&agent, &name, &labels).is_none());
+        let (name, labels) = companion(&agent, "data");
+        assert!(is_companion(&agent, &name, &labels) && read(&agent, &name, &labels).is_none());
+        assert!(!is_helper(&agent, &name, &labels), "it is no leftover");
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 mod address;
 mod body;
+mod companion;
 mod container;
 mod engine;
 mod error;
@@ -24,6 +25,7 @@ mod limits;
 mod lines;
 mod logs;
 mod moment;
+mod namespace;
 mod network;
 mod probe;
 mod session;
@@ -34,6 +36,7 @@ mod streams;
 mod wire;
 
 pub use address::{Address, AddressError};
+pub use companion::Companion;
 pub use container::Made;
 pub use engine::{Engine, EngineInfo};
 pub use error::{CallError, CreateError, StartError};

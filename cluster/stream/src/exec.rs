@@ -3,7 +3,7 @@
 
 use crate::error::{Gone, SetupError};
 use crate::limits::Times;
-use crate::link::{Input, Opened, Output};
+use crate::link::{Input, Opened, Output, Shared};
 use crate::negotiate::{Agreed, Offer, Refused, negotiate};
 use crate::resize::Resizes;
 use crate::session::{Pending, Session};
@@ -14,6 +14,7 @@ use crate::wire::{Channels, Coding, Multiplex, Wire};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -143,9 +144,26 @@ async fn websocket(pending: Pending, protocol: &str, streams: Streams) -> Result
         _ => Coding::Binary,
     };
     let wire = Wire::Channels(Channels::new(coding, vec![0, 4]));
-    let (session, _) = pending.open(wire).await?;
-    let open = |wanted: bool, stream| wanted.then(|| session.shared.open(stream));
-    let mut kept = vec![session.shared.open(ERROR).1];
+    let (session, _, opened) =
+        pending.open_with(wire, |shared| numbered(shared, coding, streams)).await?;
+    let Numbered { stdin, stdout, stderr, resizes, kept } = opened;
+    let structured = protocol.starts_with('v');
+    let control = ExecControl { session, error: ERROR, structured, _kept: kept };
+    Ok(Exec { stdin, stdout, stderr, resizes, control })
+}
+
+/// The streams whose numbers everybody knows.
+struct Numbered {
+    stdin: Option<Input>,
+    stdout: Option<Output>,
+    stderr: Option<Output>,
+    resizes: Option<Resizes>,
+    kept: Vec<Output>,
+}
+
+fn numbered(shared: &Arc<Shared>, coding: Coding, streams: Streams) -> Numbered {
+    let open = |wanted: bool, stream| wanted.then(|| shared.open(stream));
+    let mut kept = vec![shared.open(ERROR).1];
     let mut input = |(input, output)| {
         kept.push(output);
         input
@@ -162,12 +180,9 @@ async fn websocket(pending: Pending, protocol: &str, streams: Streams) -> Result
         } else {
             ERROR
         };
-        session.shared.lock().hello(first);
-        session.shared.lock().wake();
+        shared.lock().hello(first);
     }
-    let structured = protocol.starts_with('v');
-    let control = ExecControl { session, error: ERROR, structured, _kept: kept };
-    Ok(Exec { stdin, stdout, stderr, resizes, control })
+    Numbered { stdin, stdout, stderr, resizes, kept }
 }
 
 async fn spdy(pending: Pending, protocol: &str, streams: Streams) -> Result<Exec, SetupError> {

@@ -3,7 +3,7 @@
 
 use crate::error::{Gone, SetupError};
 use crate::limits::{PORTS_MAX, Times};
-use crate::link::{Input, Life, Opened, Output};
+use crate::link::{Input, Life, Opened, Output, Shared};
 use crate::negotiate::{Agreed, Offer, Refused, negotiate};
 use crate::session::{Pending, Session};
 use crate::spdy::Fields;
@@ -15,6 +15,7 @@ use http_body_util::Full;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::{mpsc, watch};
@@ -132,11 +133,14 @@ async fn channels(pending: Pending, protocol: &str, ports: &[u16]) -> Result<For
     let coding = if protocol.contains("base64") { Coding::Base64 } else { Coding::Binary };
     // Port i has 2 i for its data, and 2 i + 1 for what went wrong.
     let readable = (0..ports.len()).filter_map(|at| u8::try_from(2 * at).ok()).collect();
-    let (session, _) = pending.open(Wire::Channels(Channels::new(coding, readable))).await?;
+    let wire = Wire::Channels(Channels::new(coding, readable));
+    let pairs = |shared: &Arc<Shared>| -> Vec<_> {
+        let numbers = (0..).step_by(2).take(ports.len());
+        numbers.map(|data| (shared.open(data), shared.open(data + 1).1)).collect()
+    };
+    let (session, _, pairs) = pending.open_with(wire, pairs).await?;
     let mut all = VecDeque::new();
-    for (port, data) in ports.iter().zip((0..).step_by(2)) {
-        let (input, mut output) = session.shared.open(data);
-        let (_, mut error) = session.shared.open(data + 1);
+    for (port, ((input, mut output), mut error)) in ports.iter().zip(pairs) {
         // Which port it is, each channel says first. There is room for two bytes.
         for channel in [&mut output, &mut error] {
             let _ = channel.write_all(&port.to_le_bytes()).await;

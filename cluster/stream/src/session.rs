@@ -24,16 +24,28 @@ impl Pending {
         Self { upgrade: hyper::upgrade::on(request), times }
     }
 
-    /// Waits for the upgrade, and speaks the new protocol from then on.
+    /// Waits for the upgrade, and speaks the new protocol from then on, in which the client opens streams.
     pub(crate) async fn open(
         self,
         wire: Wire,
     ) -> Result<(Session, mpsc::Receiver<Opened>), SetupError> {
+        let (session, opens, ()) = self.open_with(wire, |_| ()).await?;
+        Ok((session, opens))
+    }
+
+    /// The same, with streams that are agreed upon. `prepare` opens them before the first byte is read: what comes on a stream that is
+    /// not open is thrown away, and a client need not wait to be answered.
+    pub(crate) async fn open_with<T>(
+        self,
+        wire: Wire,
+        prepare: impl FnOnce(&Arc<Shared>) -> T,
+    ) -> Result<(Session, mpsc::Receiver<Opened>, T), SetupError> {
         let socket = self.upgrade.await.map_err(SetupError::Upgrade)?;
         let (shared, opens) = Shared::new(wire);
+        let prepared = prepare(&shared);
         let task = drive(TokioIo::new(socket), Arc::clone(&shared), self.times);
         tokio::spawn(task);
-        Ok((Session { shared, finished: false }, opens))
+        Ok((Session { shared, finished: false }, opens, prepared))
     }
 }
 

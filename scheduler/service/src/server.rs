@@ -258,7 +258,6 @@ impl Builder {
             Some(address) => Some(listen(address).await?),
         };
         let history = Arc::new(History::new(self.limits.history_bytes));
-        let (inbox, receive) = inbox::channel(&self.limits);
         let (mut options, data, limits) = (self.options, self.data, self.limits);
         let sizes = self.journal;
         options.engine.parallel =
@@ -276,10 +275,11 @@ impl Builder {
             Err(error) => return Err(StartError::Thread(io::Error::other(error))),
         };
         history.begin(sequencer.revision());
-        let running = run::Running::new(sequencer, journal, receive, Arc::clone(&history));
-        let shared = running.shared();
+        let desk = Arc::new(run::Desk::new(sequencer, journal, Arc::clone(&history)));
+        let shared = desk.shared();
+        let (inbox, outlet) = inbox::channel(&limits, Arc::clone(&desk));
         let thread = std::thread::Builder::new().name("sequencer".into());
-        let thread = thread.spawn(move || running.run()).map_err(StartError::Thread)?;
+        let thread = thread.spawn(move || desk.run(&outlet)).map_err(StartError::Thread)?;
 
         let (stop, stopping) = signal::channel(false);
         let address = local(&listener, self.listen)?;

@@ -7,6 +7,8 @@ use super::{MAGIC, VERSION, read_frame, write_frame};
 use crate::stats::{Draining, FlowInfo, Stats};
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{Config, Name};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -99,6 +101,14 @@ impl Client {
     #[must_use]
     pub fn greeting(&self) -> &Greeting {
         &self.greeting
+    }
+
+    /// Whether the process has ended, or has closed the connection: seen at once, also of one that nobody has waited for yet.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let seen =
+            rustix::net::recv(&self.stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        !matches!(seen, Ok((1.., _)) | Err(Errno::AGAIN | Errno::INTR))
     }
 
     /// Takes changes, all or none. When this returns, every worker's next decision uses them. Addresses that cannot be served are

@@ -29,9 +29,13 @@ pub fn make_folder(socket: &Path) -> io::Result<()> {
 /// # Errors
 /// Others can, and what helps; or the folder cannot be looked at.
 pub fn check_folder(socket: &Path) -> io::Result<()> {
+    check_folder_of(socket, rustix::process::geteuid().as_raw())
+}
+
+/// The same for the folder of another user, whom a process of root serves.
+pub(crate) fn check_folder_of(socket: &Path, user: u32) -> io::Result<()> {
     let folder = folder(socket);
     let data = fs::metadata(&folder)?;
-    let user = rustix::process::geteuid().as_raw();
     let refuse = |why: String| Err(io::Error::new(io::ErrorKind::PermissionDenied, why));
     if data.uid() != user && data.uid() != 0 {
         return refuse(format!(

@@ -20,9 +20,14 @@ use std::thread;
 use std::time::Duration;
 
 /// Listens at a path. What was there is replaced in one step, so that whoever connects finds the old process or the new one.
-pub(crate) fn bind(path: &Path) -> Result<UnixListener, RunError> {
+/// `user`: whose the socket is to be, where not this process's user's.
+pub(crate) fn bind(path: &Path, user: Option<u32>) -> Result<UnixListener, RunError> {
     let failed = |source| RunError::Control { path: path.to_owned(), source };
-    super::check_folder(path).map_err(failed)?;
+    match user {
+        Some(user) => super::folder::check_folder_of(path, user),
+        None => super::check_folder(path),
+    }
+    .map_err(failed)?;
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}", std::process::id()));
     let beside = PathBuf::from(beside);
@@ -32,6 +37,9 @@ pub(crate) fn bind(path: &Path) -> Result<UnixListener, RunError> {
     // Who may connect may send traffic anywhere: nobody but the owner.
     let mode = rustix::fs::Mode::from_bits_truncate(0o600);
     rustix::fs::chmod(&beside, mode).map_err(io::Error::from).map_err(failed)?;
+    if user.is_some() {
+        std::os::unix::fs::chown(&beside, user, None).map_err(failed)?;
+    }
     std::fs::rename(&beside, path).map_err(failed)?;
     Ok(listener)
 }

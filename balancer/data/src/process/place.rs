@@ -11,11 +11,13 @@
 //!
 //! An address is taken as long as a service has it, with endpoints or without: the namespace's kernel refuses what no listener takes.
 
+mod shortcut;
+
 use super::fast::Lane;
 use super::listeners::{self, Sockets, Wanted};
 use crate::control::Unserved;
-use crate::options::{Namespace, Options};
-use crate::space::{self, Instance, Keeper, Space};
+use crate::options::{self, Namespace, Options};
+use crate::space::{self, Begins, Instance, Keeper, Space};
 use crate::stats::Addresses;
 use crate::worker::Place;
 use berth_balancer_core::Table;
@@ -26,6 +28,7 @@ use berth_balancer_host::changes::Changed;
 use berth_balancer_host::conflict::Host;
 use berth_balancer_host::route::{Local, Routes};
 use rustix::io::Errno;
+use shortcut::Shortcut;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
@@ -60,6 +63,7 @@ pub(crate) struct Places {
     /// The host's routes and addresses but for our own, as long as nothing of them changes.
     host: Option<Arc<Host>>,
     keeper: Option<Keeper>,
+    shortcut: Shortcut,
     /// Why there is no namespace though one was wanted.
     failed: Option<String>,
     /// The address of IPv6 in whose name refusals are sent.
@@ -82,6 +86,7 @@ impl Places {
             space: None,
             host: None,
             keeper: None,
+            shortcut: Shortcut::new(options.shortcut),
             failed: None,
             voice: None,
             lost: false,
@@ -103,15 +108,16 @@ impl Places {
         if self.excluded().is_none() {
             // What cannot be removed does nothing without the interface that it names.
             let _ = Routes::open().and_then(|mut routes| {
+                space::clean_rules(&mut routes, &self.instance)?;
                 space::clean_link(&mut routes, &self.instance)?;
                 space::clean_proxies(&mut routes)
             });
-            let _ = space::clean_rules(&self.instance);
         }
     }
 
-    /// Goes on with the namespace of the process before.
-    pub(super) fn adopt(&mut self, namespace: OwnedFd) {
+    /// Goes on with the namespace of the process before, and with its listeners of the shortcut.
+    pub(super) fn adopt(&mut self, namespace: OwnedFd, shortcut: impl Iterator<Item = SocketAddr>) {
+        self.shortcut.inherit(shortcut);
         let adopted = match self.excluded() {
             Some(why) => Err(why.to_owned()),
             None => Space::adopt(&self.instance, namespace).map_err(|error| error.to_string()),
@@ -124,7 +130,9 @@ impl Places {
     }
 
     fn begin(&mut self, space: Space, goes_on: bool) {
-        self.keeper = Keeper::start(&self.instance, goes_on).ok();
+        let shortcut = self.shortcut.mode == options::Shortcut::Auto;
+        let begins = Begins { goes_on, shortcut, ports: self.shortcut.ports() };
+        self.keeper = Keeper::start(&self.instance, begins).ok();
         self.inherits = goes_on;
         self.space = Some(space);
         self.failed = None;
@@ -150,7 +158,7 @@ impl Places {
         self.keeper = None;
         if let Some(mut space) = self.space.take() {
             // What fails here the next start does.
-            let _ = space::clean_rules(&self.instance);
+            let _ = space::clean_rules(space.host(), &self.instance);
             let _ = space.host().delete_proxies(&proxies(&self.known));
             let _ = space::clean_link(space.host(), &self.instance);
         }
@@ -403,6 +411,7 @@ impl Places {
         if let Some(space) = &mut self.space {
             // What fails is tried again at the next change.
             let _ = space.repair(&locals(&self.known));
+            self.shortcut.repair(space);
             let _ = space.host().add_proxies(&proxies(&self.known));
         }
         own.into_iter().flat_map(|ip| self.of(ip)).collect()
@@ -421,6 +430,8 @@ impl Places {
         Addresses {
             has_namespace: self.space.is_some(),
             because,
+            has_shortcut: self.refusals().iter().any(Option::is_none),
+            shortcut_because: self.shortcut_because(),
             taken: u64::try_from(taken.len()).unwrap_or(u64::MAX),
             warnings: self.warnings(&taken),
         }

@@ -242,6 +242,7 @@ fn worker(own: &crate::counters::Own) -> WorkerStats {
         connections: own.connections.get(),
         flows: own.flows.get(),
         accepted: own.accepted.get(),
+        shortcut: own.shortcut.get(),
         paused: own.paused.get(),
         crowded: own.crowded.get(),
         evicted: own.evicted.get(),
@@ -249,6 +250,7 @@ fn worker(own: &crate::counters::Own) -> WorkerStats {
         malformed: own.malformed.get(),
         timed_out: own.timed_out.get(),
         spliced_bytes: own.spliced_bytes.get(),
+        talks: own.talks.get(),
         loops: own.loops.get(),
     }
 }

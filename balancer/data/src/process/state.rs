@@ -101,6 +101,7 @@ impl Process {
                 connections_max: budget.connections,
                 flows_max: budget.flows,
                 pipes_max: budget.pipes,
+                rings: options.rings,
                 shared: shared.clone(),
                 waits: before.is_some(),
                 counters: counters.clone(),
@@ -357,7 +358,7 @@ impl Process {
                 (true, false) => wanted.push(*place),
                 (false, open) => {
                     state.unserved.remove(place);
-                    if open {
+                    if open && !state.places.has_shortcut(place) {
                         fresh.close(*place);
                     }
                 }
@@ -412,8 +413,14 @@ impl Process {
     }
 
     /// Hands a table and its listeners to all workers, and waits until the last of them uses it.
-    pub(super) fn hand_out(&self, state: &mut State, table: Table, fresh: Fresh) {
+    pub(super) fn hand_out(&self, state: &mut State, table: Table, mut fresh: Fresh) {
         let (done, all): (Sender<()>, Receiver<()>) = mpsc::channel();
+        for (place, sockets) in state.places.open_shortcut(self.workers.len()) {
+            fresh.add(place, &sockets);
+            state.open.insert(place, sockets);
+        }
+        // The namespace's kernel refuses at once, as it does where no listener ever was.
+        state.places.shun(fresh.closed());
         for place in fresh.closed() {
             state.open.remove(place);
         }
@@ -425,9 +432,10 @@ impl Process {
                 done: done.clone(),
             });
         }
-        drop((done, fresh));
+        drop(done);
         // Ends when each has answered, or has ended.
         while all.recv().is_ok() {}
+        state.places.serve(fresh.opened());
         state.table = table;
     }
 }

@@ -28,9 +28,9 @@ use crate::worker::{Command, Found, Place};
 use berth_balancer_core::model::Config;
 use std::collections::BTreeMap;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -60,16 +60,17 @@ fn is_nobody(error: &io::Error) -> bool {
 pub(super) fn take_over(
     process: &Arc<Process>,
     mut client: Client,
-    path: &Path,
+    options: &Options,
 ) -> Result<UnixListener, RunError> {
     let (revision, config) = client.config().map_err(RunError::TakeOver)?;
-    if let Some(namespace) = receive_namespace(&mut client).map_err(RunError::TakeOver)? {
-        process.state().places.adopt(namespace);
-    }
+    let namespace = receive_namespace(&mut client).map_err(RunError::TakeOver)?;
     let sockets = receive(&mut client, &Request::HandOver).map_err(RunError::TakeOver)?;
+    if let Some(namespace) = namespace {
+        process.state().places.adopt(namespace, shortcut(&sockets));
+    }
     process.state().fast.set_waiting(true);
     process.begin(config, sockets)?;
-    let listener = server::bind(path)?;
+    let listener = server::bind(&options.control, options.user)?;
     // From here on the other one may have let go: what it fails to give is lost, and all else is served here.
     match retire(&mut client, revision) {
         Ok((estate, sockets)) => {
@@ -95,6 +96,17 @@ fn receive(client: &mut Client, request: &Request) -> Result<Vec<(Handed, OwnedF
     };
     let sockets = sys::receive(client.stream(), handed.len()).map_err(ClientError::Socket)?;
     Ok(handed.into_iter().zip(sockets).collect())
+}
+
+/// Where the shortcut's listeners are.
+fn shortcut(sockets: &[(Handed, OwnedFd)]) -> impl Iterator<Item = SocketAddr> {
+    let own = |(handed, socket): &&(Handed, OwnedFd)| is_shortcut(handed.place, socket);
+    sockets.iter().filter(own).map(|(handed, _)| handed.place)
+}
+
+/// No others are transparent.
+fn is_shortcut(place: SocketAddr, socket: &OwnedFd) -> bool {
+    place.ip().is_loopback() && sys::is_transparent(socket, place.is_ipv6())
 }
 
 fn receive_namespace(client: &mut Client) -> Result<Option<OwnedFd>, ClientError> {
@@ -218,7 +230,10 @@ impl Process {
         directed.map_err(|problem| ClientError::Failed(problem.to_string()))?;
         let mut fresh = super::listeners::Fresh::default();
         for (place, sockets) in open {
-            if state.open.has(&place) {
+            // This process may be to have no shortcut: then nobody is to be sent to it either.
+            let is_unwanted = sockets.iter().any(|(_, socket)| is_shortcut(place.1, socket))
+                && !state.places.has_shortcut(&place);
+            if state.open.has(&place) || is_unwanted {
                 continue;
             }
             fresh.add(place, &sockets);
@@ -228,6 +243,8 @@ impl Process {
         let places = super::listeners::candidates(&old, &table);
         let fresh = self.open(state, &table, places);
         self.hand_out(state, table, fresh);
+        let State { open, places, .. } = &*state;
+        places.serve_only(open.iter().map(|(place, _)| place));
         Ok(())
     }
 

@@ -5,20 +5,20 @@
 //! |---|---|---|
 //! | to and from our pair is accepted | `DOCKER-USER`, or `FORWARD` where it drops | Docker forwards nothing from outside, nor between its networks |
 //! | what is forwarded through our pair is not tracked | own table, prerouting -300 | a quarter of a short connection's cost; and what is not tracked nobody masquerades (Docker does what leaves its networks): limits, affinity and source ranges need the client |
+//! | connections that need not go through the pair do not | own table, see `table` | the shortcut: a hop less each way |
 //!
 //! Clients on the host itself are tracked: many a host lets in what conntrack knows and nothing else.
 //!
-//! None of them does anything once the pair is gone: they name it, or addresses that nobody has then.
+//! None of them does anything once the pair and the listeners are gone: they name them, or addresses that nobody has then.
 
 use super::Instance;
-use berth_balancer_host::address::{Version, from_octets, octets};
-use berth_balancer_host::exception::{self, Exception};
-use berth_balancer_host::nft::expression::{Expression, write};
-use berth_balancer_host::nft::{Batch, Element, Hook, Nft, Set};
+use super::ledger::{Ports, Rules};
+use berth_balancer_host::address::Version;
+use berth_balancer_host::exception::{self, Exception, Objections};
 use berth_balancer_host::route::Local;
 use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
@@ -27,11 +27,6 @@ use std::time::Duration;
 /// How often rules are looked at: by their generation, which counts up with every change. Legacy tables have none, and are read
 /// every fourth time.
 const WATCH: Duration = Duration::from_millis(500);
-
-/// Services' addresses.
-const ADDRESSES: &str = "addresses";
-/// How many rules there are for a version of IP.
-const RULES: usize = 2;
 
 /// Keeps the rules in place, until it is dropped.
 #[derive(Debug)]
@@ -42,17 +37,19 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Makes the rules anew, and watches them from now on. With `goes_on` the addresses that are in them stay: connections that
-    /// are not tracked must not be from their next packet on.
-    pub(crate) fn start(instance: &Instance, goes_on: bool) -> io::Result<Self> {
+    /// Makes the rules anew, and watches them from now on. Where it goes on for another process the addresses that are in them stay:
+    /// connections that are not tracked must not be from their next packet on.
+    pub(crate) fn start(instance: &Instance, begins: Begins) -> io::Result<Self> {
         let mut rules = Rules::open(instance)?;
-        if goes_on {
+        rules.has_shortcut = begins.goes_on || begins.shortcut;
+        rules.ports = begins.ports;
+        if begins.goes_on {
             rules.read();
         }
+        rules.look(ask(rules.has_shortcut));
         rules.put_back(true);
         let exceptions = exceptions(instance);
         exception::ensure(&exceptions);
-        rules.generation = rules.nft.generation().ok();
         let rules = Arc::new(Mutex::new(rules));
         let stops = Arc::new(AtomicBool::new(false));
         let (kept, told) = (rules.clone(), stops.clone());
@@ -63,12 +60,34 @@ impl Keeper {
 
     /// What is forwarded to these addresses is not tracked from now on.
     pub(crate) fn add(&self, all: &[Local]) {
-        lock(&self.rules).change(&addresses(all), true);
+        lock(&self.rules).add(&addresses(all), &[]);
     }
 
     /// These addresses are nobody's any more.
     pub(crate) fn remove(&self, all: &[Local]) {
-        lock(&self.rules).change(&addresses(all), false);
+        lock(&self.rules).remove(&addresses(all), &[]);
+    }
+
+    /// The shortcut takes connections at these places from now on.
+    pub(crate) fn serve(&self, all: &[SocketAddr]) {
+        lock(&self.rules).add(&[], all);
+    }
+
+    /// The namespace has these places to itself.
+    pub(crate) fn shun(&self, all: &[SocketAddr]) {
+        lock(&self.rules).remove(&[], all);
+    }
+
+    /// There are listeners for the shortcut.
+    pub(crate) fn open(&self, ports: Ports) {
+        let mut rules = lock(&self.rules);
+        rules.ports = ports;
+        rules.settle();
+    }
+
+    /// Why the shortcut takes no connections of a version; `None` if it does.
+    pub(crate) fn refuses(&self, version: Version) -> Option<String> {
+        lock(&self.rules).refuses(version)
     }
 
     /// All others are nobody's any more.
@@ -76,8 +95,28 @@ impl Keeper {
         let mut rules = lock(&self.rules);
         let gone: Vec<IpAddr> =
             rules.addresses.iter().copied().filter(|address| !is_taken(*address)).collect();
-        rules.change(&gone, false);
+        rules.remove(&gone, &[]);
     }
+
+    /// The shortcut takes connections at these places and at no other.
+    pub(crate) fn serve_only(&self, all: &BTreeSet<SocketAddr>) {
+        let mut rules = lock(&self.rules);
+        let gone: Vec<SocketAddr> = rules.served.difference(all).copied().collect();
+        let new: Vec<SocketAddr> = all.difference(&rules.served).copied().collect();
+        rules.remove(&[], &gone);
+        rules.add(&[], &new);
+    }
+}
+
+/// How a keeper begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Begins {
+    /// Another process had the rules before.
+    pub(crate) goes_on: bool,
+    /// There may be a shortcut.
+    pub(crate) shortcut: bool,
+    /// Where its listeners are, if it has some already.
+    pub(crate) ports: Ports,
 }
 
 impl Drop for Keeper {
@@ -110,13 +149,26 @@ fn keep(rules: &Mutex<Rules>, exceptions: &[Exception], stops: &AtomicBool) {
         let now = locked.nft.generation().ok();
         if now != locked.generation || (round.is_multiple_of(4) && exception::has_legacy()) {
             locked.put_back(false);
+            let asks = locked.has_shortcut;
             drop(locked);
             // By commands: the addresses need not wait for them.
             exception::ensure(exceptions);
             let mut locked = lock(rules);
             locked.generation = locked.nft.generation().ok();
+            drop(locked);
+            let told = ask(asks);
+            let mut locked = lock(rules);
+            locked.look(told);
+            locked.settle();
+        } else {
+            locked.look_at_weather();
         }
     }
+}
+
+/// What iptables has to say, if it is of interest.
+fn ask(of_interest: bool) -> Option<[Objections; 2]> {
+    of_interest.then(|| Version::BOTH.map(Objections::read))
 }
 
 /// Removes the rules of an instance.
@@ -141,122 +193,6 @@ pub(super) fn remove(instance: &Instance) -> io::Result<()> {
     Ok(())
 }
 
-#[derive(Debug)]
-struct Rules {
-    nft: Nft,
-    /// The interface's name, as the kernel compares it.
-    link: [u8; 16],
-    addresses: BTreeSet<IpAddr>,
-    /// Of the host's rules, when these were last looked at.
-    generation: Option<u32>,
-}
-
-impl Rules {
-    fn open(instance: &Instance) -> io::Result<Self> {
-        let mut link = [0; 16];
-        link[..instance.link.len()].copy_from_slice(instance.link.as_bytes());
-        let nft = Nft::open(&instance.table)?;
-        Ok(Self { nft, link, addresses: BTreeSet::new(), generation: None })
-    }
-
-    /// The addresses of the process before.
-    fn read(&mut self) {
-        for version in Version::BOTH {
-            let keys = self.nft.keys(version, ADDRESSES).unwrap_or_default();
-            self.addresses.extend(keys.iter().filter_map(|key| from_octets(key)));
-        }
-    }
-
-    /// Makes the tables that are not as they were made, or all of them. What fails is tried again at the next change: without
-    /// them some clients are seen with another address, and others are not.
-    fn put_back(&mut self, all: bool) {
-        for version in Version::BOTH {
-            let there = self.nft.find(version);
-            if all || !matches!(there, Ok(Some(found)) if found.rules == RULES) {
-                let mut batch = self.nft.batch();
-                if matches!(there, Ok(Some(_))) {
-                    batch.delete_table(version);
-                }
-                self.make(&mut batch, version);
-                let _ = self.nft.commit(batch);
-            }
-        }
-    }
-
-    fn make(&self, batch: &mut Batch, version: Version) {
-        const PREROUTING: u32 = 0;
-        const CAME_THROUGH: u32 = 6;
-        /// A kind of address: the host's own.
-        const LOCAL: u32 = 2;
-        let (offset, length) = (version.destination_offset(), version.bytes());
-        batch.add_table(version);
-        batch.add_set(version, &Set::of_addresses(ADDRESSES, version));
-        let own = |address: &&IpAddr| Version::of(**address) == version;
-        let elements: Vec<Element> =
-            self.addresses.iter().filter(own).map(|address| element(*address)).collect();
-        batch.add_elements(version, ADDRESSES, &elements);
-        // Before conntrack, at -200.
-        let hook = Hook { kind: "filter", number: PREROUTING, priority: -300 };
-        batch.add_chain(version, "enter", Some(hook));
-        let mut rule = |all: &[Expression<'_>]| {
-            batch.add_rule(version, "enter", |writer| write(writer, all));
-        };
-        rule(&[
-            Expression::Load { base: 1, offset, length, to: 4 },
-            Expression::Lookup { set: ADDRESSES, register: 4, to: None },
-            Expression::NoTrack,
-        ]);
-        rule(&[
-            Expression::Meta { key: CAME_THROUGH, to: 0 },
-            Expression::Equal { register: 0, value: &self.link },
-            Expression::DestinationKind { to: 4 },
-            Expression::Differs { register: 4, value: &LOCAL.to_ne_bytes() },
-            Expression::NoTrack,
-        ]);
-    }
-
-    fn change(&mut self, all: &[IpAddr], is_added: bool) {
-        let changes = |address: &IpAddr| self.addresses.contains(address) != is_added;
-        let all: Vec<IpAddr> = all.iter().copied().filter(changes).collect();
-        if all.is_empty() {
-            return;
-        }
-        for address in &all {
-            if is_added {
-                self.addresses.insert(*address);
-            } else {
-                self.addresses.remove(address);
-            }
-        }
-        let before = self.nft.generation().ok();
-        let mut batch = self.nft.batch();
-        for version in Version::BOTH {
-            let own = |address: &&IpAddr| Version::of(**address) == version;
-            let elements: Vec<Element> =
-                all.iter().filter(own).map(|address| element(*address)).collect();
-            if is_added {
-                batch.add_elements(version, ADDRESSES, &elements);
-            } else {
-                batch.delete_elements(version, ADDRESSES, &elements);
-            }
-        }
-        match self.nft.commit(batch) {
-            // This change is no reason to look at all rules; one of others is.
-            Ok(()) if before == self.generation => {
-                let next = before.map(|before| before.wrapping_add(1));
-                self.generation = self.nft.generation().ok().filter(|now| Some(*now) == next);
-            }
-            Ok(()) => {}
-            // Somebody removed the table.
-            Err(_) => self.put_back(true),
-        }
-    }
-}
-
 fn addresses(all: &[Local]) -> Vec<IpAddr> {
     all.iter().map(|local| local.address).collect()
-}
-
-fn element(address: IpAddr) -> Element {
-    (octets(address), Vec::new())
 }

@@ -85,13 +85,19 @@ impl Datagrams {
         self.headers[at].msg_hdr.msg_namelen = write(address, &mut self.names[at]);
     }
 
-    /// Receives as many as there are and is room for, behind those that are there. How many came.
-    pub(crate) fn receive(&mut self, socket: impl AsFd, name: Name) -> Result<usize, Errno> {
+    /// Receives as many as there are and is room for, behind those that are there, and no more than `most`. How many came.
+    pub(crate) fn receive(
+        &mut self,
+        socket: impl AsFd,
+        name: Name,
+        most: usize,
+    ) -> Result<usize, Errno> {
         let first = self.count;
-        for at in first..DATAGRAMS_MAX {
+        let end = DATAGRAMS_MAX.min(first.saturating_add(most));
+        for at in first..end {
             self.point(at, DATAGRAM_BYTES_MAX, name);
         }
-        let headers = &mut self.headers[first..];
+        let headers = &mut self.headers[first..end];
         let most = u32::try_from(headers.len()).unwrap_or(0);
         let descriptor = socket.as_fd().as_raw_fd();
         // SAFETY: each header points into `room`, `pieces` and `names` of `self`, which are not moved and outlive the call; there

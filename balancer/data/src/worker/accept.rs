@@ -22,6 +22,8 @@ use std::sync::Arc;
 pub(super) struct Listener {
     pub(super) socket: Arc<OwnedFd>,
     pub(super) place: SocketAddr,
+    /// The shortcut's: its connections have addresses of their own.
+    is_shortcut: bool,
     /// How many connections are taken at the next event: as many as came in the last one, so that asking in vain is rare.
     burst: u8,
     /// It is not watched, since there is no room.
@@ -30,7 +32,8 @@ pub(super) struct Listener {
 
 impl Listener {
     pub(super) fn new(socket: Arc<OwnedFd>, place: SocketAddr) -> Self {
-        Self { socket, place, burst: 1, is_off: false }
+        let is_shortcut = sys::is_transparent(&*socket, place.is_ipv6());
+        Self { socket, place, is_shortcut, burst: 1, is_off: false }
     }
 }
 
@@ -92,15 +95,15 @@ impl Worker {
                 return self.turn_off(id);
             }
             let Some(listener) = self.listeners.get(id) else { return };
-            let place = listener.place;
+            let own = (!listener.is_shortcut).then_some(listener.place);
             let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
             match acceptfrom_with(&*listener.socket, flags) {
                 Ok((socket, source)) => {
                     taken += 1;
                     let source = source.and_then(|source| SocketAddr::try_from(source).ok());
-                    match source {
-                        Some(source) => self.admit(socket, source, place),
-                        None => sys::reset(socket),
+                    match (source, own.or_else(|| self.meant(&socket))) {
+                        (Some(source), Some(place)) => self.admit(socket, source, place),
+                        _ => sys::reset(socket),
                     }
                 }
                 Err(Errno::AGAIN) => break,
@@ -113,6 +116,12 @@ impl Worker {
             let full = taken == burst;
             listener.burst = if full { (burst * 2).min(ACCEPTS_MAX) } else { taken.max(1) };
         }
+    }
+
+    /// Where the client of a connection wanted to go that the shortcut brought. Its address is the service's.
+    fn meant(&self, socket: &OwnedFd) -> Option<SocketAddr> {
+        self.counters.own.shortcut.add(1);
+        SocketAddr::try_from(rustix::net::getsockname(socket).ok()?).ok()
     }
 
     /// Takes a connection in.
@@ -143,6 +152,7 @@ impl Worker {
             state: if header { State::Header } else { State::Connecting },
             queued: false,
             unprobed: false,
+            talk: super::talk::Talk::default(),
             attempts: 0,
             via,
             links: Links::NONE,

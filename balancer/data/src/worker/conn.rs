@@ -12,6 +12,7 @@
 //! | open | a reset by either side, a timeout that cuts, the drain's deadline | gone, with a reset to the other side |
 
 use super::pipes::Pipe;
+use super::talk::Talk;
 use super::wheel::Links;
 use berth_balancer_core::model::Settings;
 use berth_balancer_core::table::{BackendId, FrontendId, Via};
@@ -34,6 +35,8 @@ pub(super) struct Conn {
     pub(super) queued: bool,
     /// The kernel does not probe its endpoint yet.
     pub(super) unprobed: bool,
+    /// What the rings have of it.
+    pub(super) talk: Talk,
     pub(super) attempts: u8,
     pub(super) via: Via,
     pub(super) links: Links,

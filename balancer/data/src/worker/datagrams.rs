@@ -6,6 +6,7 @@
 //! Datagrams are taken and given in batches: those of one flow that lie behind one another go by one call, and so do replies to all
 //! flows of a service.
 
+use super::burst::Burst;
 use super::slab::{Id, Slab};
 use super::{Kind, Worker, word};
 use crate::sys::{self, Datagrams, Name};
@@ -41,6 +42,7 @@ pub(super) struct Udp {
 struct Service {
     socket: Arc<OwnedFd>,
     place: SocketAddr,
+    burst: Burst,
 }
 
 /// A flow's socket.
@@ -52,6 +54,7 @@ pub(super) struct Link {
     pub(super) ticket: Option<Ticket>,
     pub(super) guest: Option<Guest>,
     asked_ns: u64,
+    burst: Burst,
 }
 
 /// A flow, for people.
@@ -90,7 +93,8 @@ impl Udp {
 
 impl Worker {
     pub(super) fn open_datagrams(&mut self, place: SocketAddr, socket: Arc<OwnedFd>) {
-        let id = self.udp.services.insert(Service { socket: socket.clone(), place });
+        let service = Service { socket: socket.clone(), place, burst: Burst::new() };
+        let id = self.udp.services.insert(service);
         self.places.insert((Protocol::Udp, place), id);
         let flags = if self.waits { EventFlags::empty() } else { EventFlags::IN };
         let _ = self.watch(&*socket, word(Kind::Datagrams, id), flags);
@@ -123,9 +127,13 @@ impl Worker {
     /// A service's socket has datagrams.
     pub(super) fn on_datagrams(&mut self, id: Id) {
         let Some(service) = self.udp.services.get(id) else { return };
-        let (place, socket) = (service.place, service.socket.clone());
+        let place = service.place;
         self.udp.incoming.clear();
-        let Ok(count) = self.udp.incoming.receive(&*socket, Name::Address) else { return };
+        let most = service.burst.most();
+        let received = self.udp.incoming.receive(&*service.socket, Name::Address, most);
+        let Ok(count) = received else { return };
+        service.burst.got(count);
+        self.pace.count(count);
         self.udp.routes.clear();
         for at in 0..count {
             let source = self.udp.incoming.address(at);
@@ -225,7 +233,8 @@ impl Worker {
         let counts = self.counters.backend(backend);
         counts.opened.add(1);
         counts.active.add(1);
-        let link = Link { socket, key, service, ticket: Some(ticket), guest, asked_ns: 0 };
+        let (ticket, burst) = (Some(ticket), Burst::new());
+        let link = Link { socket, key, service, ticket, guest, asked_ns: 0, burst };
         let id = self.udp.links.insert(link);
         let evicted = self.udp.table.insert(key, backend, id, timeouts, self.now);
         if let Some((_, flow)) = evicted {
@@ -292,10 +301,17 @@ impl Worker {
         let udp = &mut self.udp;
         let Some(link) = udp.links.get(id) else { return };
         let first = udp.outgoing.len();
-        let received = udp.outgoing.receive(&link.socket, Name::Connected);
+        let most = link.burst.most();
+        let room = crate::limits::DATAGRAMS_MAX - first;
+        let received = udp.outgoing.receive(&link.socket, Name::Connected, most);
         let (key, service) = (link.key, link.service);
         match received {
-            Ok(count) if count > 0 => {}
+            Ok(count) if count > 0 => {
+                if most <= room {
+                    link.burst.got(count);
+                }
+                self.pace.count(count);
+            }
             Ok(_) | Err(Errno::AGAIN | Errno::INTR) => return,
             Err(_) => {
                 self.refuse(&key);

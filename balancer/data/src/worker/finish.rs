@@ -88,6 +88,7 @@ impl Worker {
         self.wheel.disarm(&mut self.conns, id.index);
         let Some(mut conn) = self.conns.remove(id) else { return };
         self.unprobed -= u32::from(conn.unprobed);
+        self.hang_up(id, conn.talk);
         self.end_dial(conn.dial);
         for way in [&mut conn.up, &mut conn.down] {
             if let Some(pipe) = way.pipe.take() {

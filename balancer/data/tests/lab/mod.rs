@@ -5,7 +5,7 @@
 use crate::fixture::{connect, within};
 use berth_balancer_core::Change;
 use berth_balancer_core::model::{
-    EndpointPort, EndpointSet, Node, Protocol, Service, ServicePort, Settings,
+    EndpointPort, EndpointSet, Node, Protocol, ProxyProtocol, Service, ServicePort, Settings,
 };
 use berth_balancer_data::control::{Client, Unservable};
 pub(crate) use berth_balancer_testkit::{Running, Space, have_namespaces, link, until};
@@ -198,6 +198,17 @@ impl Plane {
         within(|| self.process.0.try_wait().unwrap());
     }
 
+    /// Connections that the shortcut has brought.
+    pub(crate) fn short(&mut self) -> u64 {
+        self.client.stats().unwrap().workers.iter().map(|worker| worker.shortcut).sum()
+    }
+
+    /// Whether the shortcut has new connections, and what is told of that.
+    pub(crate) fn shortcut(&mut self) -> (bool, String) {
+        let told = self.client.stats().unwrap().addresses;
+        (told.has_shortcut, told.shortcut_because)
+    }
+
     /// As if it had crashed.
     pub(crate) fn kill(mut self) {
         self.process.0.kill().unwrap();
@@ -239,6 +250,21 @@ pub(crate) fn serves(name: &str, at: &[&str], settings: Settings, to: &[&str]) -
 
 /// Endpoints in a [`Row`].
 pub(crate) const SERVERS: [&str; 2] = ["10.12.0.2:8080", "[fd12::2]:8080"];
+
+/// Two services of TCP alone, each a name and a place, of IPv4 and of IPv6. Their endpoints are told who the client is.
+pub(crate) fn telling(four: (&str, &str), six: (&str, &str)) -> Vec<Change> {
+    let told = || Settings { proxy_out: ProxyProtocol::V1, ..Settings::default() };
+    let mut all = serves(four.0, &[four.1], told(), &SERVERS[..1]);
+    all.extend(serves(six.0, &[six.1], told(), &SERVERS[1..]));
+    for change in &mut all {
+        match change {
+            Change::Service(service) => service.ports.truncate(1),
+            Change::Endpoints(set) => set.endpoints[0].ports.truncate(1),
+            _ => {}
+        }
+    }
+    all
+}
 
 /// Two services, IPv4 and IPv6.
 pub(crate) fn both(port: u16) -> Vec<Change> {
@@ -287,7 +313,8 @@ pub(crate) fn node(addresses: &[&str]) -> Change {
 pub(crate) fn traces(space: &Space) -> String {
     let rules = space.sh("nft -s list ruleset 2>/dev/null | grep -v '^#' || true");
     let tables = space.sh("(iptables-save; ip6tables-save) | grep -v '^[#:]' || true");
-    let routes = space.sh("ip route show table all; ip -6 route show table all");
+    let routes =
+        space.sh("ip route show table all; ip -6 route show table all; ip rule; ip -6 rule");
     let routes: Vec<&str> = routes.lines().filter(|line| !line.contains("expires")).collect();
     let links = space.sh("ip -o link | cut -d' ' -f2; ip neigh show proxy; ip -6 neigh show proxy");
     let sysctls = space.sh(

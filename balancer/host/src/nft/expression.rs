@@ -15,7 +15,8 @@ const VERDICT: u32 = 0;
 /// One expression of a rule.
 #[derive(Debug, Clone)]
 pub enum Expression<'a> {
-    /// Loads a property of the packet: 3 its mark, 16 its transport protocol.
+    /// Loads a property of the packet: 3 its mark, 6 the name of the interface through which it came, 16 its transport protocol, 26 the
+    /// kind of that interface; hardware and loopback have none, and the rule ends there.
     Meta {
         /// Which.
         key: u32,
@@ -92,6 +93,29 @@ pub enum Expression<'a> {
         /// Into this register.
         to: u32,
     },
+    /// Whether the packet belongs to a socket of this host that may have foreign addresses: a byte, 1 if so. Of an ICMP error the
+    /// connection that it is about counts. Without a socket the rule ends here.
+    SocketIsTransparent {
+        /// Into this register.
+        to: u32,
+    },
+    /// The packet is given to the socket that has the connection or else listens at an address, if that one may have foreign
+    /// addresses; if there is none the rule ends here.
+    ToSocket {
+        /// Of IP.
+        version: Version,
+        /// Register of the address.
+        address: u32,
+        /// Register of the port.
+        port: u32,
+    },
+    /// Bytes, of the network's order.
+    Bytes {
+        /// Into this register and those behind it.
+        to: u32,
+        /// They.
+        value: &'a [u8],
+    },
     /// A number of the machine's order.
     Immediate {
         /// Into this register.
@@ -140,6 +164,8 @@ pub enum Expression<'a> {
     Accept,
     /// The packet ends here.
     Drop,
+    /// Back to the chain from which the packet came.
+    Return,
     /// To a chain, and back at its end.
     Jump {
         /// Its name.
@@ -201,10 +227,12 @@ impl Expression<'_> {
                 writer.u32(2, 3); // kind of address
                 writer.u32(3, 2); // of the destination
             }),
-            Self::Immediate { to, value } => named(writer, "immediate", |writer| {
-                writer.u32(1, register(to));
-                data(writer, 2, &value.to_ne_bytes());
+            Self::SocketIsTransparent { to } => named(writer, "socket", |writer| {
+                writer.u32(1, 0);
+                writer.u32(2, register(to));
             }),
+            Self::Bytes { to, value } => immediate(writer, to, value),
+            Self::Immediate { to, value } => immediate(writer, to, &value.to_ne_bytes()),
             _ => self.write_action(writer),
         }
     }
@@ -219,6 +247,11 @@ impl Expression<'_> {
             Self::Source { version, address } => {
                 named(writer, "nat", |writer| nat(writer, 0, version, address));
             }
+            Self::ToSocket { version, address, port } => named(writer, "tproxy", |writer| {
+                writer.u32(1, version.netfilter().into());
+                writer.u32(2, register(address));
+                writer.u32(3, register(port));
+            }),
             Self::Masquerade => named(writer, "masq", |_| ()),
             Self::Reset => named(writer, "reject", |writer| {
                 writer.u32(1, 1);
@@ -245,10 +278,18 @@ impl Expression<'_> {
             Self::NoTrack => named(writer, "notrack", |_| ()),
             Self::Accept => verdict(writer, 1, None),
             Self::Drop => verdict(writer, 0, None),
+            Self::Return => verdict(writer, -5, None),
             Self::Jump { chain } => verdict(writer, -3, Some(chain)),
             _ => (),
         }
     }
+}
+
+fn immediate(writer: &mut Writer, to: u32, value: &[u8]) {
+    named(writer, "immediate", |writer| {
+        writer.u32(1, register(to));
+        data(writer, 2, value);
+    });
 }
 
 fn set_flow(writer: &mut Writer, key: u32, from: u32) {

@@ -9,7 +9,7 @@
 //! | endpoint_connections_active, _connections_total, _failures_total, _ejections_total, _healthy, _latency_seconds, bytes | service, port, endpoint | yes |
 //! | change_to_effect_seconds (histogram), updates_total | result | yes |
 //! | file_refused (1 while the file is), health_checks_total, revision, services, unserved_addresses | | yes |
-//! | data_plane_up, data_plane_restarts_total, worker_* | worker | no |
+//! | data_plane_up, data_plane_restarts_total, shortcut, worker_* | worker | no |
 //!
 //! Cardinality is bounded: series of endpoints stop at [`ENDPOINTS_MAX`], those of services at [`PORTS_MAX`], and a gauge says how
 //! many were left out.
@@ -34,6 +34,8 @@ pub(super) fn page(shared: &Shared, checks: &Counts, stats: Option<&Stats>) -> S
     page.service(shared, checks, stats.is_some());
     if let Some(stats) = stats {
         page.workers(stats);
+        let help = "1 while clients that come over no bridge are accepted on the host.";
+        page.single("shortcut", "gauge", help, u64::from(stats.addresses.has_shortcut));
         page.fast(&stats.fast);
         page.ports(&stats.ports[..stats.ports.len().min(PORTS_MAX)]);
         page.endpoints(stats);
@@ -114,10 +116,13 @@ impl Page {
 
     fn workers(&mut self, stats: &Stats) {
         type Read = fn(&berth_balancer_data::stats::WorkerStats) -> u64;
-        let all: [(&str, &str, &str, Read); 9] = [
+        let all: [(&str, &str, &str, Read); 11] = [
             ("worker_connections", "gauge", "Connections now.", |w| w.connections),
             ("worker_flows", "gauge", "UDP flows now.", |w| w.flows),
             ("worker_accepted_total", "counter", "Connections accepted.", |w| w.accepted),
+            ("worker_shortcut_total", "counter", "Those that the shortcut brought.", |w| {
+                w.shortcut
+            }),
             ("worker_paused_total", "counter", "Pauses of accepting, at a bound.", |w| w.paused),
             ("worker_crowded_total", "counter", "Closed: their source has too many.", |w| {
                 w.crowded
@@ -126,6 +131,7 @@ impl Page {
             ("worker_dropped_total", "counter", "Datagrams that were dropped.", |w| w.dropped),
             ("worker_malformed_total", "counter", "Malformed PROXY headers.", |w| w.malformed),
             ("worker_timed_out_total", "counter", "Cut by a timeout.", |w| w.timed_out),
+            ("worker_talks_total", "counter", "Connections handed to io_uring.", |w| w.talks),
         ];
         for (name, kind, help, read) in all {
             self.head(name, kind, help);

@@ -116,6 +116,8 @@ pub(super) fn json(table: &Table) -> String {
         "addresses": table.stats.as_ref().ok().map(|stats| json!({
             "namespace": stats.addresses.has_namespace,
             "because": stats.addresses.because,
+            "shortcut": stats.addresses.has_shortcut,
+            "shortcut_because": stats.addresses.shortcut_because,
             "taken": stats.addresses.taken,
             "warnings": stats.addresses.warnings,
         })),

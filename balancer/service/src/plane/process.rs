@@ -11,6 +11,7 @@ use berth_balancer_core::Change;
 use berth_balancer_core::model::Config;
 use berth_balancer_data::control::{self, Client, ClientError, Unservable};
 use std::ffi::OsString;
+use std::fmt::Debug;
 use std::fs;
 use std::io;
 use std::net::IpAddr;
@@ -28,13 +29,49 @@ const ENDING_TRIES: usize = 20;
 /// A process that dies at once is not started again and again without a pause.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 
-/// How to start a data plane.
+/// How a data plane is started.
+pub trait Launch: Debug + Send {
+    /// Begins to start one, which will answer at the control socket.
+    ///
+    /// # Errors
+    /// Why it cannot be started, for people.
+    fn start(&mut self) -> Result<Box<dyn Started>, String>;
+}
+
+/// A data plane that was started.
+pub trait Started: Debug + Send {
+    /// How it ended, for people, if it has.
+    fn ended(&mut self) -> Option<String>;
+}
+
+/// A program of this host, as a process of its own.
 #[derive(Debug, Clone)]
-pub struct Launch {
+pub struct Program {
     /// The program.
     pub program: PathBuf,
     /// Its arguments, the path of the control socket among them.
     pub arguments: Vec<OsString>,
+}
+
+impl Launch for Program {
+    fn start(&mut self) -> Result<Box<dyn Started>, String> {
+        let spawned = Command::new(&self.program)
+            .args(&self.arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .process_group(0)
+            .spawn();
+        let child =
+            spawned.map_err(|error| format!("cannot start {}: {error}", self.program.display()))?;
+        Ok(Box::new(child))
+    }
+}
+
+impl Started for Child {
+    fn ended(&mut self) -> Option<String> {
+        let status = self.try_wait().ok()??;
+        Some(status.to_string())
+    }
 }
 
 /// Why the data plane's place cannot be had.
@@ -62,11 +99,11 @@ pub enum ClaimError {
 #[derive(Debug)]
 pub struct Process {
     path: PathBuf,
-    launch: Launch,
+    launch: Box<dyn Launch>,
     client: Option<Client>,
     /// The socket that it was connected to.
     socket: Option<(u64, u64)>,
-    child: Option<Child>,
+    child: Option<Box<dyn Started>>,
     identity: Identity,
     available: Available,
     /// The process that was told everything there is.
@@ -82,7 +119,7 @@ impl Process {
     ///
     /// # Errors
     /// Another control plane has it, or the folder cannot be used.
-    pub fn claim(path: PathBuf, launch: Launch) -> Result<Self, ClaimError> {
+    pub fn claim(path: PathBuf, launch: Box<dyn Launch>) -> Result<Self, ClaimError> {
         let lock = lock(&path)?;
         Ok(Self {
             path,
@@ -152,20 +189,11 @@ impl Process {
         }
         self.pause = (self.pause * 2).clamp(Duration::from_millis(100), PAUSE_MAX);
         self.started = Some(Instant::now());
-        let spawned = Command::new(&self.launch.program)
-            .args(&self.launch.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .process_group(0)
-            .spawn();
-        let child = spawned.map_err(|error| {
-            PlaneError::Gone(format!("cannot start {}: {error}", self.launch.program.display()))
-        })?;
-        let child = self.child.insert(child);
+        let child = self.child.insert(self.launch.start().map_err(PlaneError::Gone)?);
         let end = Instant::now() + STARTING;
         loop {
-            if let Ok(Some(status)) = child.try_wait() {
-                let why = format!("it ended at its start ({status}); its own words are in the log");
+            if let Some(how) = child.ended() {
+                let why = format!("it ended at its start ({how}); its own words are in the log");
                 return Err(PlaneError::Gone(why));
             }
             if Client::connect(&self.path).is_ok() {
@@ -183,9 +211,9 @@ impl Process {
     /// Takes note of a child that has ended.
     fn reap(&mut self) {
         if let Some(child) = &mut self.child
-            && let Ok(Some(status)) = child.try_wait()
+            && let Some(how) = child.ended()
         {
-            tracing::warn!(%status, "the data plane's process ended");
+            tracing::warn!(how, "the data plane's process ended");
             self.child = None;
             self.client = None;
         }
@@ -194,8 +222,8 @@ impl Process {
     /// Whether the process at the other end is there, and still the one whose socket lies at the path. Only looked at, not asked:
     /// one that has no descriptor left would let a new connection wait, and every change behind it.
     fn answers(&self) -> bool {
-        let alive = Path::new("/proc").join(self.identity.pid.to_string()).exists();
-        self.client.is_some() && alive && self.socket.is_some() && self.socket == inode(&self.path)
+        let alive = self.client.as_ref().is_some_and(|client| !client.is_closed());
+        alive && self.socket.is_some() && self.socket == inode(&self.path)
     }
 }
 
@@ -279,14 +307,25 @@ impl DataPlane for Process {
         if let Err(error) = self.call(Client::stop) {
             tracing::warn!(?error, "the data plane was not told to end");
         }
-        if let Some(mut child) = self.child.take() {
-            // It has been told; who does not end by itself is not waited for.
-            let end = Instant::now() + STARTING;
-            while matches!(child.try_wait(), Ok(None)) && Instant::now() < end {
-                std::thread::sleep(TRY);
-            }
+        // It has been told; who does not end by itself is not waited for.
+        let end = Instant::now() + STARTING;
+        let mut child = self.child.take();
+        // One that was adopted is nobody's child here: it takes away what it made on the host until it is gone.
+        let mut goes_on = || match &mut child {
+            Some(child) => child.ended().is_none(),
+            None => runs(self.identity.pid),
+        };
+        while goes_on() && Instant::now() < end {
+            std::thread::sleep(TRY);
         }
     }
+}
+
+/// Whether there is a process of this number that has not ended.
+fn runs(pid: u32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // Its name, in brackets, may have anything in it; its state follows.
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 /// Whether connecting failed because nobody listens there.

@@ -24,6 +24,13 @@ pub enum HostError {
     /// The bridge's name is none of an interface.
     #[error("{0:?} is no name of a bridge")]
     Bridge(String),
+    /// The process that has the rights for it does not do it.
+    #[error("the process that tells the host of pods' traffic does not")]
+    Elsewhere {
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The kernel refused.
     #[error("cannot {what}")]
     Kernel {

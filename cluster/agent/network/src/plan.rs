@@ -2,11 +2,12 @@
 //! From what the host has and what it should have to what is to be done. Pure.
 
 use crate::range::Range;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// What a node's host should know.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Wanted {
     /// The addresses of this node's pods.
     pub own: Range,
@@ -60,7 +61,7 @@ impl Wanted {
     #[must_use]
     pub fn digest(&self) -> u64 {
         let Self { own, bridge, pods, services, nodes, others: _ } = self;
-        crate::book::digest(format!("2 {own} {bridge} {pods:?} {services:?} {nodes:?}").as_bytes())
+        crate::book::digest(format!("3 {own} {bridge} {pods:?} {services:?} {nodes:?}").as_bytes())
     }
 
     /// Whether a route to a range may be made: what a node says of itself must not lead this node's other traffic to it.

@@ -4,7 +4,7 @@
 //! | chain | hook, priority | does |
 //! |---|---|---|
 //! | `leave` | nat postrouting, 99 | what pods send out of the cluster gets the node's address; between pods, services and nodes all keep theirs |
-//! | `forward` | filter forward, -10 | flows between pods, and between pods and nodes, get a mark |
+//! | `forward` | filter forward, -10 | flows between pods, and between pods and nodes, get a mark; others reach pods through Services only |
 //!
 //! The exception accepts what has the mark, in both directions: Docker drops between its networks and forwards nothing from outside.
 //! Containers of other networks of the engine have no mark, and Docker keeps them apart from pods as before.
@@ -26,11 +26,17 @@ pub(crate) const VERSION: Version = Version::V4;
 const NODES: Set = Set::of_addresses("nodes", VERSION);
 const SOURCE: u32 = VERSION.source_offset();
 const DESTINATION: u32 = VERSION.destination_offset();
+const META_COMES_BY: u32 = 6;
 const META_LEAVES_BY: u32 = 7;
 const FLOW_STATE: u32 = 0;
+const FLOW_STATUS: u32 = 2;
 const FLOW_MARK: u32 = 3;
 /// A state of flows: this is the first packet.
 const NEW: u32 = 8;
+/// A status of flows: the destination was translated, as a Service's is on the fast path.
+const TRANSLATED: u32 = 0x20;
+/// How the names of the links begin by which Services on the proxy path come, and those of other agents' bridges.
+const OWN_LINKS: &[u8] = b"berth";
 /// Signs of a table's name, and of a comment of iptables (255 less what nft lists of it).
 const NAME_MAX: usize = 100;
 
@@ -59,8 +65,8 @@ pub(crate) fn note(wanted: &Wanted) -> String {
 /// How many rules are made.
 pub(crate) fn count(wanted: &Wanted) -> usize {
     let (pods, services) = (wanted.pods.len(), wanted.services.len());
-    // forward: flows that are known; both ways for ranges, and for nodes.
-    let forward = 1 + 2 * pods + 2;
+    // forward: flows that are known; both ways for ranges, and for nodes; the rest.
+    let forward = 1 + 2 * pods + 2 + 1;
     // leave: others' packets; ranges; nodes; never; the bridge; the rest.
     let leave = 1 + pods + services + 1 + NEVER.len() + 1 + 1;
     forward + leave
@@ -106,6 +112,18 @@ fn forward(batch: &mut Batch, wanted: &Wanted) {
         let rule = [&own.is_in()[..], &is_node(other), &mark].concat();
         batch.add_rule(VERSION, CHAIN, |writer| write(writer, &rule));
     }
+    // A neighbour that routes here would get past the source ranges of Services, and to ports that are published nowhere.
+    let past = [
+        E::Flow { key: FLOW_STATUS, to: 0 },
+        E::Bits { register: 0, mask: TRANSLATED, xor: 0 },
+        E::Equal { register: 0, value: &[0; 4] },
+        E::Meta { key: META_COMES_BY, to: 0 },
+        E::Differs { register: 0, value: OWN_LINKS },
+        E::Drop,
+    ];
+    let own = Inside::new(DESTINATION, wanted.own);
+    let rule = [&own.is_in()[..], &past].concat();
+    batch.add_rule(VERSION, CHAIN, |writer| write(writer, &rule));
 }
 
 fn leave(batch: &mut Batch, wanted: &Wanted) {

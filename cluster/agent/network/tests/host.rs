@@ -161,6 +161,11 @@ fn pods_reach_one_another_with_their_own_addresses_and_the_outside_with_the_node
     assert_eq!(seen(&one.pod, &two.space, "192.0.2.2"), Some((ip("10.1.1.2"), true)), "a node");
     assert_eq!(seen(&two.space, &one.pod, "10.1.1.2"), Some((ip("192.0.2.2"), true)));
     assert_eq!(seen(&one.space, &one.pod, "10.1.1.2"), Some((ip("10.1.1.1"), true)));
+    // A neighbour reaches a pod by what is translated only, as Services are, and not past them.
+    lan.outside.sh("ip route add 10.1.1.0/24 via 192.0.2.1; ip route add 10.96.0.7 via 192.0.2.1");
+    assert_eq!(seen(&lan.outside, &one.pod, "10.1.1.2"), None);
+    one.space.sh("nft 'add table ip t; add chain ip t c { type nat hook prerouting priority -100; }; add rule ip t c ip daddr 10.96.0.7 dnat to 10.1.1.2'");
+    assert_eq!(seen(&lan.outside, &one.pod, "10.96.0.7"), Some((ip("192.0.2.9"), true)));
     // The same process, and another one after it, find what is there.
     let wanted = one.wanted(&[2]);
     let again = one.space.run(|| Host::open("agent-1").unwrap().check(&wanted).unwrap());

@@ -1,20 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-//! Port-forward: connections to the pod's address, or to the node's own for a pod that has the node's network.
+//! Port-forward: connections to the pod's loopback, or else to its address; to the node's loopback for a pod that has the node's network.
 
 use crate::answer::{Answer, Refused};
 use crate::limits::{DIAL, PIECE, REST};
 use crate::pods::{Place, Pod};
 use crate::server::{self, Inner, refused};
+use berth_cluster_docker::Engine;
 use berth_cluster_stream as stream;
 use berth_cluster_stream::{Duplex, ForwardUpgrade, Forwarded};
 use http::Request;
 use hyper::body::Incoming;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use std::fs::File;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, copy_buf};
-use tokio::net::TcpStream;
-use tokio::sync::watch;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -30,6 +34,8 @@ pub(crate) fn serve(
         pod: format!("{}_{}", pod.name, pod.namespace),
         uid: pod.uid.clone(),
         place: pod.place,
+        sandbox: pod.sandbox.clone(),
+        engine: inner.engine.clone(),
     };
     tokio::spawn(Box::pin(session(upgrade, to, inner.stopping.clone(), place)));
     Ok(answer.map(crate::answer::full))
@@ -41,6 +47,9 @@ struct To {
     pod: String,
     uid: String,
     place: Place,
+    /// The engine's id of it.
+    sandbox: Option<String>,
+    engine: Engine,
 }
 
 async fn session(
@@ -120,21 +129,68 @@ fn is_end(error: &io::Error) -> bool {
 
 impl To {
     async fn connect(&self, port: u16) -> io::Result<TcpStream> {
-        let address = match self.place {
+        let own = match self.place {
             Place::Own(address) => address,
             Place::Host => IpAddr::V4(Ipv4Addr::LOCALHOST),
             Place::Nowhere => return Err(io::Error::other("the pod has no address")),
         };
-        let address = SocketAddr::new(address, port);
-        let failed = |why: &str| io::Error::other(format!("dial tcp {address}: {why}"));
-        let socket = match timeout(DIAL, TcpStream::connect(address)).await {
-            Err(_) => return Err(failed("i/o timeout")),
-            Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                return Err(failed("connect: connection refused"));
-            }
-            Ok(socket) => socket.map_err(|error| failed(&format!("connect: {error}")))?,
+        let within = match self.place {
+            Place::Own(_) => self.namespace().await,
+            Place::Host | Place::Nowhere => None,
         };
-        socket.set_nodelay(true)?;
-        Ok(socket)
+        if let Some(within) = within {
+            // As upstream: most programs that listen on one address only do so there.
+            let loopback = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
+            if let Ok(connected) = dial(loopback, Some(within)).await {
+                return Ok(connected);
+            }
+        }
+        dial(SocketAddr::new(own, port), None).await
     }
+
+    /// The pod's network namespace. Who may not enter it, or is not on the engine's machine, reaches the pod's address only.
+    async fn namespace(&self) -> Option<File> {
+        let id = self.sandbox.as_deref()?;
+        match self.engine.network_namespace(id).await {
+            Ok(namespace) => namespace,
+            Err(error) => {
+                tracing::debug!(%error, "the pod's network namespace is not known");
+                None
+            }
+        }
+    }
+}
+
+async fn dial(address: SocketAddr, within: Option<File>) -> io::Result<TcpStream> {
+    let failed = |why: &str| io::Error::other(format!("dial tcp {address}: {why}"));
+    let socket = match within {
+        Some(namespace) => socket_within(namespace, address).await,
+        None => socket(address),
+    };
+    let socket = socket.map_err(|error| failed(&error.to_string()))?;
+    let connected = match timeout(DIAL, socket.connect(address)).await {
+        Err(_) => return Err(failed("i/o timeout")),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Err(failed("connect: connection refused"));
+        }
+        Ok(connected) => connected.map_err(|error| failed(&format!("connect: {error}")))?,
+    };
+    connected.set_nodelay(true)?;
+    Ok(connected)
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpSocket> {
+    if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }
+}
+
+/// A socket stays in the namespace that it was made in. The thread that makes it is of no other use: it ends there.
+async fn socket_within(namespace: File, address: SocketAddr) -> io::Result<TcpSocket> {
+    let (made, socket_made) = oneshot::channel();
+    std::thread::Builder::new().name("port-forward".to_owned()).spawn(move || {
+        let entered =
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network));
+        // Who asked may have gone.
+        drop(made.send(entered.map_err(io::Error::from).and_then(|()| socket(address))));
+    })?;
+    socket_made.await.map_err(|_| io::Error::other("no socket was made"))?
 }

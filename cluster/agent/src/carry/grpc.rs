@@ -71,10 +71,35 @@ fn judge_status(headers: &HeaderMap) -> Result<(), String> {
             text("grpc-message").unwrap_or_default()
         )),
         Some(code) => Err(format!(
-            "error: health rpc probe failed: code {code}: {}",
+            "error: health rpc probe failed: rpc error: code = {} desc = {}",
+            name(code),
             text("grpc-message").unwrap_or_default()
         )),
     }
+}
+
+/// What gRPC calls its codes.
+fn name(code: &str) -> &str {
+    const NAMES: [&str; 17] = [
+        "OK",
+        "Canceled",
+        "Unknown",
+        "InvalidArgument",
+        "DeadlineExceeded",
+        "NotFound",
+        "AlreadyExists",
+        "PermissionDenied",
+        "ResourceExhausted",
+        "FailedPrecondition",
+        "Aborted",
+        "OutOfRange",
+        "Unimplemented",
+        "Internal",
+        "Unavailable",
+        "DataLoss",
+        "Unauthenticated",
+    ];
+    code.parse::<usize>().ok().and_then(|code| NAMES.get(code).copied()).unwrap_or(code)
 }
 
 /// `HealthCheckRequest { service = 1 }`, with gRPC's head.
@@ -139,6 +164,6 @@ mod tests {
         headers.insert("grpc-status", HeaderValue::from_static("12"));
         assert!(judge_status(&headers).unwrap_err().contains("does not implement"));
         headers.insert("grpc-status", HeaderValue::from_static("14"));
-        assert!(judge_status(&headers).unwrap_err().contains("code 14"));
+        assert!(judge_status(&headers).unwrap_err().contains("code = Unavailable"));
     }
 }

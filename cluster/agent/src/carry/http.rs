@@ -97,7 +97,7 @@ pub(super) async fn get(ask: &Ask) -> Result<Answered, String> {
     let stream = stream.map_err(|error| shown(dial(&ask.host, ask.port, &error)))?;
     if ask.https {
         let stream = Box::pin(tls::connect(&ask.host, stream)).await;
-        let stream = stream.map_err(|error| shown(error.to_string()))?;
+        let stream = stream.map_err(|error| shown(no_tls(&error)))?;
         Box::pin(talk(ask, stream)).await.map_err(shown)
     } else {
         Box::pin(talk(ask, stream)).await.map_err(shown)
@@ -165,6 +165,13 @@ fn headers(ask: &Ask) -> Result<HeaderMap, String> {
     headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
     headers.insert(CONNECTION, HeaderValue::from_static("close"));
     Ok(headers)
+}
+
+/// A server that does not speak TLS, in upstream's words.
+fn no_tls(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    let other = text.contains("InvalidContentType");
+    if other { "http: server gave HTTP response to HTTPS client".to_owned() } else { text }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! The volumes of a pod.
 
+use crate::hands::Hands;
 use crate::sources;
 use crate::task::Task;
 use berth_cluster_files::{Prepared, VolumeError, needs};
@@ -67,7 +68,16 @@ pub(super) async fn tear_down(task: &Arc<Task>) -> Outcome {
     if let Ok(Err(error)) = given_back {
         return Outcome::Failed(Failure::Refused(words(&error)));
     }
-    match task.in_folder(berth_cluster_files::Folder::tear_down).await {
+    let torn = task.in_folder(berth_cluster_files::Folder::tear_down).await;
+    // What containers wrote as other users is theirs to remove, or root's.
+    if let (Ok(Err(_)), Some(socket)) = (&torn, &task.shared.settings.hands) {
+        let (hands, uid) = (Hands::new(socket), task.pod.uid.clone());
+        return match tokio::task::spawn_blocking(move || hands.tear_down(&uid)).await {
+            Ok(Err(error)) => Outcome::Failed(Failure::Refused(words(&error))),
+            Ok(Ok(())) | Err(_) => Outcome::Done,
+        };
+    }
+    match torn {
         Ok(Ok(())) => Outcome::Done,
         Ok(Err(error)) => Outcome::Failed(Failure::Refused(words(&error))),
         Err(failure) => Outcome::Failed(failure),
@@ -75,7 +85,7 @@ pub(super) async fn tear_down(task: &Arc<Task>) -> Outcome {
 }
 
 /// An error with all that led to it, where its own words leave that out.
-pub(super) fn words(error: &dyn std::error::Error) -> String {
+pub(crate) fn words(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

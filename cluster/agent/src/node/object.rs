@@ -16,6 +16,9 @@ pub(crate) struct Fixed {
     pub(crate) node: String,
     pub(crate) address: String,
     pub(crate) labels: BTreeMap<String, String>,
+    pub(crate) annotations: BTreeMap<String, String>,
+    /// The addresses of its pods.
+    pub(crate) range: String,
     pub(crate) pods_max: u32,
     pub(crate) port: Option<u16>,
     pub(crate) pressure: Pressure,
@@ -74,7 +77,9 @@ pub(super) fn registration(fixed: &Fixed) -> Value {
     }
     json!({
         "apiVersion": "v1", "kind": "Node",
-        "metadata": { "name": fixed.node, "labels": labels },
+        "metadata": { "name": fixed.node, "labels": labels, "annotations": fixed.annotations },
+        // What is there counts: who gives ranges out may have given this one, and has to know that it is taken.
+        "spec": { "podCIDR": fixed.range, "podCIDRs": [fixed.range] },
     })
 }
 

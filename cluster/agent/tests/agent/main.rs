@@ -8,12 +8,18 @@
     reason = "what cannot be done is a failure of the test; futures of tests live once"
 )]
 
+mod cuts;
 mod ends;
 mod lab;
 mod life;
 mod probes;
 mod restarts;
+#[path = "../../../store/tests/stores/tier.rs"]
+#[allow(dead_code, unreachable_pub, reason = "the store's tests use all of it")]
+mod tier;
 mod volumes;
+mod wire;
+mod wrong;
 
 use lab::Lab;
 use std::sync::Arc;
@@ -91,8 +97,17 @@ async fn all(bare: &lab::Bare) {
         volumes::a_container_waits_for_its_config_map,
         volumes::volumes_hold_what_they_are_made_of,
         volumes::a_config_map_that_changes_is_seen,
+        wrong::a_user_that_is_not_there_is_named,
+        wrong::a_folder_of_the_host_that_is_not_there_is_named,
+        wrong::want_of_memory_of_a_child_is_told,
+        wrong::a_disk_that_is_full_holds_up_what_is_new,
+        cuts::a_call_that_is_never_made_is_made_again,
+        cuts::an_answer_that_is_lost_changes_nothing,
+        cuts::an_engine_that_goes_away_at_any_call_is_waited_for,
+        cuts::an_agent_that_is_killed_at_any_call_leaves_nothing,
         restarts::an_agent_that_begins_anew_takes_over,
         restarts::what_was_half_made_is_completed,
+        restarts::what_comes_after_its_pods_end_is_removed,
         restarts::who_goes_leaves_its_place_free,
         restarts::an_api_that_is_away_holds_nothing_up,
         restarts::all_goes_with_the_node_where_that_is_wanted,

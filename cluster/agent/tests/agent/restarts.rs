@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Agents that end and begin anew.
 
-use crate::lab::{Bare, HANG, Lab, PODS, condition, container, shell, spec, waits};
+use crate::lab::{Bare, HANG, Lab, NODE, PODS, condition, container, shell, spec, waits};
 use berth_cluster_agent::{Agent, Stop};
 use berth_cluster_docker::{Identity, Part, PodNetwork, PodRef, SandboxSpec};
 use serde_json::{Value, json};
@@ -70,6 +70,36 @@ pub(crate) async fn what_was_half_made_is_completed(lab: &Lab) {
     assert_eq!(container(&pod, "c")["restartCount"], 0);
     lab.delete("half-made").await;
     agent.stop(Stop::Remove { grace: Duration::from_secs(2) }).await;
+}
+
+/// As when the answer to a call is lost, and the pod has ended when the engine gets to it.
+pub(crate) async fn what_comes_after_its_pods_end_is_removed(lab: &Lab) {
+    // Of two of one name that find out what the engine may do, one would be in the other's way: here the agent is first.
+    lab.pod("sooner", spec(&[shell("c", "exec sleep 1000")])).await;
+    lab.ready("sooner").await;
+    let engine = lab.engine_of(NODE).await;
+    let pod = PodRef { namespace: "default".into(), name: "late".into(), uid: "late-uid".into() };
+    let sandbox = SandboxSpec {
+        hostname: String::new(),
+        network: PodNetwork::Host,
+        host_ipc: false,
+        sysctls: BTreeMap::new(),
+        binds: Vec::new(),
+        cgroup_parent: None,
+    };
+    for runs in [true, false] {
+        let identity = Identity { pod: pod.clone(), part: Part::Sandbox, attempt: 0 };
+        let made = engine.create_sandbox(&identity, &sandbox, &BTreeMap::new()).await.unwrap();
+        if runs {
+            engine.start(&made.id).await.unwrap();
+        }
+        let begun = Instant::now();
+        while engine.inspect(&made.id).await.is_ok() {
+            assert!(begun.elapsed() < HANG, "it stays");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+    lab.delete("sooner").await;
 }
 
 pub(crate) async fn all_goes_with_the_node_where_that_is_wanted(lab: &Lab) {

@@ -71,20 +71,31 @@ pub(crate) async fn delete(
     options: &DeleteOptions,
 ) -> Result<Deleted, Refusal> {
     let key = crate::object::key(&ask.kind, ask.namespace(), name);
+    // As this request marked it. From then on others may end it too, and whoever does, it was this request that was granted.
+    let mut ours: Option<Map> = None;
     for _ in 0..TRIES {
         let missing = || Refusal::not_found(&ask.kind.group, &ask.kind.plural, name);
-        let entry = newest(&server.store, &key).await?.ok_or_else(missing)?;
+        let Some(entry) = newest(&server.store, &key).await? else {
+            return ours.map(|object| Deleted { object, gone: true }).ok_or_else(missing);
+        };
         let old = ask.parse(&entry.bytes)?;
-        preconditions(ask, name, &old, options)?;
+        match &ours {
+            Some(object) if meta_text(object, "uid") != meta_text(&old, "uid") => {
+                return Ok(Deleted { object: object.clone(), gone: true });
+            }
+            Some(_) => {}
+            None => preconditions(ask, name, &old, options)?,
+        }
         let mut last = old.clone();
         server.admit(&Request { ask, operation: Operation::Delete, old: Some(&old) }, &mut last)?;
         let deletion = ask.kind.rules.deletion(&old, options.grace);
         let marked = mark(server, ask, &old, deletion, options);
         let graceful = matches!(deletion, Deletion::Graceful(_));
-        match store(server, ask, &entry, (marked, graceful), &old, options).await {
+        match store(server, ask, &entry, (marked, graceful), (&old, &mut ours), options).await {
             Ok(deleted) => return Ok(deleted),
             Err(Failed::Refused(refusal)) => return Err(refusal),
-            Err(Failed::Conflict(key, _)) if options.version.is_none() || is_reservation(&key) => {}
+            Err(Failed::Conflict(key, _))
+                if options.version.is_none() || ours.is_some() || is_reservation(&key) => {}
             Err(Failed::Conflict(..)) => return Err(ask.conflict(name, MODIFIED)),
         }
     }
@@ -192,7 +203,7 @@ async fn store(
     ask: &Ask,
     entry: &Arc<Entry>,
     (marked, graceful): (Option<Map>, bool),
-    old: &Map,
+    (old, ours): (&Map, &mut Option<Map>),
     options: &DeleteOptions,
 ) -> Result<Deleted, Failed> {
     let key = entry.key.to_string();
@@ -216,6 +227,9 @@ async fn store(
     if new != *old {
         let op = put(ask, key.clone(), &new);
         revision = commit(server, ask, Txn { compares, ops: vec![op] }).await?.revision;
+        if gone {
+            *ours = Some(at(new.clone(), revision));
+        }
     }
     if gone {
         let compares = vec![Compare { key: key.clone(), revision }];

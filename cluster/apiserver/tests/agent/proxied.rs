@@ -100,6 +100,39 @@ async fn a_log_is_what_the_agent_has() {
 }
 
 #[tokio::test]
+async fn a_log_comes_as_messages_where_they_are_asked_for() {
+    bounded(async {
+        let world = World::new().await;
+        let socket = SOCKET.replace("v5.channel.k8s.io", "binary.k8s.io");
+        world.place.cluster.grant("reader", "t1", rule(&["pods/log"], &["get"])).await;
+        let reader = world.place.pki.issue_client("reader", "", crate::place::now()).unwrap();
+        let mut stream =
+            world.send(&reader, "GET", &format!("{POD}/log?tailLines=2"), &socket).await;
+        let said = head(&mut stream).await;
+        assert!(said.starts_with("HTTP/1.1 101 "), "{said}");
+        assert!(said.contains("sec-websocket-protocol: binary.k8s.io"), "{said}");
+        assert!(said.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{said}");
+        let mut all = Vec::new();
+        stream.read_to_end(&mut all).await.unwrap();
+        assert!(all.ends_with(&[0x88, 2, 3, 0xe8]), "{all:?}");
+        let text = String::from_utf8_lossy(&all).into_owned();
+        assert!(text.contains("one") && text.contains("two\n"), "{text:?}");
+        assert_eq!(world.seen.last(), "GET /containerLogs/t1/p/main?tailLines=2");
+        // What went wrong is said before the protocol changes.
+        let close = format!("{socket}Connection: close\r\n");
+        let text = world.admin("GET", &format!("{POD}/log?previous=true"), &close).await;
+        assert!(
+            text.starts_with("HTTP/1.1 400 ") && text.contains("previous terminated"),
+            "{text}"
+        );
+        let channels = format!("{SOCKET}Connection: close\r\n");
+        let text = world.admin("GET", &format!("{POD}/log"), &channels).await;
+        assert!(text.starts_with("HTTP/1.1 400 ") && text.contains("binary.k8s.io"), "{text}");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_log_is_followed_until_the_client_goes_or_the_server_stops() {
     bounded(async {
         let world = World::new().await;

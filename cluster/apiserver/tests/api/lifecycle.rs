@@ -218,6 +218,35 @@ async fn a_pod_that_runs_is_given_time_and_others_are_not() {
     }
 }
 
+/// A pod that goes at once is marked first. An agent that sees the mark may be faster than whoever set it.
+#[tokio::test]
+async fn who_marked_a_pod_is_told_that_it_is_gone_whoever_ended_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let cluster = Cluster::on_disk(&folder).await;
+    let mut raced = 0;
+    for number in 0..20 {
+        let path = running(&cluster, &format!("p{number}"), "n1", "Succeeded").await;
+        let person = async { cluster.admin("DELETE", &path).done(200).await };
+        let agent = async {
+            loop {
+                let reply = cluster.admin("GET", &path).reply().await;
+                if reply.status == 404 {
+                    return 0;
+                }
+                if reply.value()["metadata"]["deletionTimestamp"].is_string() {
+                    let end = cluster.admin("DELETE", &format!("{path}?gracePeriodSeconds=0"));
+                    return u32::from(end.status().await == 200);
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        let (_, first) = tokio::join!(person, agent);
+        raced += first;
+        assert_eq!(cluster.admin("GET", &path).status().await, 404);
+    }
+    assert!(raced > 0, "the agent was never in between");
+}
+
 #[tokio::test]
 async fn the_end_of_a_pod_may_come_earlier_and_not_later() {
     let cluster = Cluster::new().await;

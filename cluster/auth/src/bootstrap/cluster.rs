@@ -7,7 +7,7 @@ use super::{
 };
 use crate::pki::AGENTS_CLIENT;
 use crate::user::{
-    AUTHENTICATED, BOOTSTRAPPERS, MASTERS, NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED,
+    AUTHENTICATED, BOOTSTRAPPERS, MASTERS, NODE_SERVICES, NODES, SERVICE_ACCOUNTS, UNAUTHENTICATED,
 };
 use berth_cluster_api::Map;
 use berth_cluster_json::json;
@@ -310,6 +310,10 @@ const fn bind(role: &'static str, subjects: &'static [Subject]) -> Binding {
     Binding { namespace: "", name: role, role, subjects }
 }
 
+const fn of_nodes(name: &'static str, role: &'static str) -> Binding {
+    Binding { namespace: "", name, role, subjects: &[Subject::Group(NODE_SERVICES)] }
+}
+
 pub(super) const BINDINGS: &[Binding] = &[
     bind("cluster-admin", &[Subject::Group(MASTERS)]),
     bind("system:monitoring", &[Subject::Group("system:monitoring")]),
@@ -352,6 +356,10 @@ pub(super) const BINDINGS: &[Binding] = &[
     },
     bind(DNS, &[Subject::User(DNS)]),
     bind(SERVICE_PROXY, &[Subject::User("system:kube-proxy")]),
+    // a node that joined has one user for its service proxy and its DNS
+    of_nodes("berth:node-services-proxier", "system:node-proxier"),
+    of_nodes("berth:node-services-proxy", SERVICE_PROXY),
+    of_nodes("berth:node-services-dns", DNS),
     // nodes are the node authorizer's, which lets each see its own only
     bind("system:node", &[]),
 ];

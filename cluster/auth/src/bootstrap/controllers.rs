@@ -31,7 +31,9 @@ pub(super) const ROLES: &[Role] = &[
                 "approve",
                 "certificates.k8s.io",
                 "signers",
-                "kubernetes.io/kube-apiserver-client-kubelet kubernetes.io/kubelet-serving",
+                // the first one for what runs on nodes beside their agents
+                "kubernetes.io/kube-apiserver-client kubernetes.io/kube-apiserver-client-kubelet \
+                 kubernetes.io/kubelet-serving",
             ),
             on_named(
                 "sign",

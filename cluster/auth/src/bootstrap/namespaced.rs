@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Roles in `kube-system` and `kube-public`, and who has them.
 
-use crate::user::{ANONYMOUS, BOOTSTRAPPERS};
+use crate::user::{ANONYMOUS, BOOTSTRAPPERS, NODE_SERVICES};
 
 use super::{Binding, Grant, READ, Role, Subject, on, on_named};
 
@@ -9,6 +9,8 @@ const SYSTEM: &str = "kube-system";
 const PUBLIC: &str = "kube-public";
 /// What upstream leaves to its installer: a machine that wants to join reads where and what the cluster is.
 const INFO: &str = "berth:cluster-info";
+/// What a node that joined is told of the cluster's addresses.
+const NETWORK: &str = "berth:cluster-network";
 const READER: &str = "extension-apiserver-authentication-reader";
 const MANAGER: &str = "system::leader-locking-kube-controller-manager";
 const SCHEDULER: &str = "system::leader-locking-kube-scheduler";
@@ -24,6 +26,7 @@ pub(super) const ROLES: &[Role] = &[
     role(READER, &[on_named(READ, "core", "configmaps", "extension-apiserver-authentication")]),
     role(MANAGER, LEAD),
     role(SCHEDULER, LEAD),
+    role(NETWORK, &[on_named("get", "core", "configmaps", "berth-cluster-network")]),
     Role {
         namespace: PUBLIC,
         name: INFO,
@@ -47,6 +50,7 @@ pub(super) const BINDINGS: &[Binding] = &[
         READER,
         &[Subject::User("system:kube-controller-manager"), Subject::User("system:kube-scheduler")],
     ),
+    bind(NETWORK, NETWORK, &[Subject::Group(NODE_SERVICES)]),
     bind(
         MANAGER,
         MANAGER,

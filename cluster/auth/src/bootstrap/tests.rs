@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::rbac::{Attributes, Index};
-use crate::user::{NODES, User};
+use crate::user::{NODE_SERVICES, NODES, User};
 use berth_cluster_api::field::Errors;
 use berth_cluster_api::kinds;
 use std::collections::BTreeSet;
@@ -111,6 +111,11 @@ fn components_may_do_their_work_and_no_more() {
     let agents = user(crate::pki::AGENTS_CLIENT);
     assert!(may(&agents, "create", "", "nodes/proxy") && may(&agents, "get", "", "nodes/log"));
     assert!(!may(&agents, "get", "", "pods") && !may(&agents, "delete", "", "nodes"));
+    let beside = User::authenticated("berth:node-services:n", "", vec![NODE_SERVICES.to_owned()]);
+    assert!(may(&beside, "list", "", "nodes") && may(&beside, "patch", "", "services/status"));
+    assert!(may(&beside, "watch", "", "namespaces") && !may(&beside, "get", "", "secrets"));
+    assert!(!may(&beside, "patch", "", "nodes") && !may(&beside, "patch", "", "services"));
+    assert!(!may(&beside, "create", "discovery.k8s.io", "endpointslices"));
     // what a node may do is the node authorizer's to say
     assert!(!may(
         &User::authenticated("system:node:n", "", vec![NODES.to_owned()]),

@@ -10,6 +10,7 @@ use berth_cluster_api::{Map, time};
 use berth_cluster_json::{Value, json};
 use ring::digest::{SHA256, digest};
 use ring::hmac;
+use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
 
 /// The type of Secrets that are tokens.
@@ -18,6 +19,11 @@ pub const SECRET_TYPE: &str = "bootstrap.kubernetes.io/token";
 pub const SECRET_PREFIX: &str = "bootstrap-token-";
 /// The namespace of such Secrets.
 pub const NAMESPACE: &str = "kube-system";
+
+/// Signs of a token's parts, and which there are.
+const ID: usize = 6;
+const SECRET: usize = 16;
+const SIGNS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// A token in two parts; the second one is not shown.
 #[derive(Clone, PartialEq, Eq)]
@@ -67,8 +73,46 @@ impl BootstrapToken {
     /// Takes a token apart; none if it has not the form of one: six letters or digits, a dot, sixteen of them.
     pub fn parse(token: &str) -> Option<Self> {
         let (id, secret) = token.split_once('.')?;
-        let whole = plain(id, 6) && plain(secret, 16);
+        let whole = plain(id, ID) && plain(secret, SECRET);
         whole.then(|| Self { id: id.to_owned(), secret: secret.to_owned() })
+    }
+
+    /// A new one; none if the system gives no random numbers.
+    pub fn generate() -> Option<Self> {
+        let random = SystemRandom::new();
+        let mut signs = String::with_capacity(ID + SECRET);
+        while signs.len() < ID + SECRET {
+            let mut bytes = [0; ID + SECRET];
+            random.fill(&mut bytes).ok()?;
+            // Of 256 numbers the first 252 give each sign equally often.
+            let even = bytes.iter().filter(|byte| usize::from(**byte) < SIGNS.len() * 7);
+            signs.extend(even.map(|byte| char::from(SIGNS[usize::from(*byte) % SIGNS.len()])));
+        }
+        signs.truncate(ID + SECRET);
+        let secret = signs.split_off(ID);
+        Some(Self { id: signs, secret })
+    }
+
+    /// The whole token: what a machine is given that is to join.
+    pub fn reveal(&self) -> String {
+        format!("{}.{}", self.id, self.secret)
+    }
+
+    /// The Secret that makes it count, until a time (RFC 3339) or for ever: for who joins, and as a signature of what the cluster says of
+    /// itself.
+    pub fn to_secret(&self, expiration: Option<&str>, description: &str) -> Value {
+        let mut data = json!({
+            "token-id": self.id, "token-secret": self.secret, "description": description,
+            "usage-bootstrap-authentication": "true", "usage-bootstrap-signing": "true",
+        });
+        if let Some(expiration) = expiration {
+            data["expiration"] = expiration.into();
+        }
+        json!({
+            "apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE,
+            "metadata": { "name": self.secret_name(), "namespace": NAMESPACE },
+            "stringData": data,
+        })
     }
 
     /// The token that a Secret is, if it is whole.
@@ -194,6 +238,24 @@ mod tests {
         }
         let shown = format!("{:?}", BootstrapToken::parse("abcdef.0123456789abcdef"));
         assert!(!shown.contains("0123456789"), "{shown}");
+    }
+
+    #[test]
+    fn a_new_token_counts_by_its_secret() {
+        let all: Vec<_> = (0..100).map(|_| BootstrapToken::generate().unwrap()).collect();
+        for token in &all {
+            assert_eq!(BootstrapToken::parse(&token.reveal()).as_ref(), Some(token));
+            assert_eq!(all.iter().filter(|other| other.id == token.id).count(), 1);
+        }
+        let mut secret = all[0].to_secret(Some("1970-01-01T00:16:41Z"), "for a test");
+        let texts = secret["stringData"].as_object().unwrap().clone();
+        let coded = texts.iter().map(|(name, text)| {
+            (name.clone(), Value::from(plain64::encode(text.as_str().unwrap().as_bytes())))
+        });
+        secret["data"] = Value::Object(coded.collect());
+        let secret = secret.as_object().unwrap();
+        assert!(all[0].user(secret, 1_000).is_some() && all[0].user(secret, 1_001).is_none());
+        assert!(all[1].user(secret, 1_000).is_none());
     }
 
     #[test]

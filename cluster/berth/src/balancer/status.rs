@@ -83,7 +83,9 @@ fn page(shown: &Shown, args: &StatusArgs) -> String {
     );
     let addresses = &stats.addresses;
     let _ = if addresses.has_namespace {
-        writeln!(page, "network namespace of its own: {} addresses", addresses.taken)
+        let way = if addresses.has_shortcut { "a shortcut" } else { "no shortcut" };
+        let (taken, why) = (addresses.taken, &addresses.shortcut_because);
+        writeln!(page, "network namespace of its own: {taken} addresses; {way} round it: {why}")
     } else {
         writeln!(page, "no network namespace of its own: {}", addresses.because)
     };
@@ -167,7 +169,7 @@ fn row(port: &PortStats, service: Option<&Service>) -> Row {
 }
 
 /// The path that a service takes, and the source address that its endpoints see; the admin page says why.
-fn path(settings: &Settings) -> String {
+pub(crate) fn path(settings: &Settings) -> String {
     let path = match settings.path {
         DataPath::Fast => "fast",
         DataPath::Auto | DataPath::Proxy => "proxy",

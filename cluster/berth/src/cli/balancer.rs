@@ -93,6 +93,14 @@ pub(crate) struct PlaneArgs {
     #[arg(long, value_enum, default_value_t = Namespace::Auto, value_name = "auto|off")]
     pub(crate) namespace: Namespace,
 
+    /// Whether the data plane hands connections of small messages to the kernel's rings (io_uring, Linux 6.1 and newer)
+    #[arg(long, value_enum, default_value_t = Rings::Auto, value_name = "auto|off")]
+    pub(crate) rings: Rings,
+
+    /// Whether clients that come over no bridge are accepted on the host, without a way through that namespace
+    #[arg(long, value_enum, default_value_t = Shortcut::Auto, value_name = "auto|off")]
+    pub(crate) shortcut: Shortcut,
+
     /// Leave the data plane running when this ends: the next start adopts it, and no connection is lost
     #[arg(long)]
     pub(crate) keep_data: bool,
@@ -101,7 +109,10 @@ pub(crate) struct PlaneArgs {
 impl PlaneArgs {
     /// As the data plane's own command line has them.
     pub(crate) fn words(&self) -> Vec<OsString> {
-        let mut all: Vec<OsString> = ["--namespace", self.namespace.word()].map(Into::into).into();
+        let [namespace, rings] = [self.namespace.word(), self.rings.word()];
+        let shortcut = self.shortcut.word();
+        let all = ["--namespace", namespace, "--rings", rings, "--shortcut", shortcut];
+        let mut all: Vec<OsString> = all.map(Into::into).into();
         if self.no_fast {
             all.push("--no-fast".into());
         }
@@ -123,6 +134,46 @@ pub(crate) enum Namespace {
 }
 
 impl Namespace {
+    /// As it stands on a command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Whether the data plane uses io_uring.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Rings {
+    /// Where the kernel has it and allows it
+    #[default]
+    Auto,
+    /// Never: epoll waits for all connections
+    Off,
+}
+
+impl Rings {
+    /// As it stands on a command line.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// Whether there is a way round that namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Shortcut {
+    /// Where the kernel can, and no firewall of the host judges what its own sockets get: `berth balancer status` says
+    #[default]
+    Auto,
+    /// Never: everybody takes the long way, a hop more
+    Off,
+}
+
+impl Shortcut {
     /// As it stands on a command line.
     pub(crate) fn word(self) -> &'static str {
         match self {
@@ -160,6 +211,14 @@ pub(crate) struct DataArgs {
     #[arg(long, value_enum, default_value_t = Namespace::Auto, value_name = "auto|off")]
     pub(crate) namespace: Namespace,
 
+    /// Whether connections of small messages are handed to the kernel's rings (io_uring, Linux 6.1 and newer)
+    #[arg(long, value_enum, default_value_t = Rings::Auto, value_name = "auto|off")]
+    pub(crate) rings: Rings,
+
+    /// Whether clients that come over no bridge are accepted on the host, without a way through that namespace
+    #[arg(long, value_enum, default_value_t = Shortcut::Auto, value_name = "auto|off")]
+    pub(crate) shortcut: Shortcut,
+
     /// Descriptors at once; 0 is as many as it may have, which root raises to a million
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) descriptors: u64,
@@ -167,6 +226,10 @@ pub(crate) struct DataArgs {
     /// Take the sockets of the process over that serves there now: an upgrade that resets nobody
     #[arg(long)]
     pub(crate) take_over: bool,
+
+    /// The number of the user whose the control socket and its folder are, where root serves another user
+    #[arg(long, value_name = "UID")]
+    pub(crate) user: Option<u32>,
 }
 
 /// Flags of `balancer status`.

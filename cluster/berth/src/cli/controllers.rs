@@ -5,6 +5,7 @@ use berth_cluster_controllers::load_balancer::pool::Range;
 use berth_cluster_controllers::load_balancer::ranges::{self, RangeError};
 use std::path::PathBuf;
 use std::str::FromStr;
+use std::time::Duration;
 
 const CONTROLLERS_HELP: &str = "\
 Examples:
@@ -40,6 +41,10 @@ pub(crate) struct ControllersArgs {
     /// [default: none]
     #[arg(long, value_name = "RANGES")]
     pub(crate) load_balancer_pool: Option<Pool>,
+
+    /// How long certificates last that are signed, at most, such as 8760h
+    #[arg(long, default_value = "8760h", value_name = "TIME", value_parser = super::duration)]
+    pub(crate) cluster_signing_duration: Duration,
 }
 
 /// A pool of addresses in the words of a flag; empty for none.

@@ -52,15 +52,20 @@ impl Place {
             }
         };
         let gateway = Ipv4Addr::from_bits(pods.first().to_bits() + 1);
-        let root = folder()?.join("nodes").join(&name);
+        let root = root(&name)?;
         Ok(Self { address: own_address(), gateway, pods, bridge, root, name })
+    }
+
+    /// The place of a node that has been told which addresses its pods have.
+    pub(crate) fn told(name: String, address: Ipv4Addr, pods: Range, root: PathBuf) -> Self {
+        let gateway = Ipv4Addr::from_bits(pods.first().to_bits() + 1);
+        Self { address, gateway, pods, bridge: bridge(&name), root, name }
     }
 }
 
-/// The range of the addresses of all pods, which the controllers give nodes theirs of.
-pub(crate) fn all_pods() -> Range {
-    // The constants are of a range.
-    Range::new(PODS.0, PODS.1).unwrap_or_else(|_| unreachable!("a range by its constants"))
+/// Where the agent of a node keeps files, where nothing else is said.
+pub(crate) fn root(name: &str) -> anyhow::Result<PathBuf> {
+    Ok(folder()?.join("nodes").join(name))
 }
 
 /// Where agents of this user keep files. Not in memory: volumes are large.
@@ -83,7 +88,7 @@ fn bridge(node: &str) -> String {
 }
 
 /// The address by which this machine sends to others; that of the loopback if it sends to nobody.
-fn own_address() -> Ipv4Addr {
+pub(crate) fn own_address() -> Ipv4Addr {
     let own = || {
         let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
         // This sends nothing: it looks the route up.

@@ -11,8 +11,11 @@ use std::net::IpAddr;
 
 const NODES: &str = "system:nodes";
 const NODE_PREFIX: &str = "system:node:";
-/// Seconds that a certificate lasts: where nothing is said, at most; and at least (upstream's numbers).
-const SECONDS: (i64, i64) = (365 * 24 * 3_600, 600);
+/// The group of nodes' service proxies and DNS, and how the name of one begins.
+const SERVICES: &str = "berth:node-services";
+/// Seconds that a certificate lasts at least, where it is said how many (upstream's number).
+const SECONDS_MIN: i64 = 600;
+const CLIENT_USAGES: [&str; 3] = ["client auth", "digital signature", "key encipherment"];
 const HOUR: i64 = 3_600 * 1_000_000;
 
 /// What a request is that could be approved by itself.
@@ -22,6 +25,8 @@ pub enum Approval {
     IfMay(Vec<(&'static str, &'static str)>),
     /// The node of this name asks for itself, and its names have to be the node's own.
     IfNamed(String),
+    /// A node asks for what runs beside its agent; this is told.
+    OfNode(&'static str),
     /// It is somebody's to decide.
     Leave,
 }
@@ -89,8 +94,25 @@ pub fn approval(csr: &CertificateRequest) -> Approval {
                 Approval::Leave
             }
         }
+        CLIENT if is_beside(&wanted, csr) && node_client_names(&wanted).is_ok() => {
+            Approval::OfNode(
+                "Auto approving client certificate of a node's service proxy and DNS: the node asks for it.",
+            )
+        }
         _ => Approval::Leave,
     }
+}
+
+/// Whether a node asks for the user beside its agent: of its own name, for a client and nothing else.
+fn is_beside(wanted: &Request, csr: &CertificateRequest) -> bool {
+    let spec = &csr.spec;
+    let node = spec.username.strip_prefix(NODE_PREFIX).filter(|node| !node.is_empty());
+    spec.groups.iter().any(|group| group == NODES)
+        && node.is_some_and(|node| wanted.common_name == format!("{SERVICES}:{node}"))
+        && wanted.organizations == [SERVICES]
+        && wanted.email_addresses.is_empty()
+        && wanted.uris.is_empty()
+        && exactly(&spec.usages, &CLIENT_USAGES).is_ok()
 }
 
 /// Whether all names that are asked for are the node's own.
@@ -108,8 +130,8 @@ pub fn is_named(wanted: &Request, node: &str, addresses: &Addresses) -> bool {
         && wanted.ip_addresses.iter().all(|ip| ips.contains(ip))
 }
 
-/// What the signer does about a request.
-pub fn signing(csr: &CertificateRequest) -> Signing {
+/// What the signer does about a request. `most`: so many seconds a certificate lasts where nothing is said, and at most.
+pub fn signing(csr: &CertificateRequest, most: i64) -> Signing {
     let is_true = |kind: &str| csr.condition(kind).is_some_and(|one| one.status == "True");
     let done = !csr.status.certificate.is_empty() || is_true("Failed") || is_true("Denied");
     let spec = &csr.spec;
@@ -123,9 +145,9 @@ pub fn signing(csr: &CertificateRequest) -> Signing {
         NODE_SERVING => node_serving(&wanted, &spec.usages),
         _ => return Signing::Leave,
     };
-    let (most, least) = SECONDS;
+    let seconds = |asked: i64| if asked > most { most } else { asked.max(SECONDS_MIN) };
     match judged {
-        Ok(()) => Signing::Sign(spec.expiration_seconds.map_or(most, |one| one.clamp(least, most))),
+        Ok(()) => Signing::Sign(spec.expiration_seconds.map_or(most, seconds)),
         Err(why) => Signing::Fail(why),
     }
 }
@@ -155,7 +177,7 @@ fn exactly(usages: &[String], wanted: &[&str; 3]) -> Result<(), String> {
 }
 
 fn client(usages: &[String]) -> Result<(), String> {
-    let may = ["client auth", "digital signature", "key encipherment"];
+    let may = CLIENT_USAGES;
     let all = usages.iter().all(|usage| may.contains(&usage.as_str()));
     if all && usages.iter().any(|usage| usage == "client auth") {
         return Ok(());
@@ -182,13 +204,19 @@ fn of_node(wanted: &Request) -> Result<(), String> {
 
 fn node_client(wanted: &Request, usages: &[String]) -> Result<(), String> {
     of_node(wanted)?;
+    node_client_names(wanted)?;
+    exactly(usages, &CLIENT_USAGES)
+}
+
+/// A client has no names of a server.
+fn node_client_names(wanted: &Request) -> Result<(), String> {
     if !wanted.dns_names.is_empty() {
         return Err("DNS subjectAltNames are not allowed".to_owned());
     }
     if !wanted.ip_addresses.is_empty() {
         return Err("IP subjectAltNames are not allowed".to_owned());
     }
-    exactly(usages, &["client auth", "digital signature", "key encipherment"])
+    Ok(())
 }
 
 fn node_serving(wanted: &Request, usages: &[String]) -> Result<(), String> {

@@ -141,7 +141,8 @@ pub(crate) async fn images_are_pulled_with_credentials_and_removed_when_unused(l
     let ours: Vec<&str> =
         listed.iter().filter(|image| image.ours).map(|image| image.id.as_str()).collect();
     assert_eq!(ours, [image.id.as_str()]);
-    assert!(listed.iter().any(|image| image.tags == [SHELL.to_owned()] && !image.ours));
+    // Another test gives that image one more name, now or later.
+    assert!(listed.iter().any(|image| image.tags.contains(&SHELL.to_owned()) && !image.ours));
     // In use, by a container of somebody else that has not even run.
     let user = lab.docker.docker(&format!("create --net none {name}"));
     assert!(

@@ -200,7 +200,7 @@ async fn on_a_disk_that_fails() {
             let store = opened.unwrap();
             let fault =
                 if random.below(2) == 0 { Fault::Crash } else { Fault::Error(ErrorKind::Other) };
-            disk.fault_at(disk.operations() + 1 + random.below(600), fault);
+            disk.fault_at(disk.operations() + 1 + random.below(300), fault);
             let seed = (seed << 8) | (lives % 256);
             all(clients(&history, &[store], seed, (CALLS, true))).await;
             disk = disk.after_power_loss(|| random.below(2) == 0);

@@ -80,6 +80,29 @@ async fn a_command_is_run_over_a_websocket_with_its_streams_and_code() {
     .await;
 }
 
+/// A client need not wait for its streams to be open: what it sends along with its request arrives. Many at a time, on more threads than
+/// there are processors, for it is about who is first.
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
+async fn nothing_is_lost_that_comes_at_once() {
+    let one = || async {
+        let socket = process(ALL, Times::default(), shout);
+        let mut socket = websocket(socket, "", "v5.channel.k8s.io").await;
+        socket.feed(Message::binary(b"\0hello".to_vec())).await.unwrap();
+        socket.send(Message::binary(vec![255, 0])).await.unwrap();
+        let (all, _) = channels(&mut socket).await;
+        assert!(all.contains(&(1, b"HELLO".to_vec())), "{all:?}");
+    };
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..16 {
+        tasks.spawn(async move {
+            for _ in 0..500 {
+                tokio::time::timeout(Duration::from_mins(1), one()).await.expect("all arrives");
+            }
+        });
+    }
+    tasks.join_all().await;
+}
+
 #[tokio::test]
 async fn text_is_taken_as_bytes() {
     bounded(async {

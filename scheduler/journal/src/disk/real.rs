@@ -22,11 +22,16 @@ pub struct Folder {
 impl Folder {
     /// Opens the folder, made if it is not there.
     pub fn open(path: &Path) -> io::Result<Self> {
+        let was_there = path.is_dir();
         fs::create_dir_all(path)?;
         if let Some(parent) = path.parent() {
             // The folder itself has to survive a power loss too.
             let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            File::open(parent)?.sync_all()?;
+            match File::open(parent) {
+                // Who was given a folder need not see what is beside it.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied && was_there => {}
+                parent => parent?.sync_all()?,
+            }
         }
         Ok(Self { path: path.to_owned() })
     }

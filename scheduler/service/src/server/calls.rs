@@ -5,7 +5,7 @@ use super::Limits;
 use super::cut::{Cutter, Readable};
 use super::gauge::Gauge;
 use super::history::History;
-use super::inbox::{Core, Inbox, Work};
+use super::inbox::{Core, Inbox, Size, Work};
 use super::metrics::{Shared, journal_message};
 use super::status;
 use super::stream::Duplex;
@@ -71,9 +71,10 @@ impl Calls {
     /// Has the sequencer change something, if it takes changes.
     async fn change<T: Send + 'static>(
         &self,
+        size: Size,
         work: impl FnOnce(&mut Core, u64) -> Result<T, Status> + Send + 'static,
     ) -> Result<Response<T>, Status> {
-        let asked = self.inbox.ask(move |core, now| match core.not_accepted() {
+        let asked = self.inbox.ask(size, move |core, now| match core.not_accepted() {
             Some(why) => Err(status::not_accepted(why)),
             None => work(core, now),
         });
@@ -85,7 +86,7 @@ impl Calls {
         &self,
         work: impl FnOnce(&mut Core, u64) -> Result<T, Status> + Send + 'static,
     ) -> Result<Response<T>, Status> {
-        self.inbox.ask(work).await.map(Response::new)
+        self.inbox.ask(Size::Large, work).await.map(Response::new)
     }
 }
 
@@ -139,8 +140,9 @@ impl Scheduler for Calls {
         let mut parts = Box::<Parts>::default();
         message.read(&mut parts).map_err(status::malformed)?;
         let (reply, answer) = oneshot::channel();
+        let size = Size::of(parts.pods.len());
         self.inbox
-            .put(Work::Schedule { message, parts, reply, deadline })
+            .put(Work::Schedule { message, parts, reply, deadline }, size)
             .map_err(|why| status::not_accepted(&why))?;
         let gone = |_| Err(status::not_accepted(&status::stopping()));
         answer.await.unwrap_or_else(gone).map(Response::new)
@@ -169,7 +171,7 @@ impl Scheduler for Calls {
     ) -> Result<Response<v1::RegisterTemplateResponse>, Status> {
         let spec = request.into_inner().spec;
         let spec = spec.ok_or_else(|| status::invalid(&Violation::new("spec", "missing")))?;
-        self.change(move |core, _| {
+        self.change(Size::Large, move |core, _| {
             let template = core.register_template(&spec).map_err(|violation| {
                 if violation.field.is_empty() {
                     status::not_accepted(&v1::NotAccepted {
@@ -192,7 +194,7 @@ impl Scheduler for Calls {
     ) -> Result<Response<v1::DropTemplatesResponse>, Status> {
         let templates = request.into_inner().templates;
         at_most("templates", templates.len(), ENTRIES_MAX)?;
-        self.change(move |core, _| {
+        self.change(Size::Large, move |core, _| {
             let unknown = templates.into_iter().filter(|number| !core.drop_template(*number));
             let unknown = unknown.collect();
             Ok(v1::DropTemplatesResponse { revision: core.revision(), unknown })
@@ -206,7 +208,7 @@ impl Scheduler for Calls {
     ) -> Result<Response<v1::ReleaseResponse>, Status> {
         let uids = request.into_inner().uids;
         at_most("uids", uids.len(), ENTRIES_MAX)?;
-        self.change(move |core, _| {
+        self.change(Size::of(uids.len()), move |core, _| {
             let mut unknown = Vec::new();
             core.release(uids.iter().map(String::as_str), |uid| unknown.push(uid.to_owned()));
             Ok(v1::ReleaseResponse { revision: core.revision(), unknown })
@@ -220,7 +222,7 @@ impl Scheduler for Calls {
     ) -> Result<Response<v1::ConfirmResponse>, Status> {
         let uids = request.into_inner().uids;
         at_most("uids", uids.len(), ENTRIES_MAX)?;
-        self.change(move |core, _| {
+        self.change(Size::of(uids.len()), move |core, _| {
             let mut unknown = Vec::new();
             core.confirm(uids.iter().map(String::as_str), |uid| unknown.push(uid.to_owned()));
             Ok(v1::ConfirmResponse { revision: core.revision(), unknown })
@@ -234,7 +236,7 @@ impl Scheduler for Calls {
     ) -> Result<Response<v1::CancelResponse>, Status> {
         let uids = request.into_inner().uids;
         at_most("uids", uids.len(), ENTRIES_MAX)?;
-        self.change(move |core, _| {
+        self.change(Size::of(uids.len()), move |core, _| {
             let mut unknown = Vec::new();
             core.cancel(uids.iter().map(String::as_str), |uid| unknown.push(uid.to_owned()));
             Ok(v1::CancelResponse { revision: core.revision(), unknown })
@@ -254,7 +256,8 @@ impl Scheduler for Calls {
             let reading = tokio::task::spawn_blocking(move || read_updates(updates));
             reading.await.map_err(|error| Status::internal(error.to_string()))?
         };
-        self.change(move |core, now| Ok(core.apply(now, changes, all_or_nothing))).await
+        self.change(Size::Large, move |core, now| Ok(core.apply(now, changes, all_or_nothing)))
+            .await
     }
 
     async fn sync_nodes(
@@ -271,7 +274,7 @@ impl Scheduler for Calls {
             }
             at_most("nodes", nodes.len(), NODES_MAX)?;
         }
-        self.change(move |core, now| {
+        self.change(Size::Large, move |core, now| {
             core.sync_nodes(now, nodes).map_err(|violation| status::invalid(&violation))
         })
         .await
@@ -295,7 +298,7 @@ impl Scheduler for Calls {
             at_most("pods", pods.len(), PODS_MAX)?;
         }
         let as_of = as_of.unwrap_or_default();
-        self.change(move |core, now| {
+        self.change(Size::Large, move |core, now| {
             core.sync_pods(now, pods, as_of).map_err(|violation| status::invalid(&violation))
         })
         .await
@@ -388,7 +391,7 @@ impl Scheduler for Calls {
         &self,
         _: Request<v1::StatsRequest>,
     ) -> Result<Response<v1::StatsResponse>, Status> {
-        let stats = self.inbox.ask(|core, _| Ok(core.stats())).await?;
+        let stats = self.inbox.ask(Size::Large, |core, _| Ok(core.stats())).await?;
         Ok(Response::new(v1::StatsResponse {
             uptime_ms: self.shared.uptime_ms(),
             overloaded_total: self.inbox.overloaded() as u64,

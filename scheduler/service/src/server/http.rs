@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 //! Pages for machines: `/metrics`, `/livez`, `/readyz`.
 
-use super::inbox::Inbox;
+use super::inbox::{Inbox, Size};
 use super::metrics::{self, Scrape, Shared};
 use berth_proto_serve::pages::{PLAIN, Page, Pages, page};
 use http::StatusCode;
@@ -46,8 +46,9 @@ impl Machine {
         if *self.stopping.borrow() {
             return unready("stopping\n".to_owned());
         }
-        let asked =
-            self.inbox.ask(|core, _| Ok(core.not_accepted().map(|why| why.message.clone())));
+        let asked = self
+            .inbox
+            .ask(Size::Large, |core, _| Ok(core.not_accepted().map(|why| why.message.clone())));
         match tokio::time::timeout(PATIENCE, asked).await {
             Ok(Ok(None)) => text(StatusCode::OK, "ok\n"),
             Ok(Ok(Some(why))) => unready(format!("{why}\n")),
@@ -58,7 +59,7 @@ impl Machine {
 
     async fn scrape(&self) -> Option<Scrape> {
         let (inbox, overloaded) = (self.inbox.len(), self.inbox.overloaded());
-        let asked = self.inbox.ask(move |core, _| {
+        let asked = self.inbox.ask(Size::Large, move |core, _| {
             Ok(Scrape {
                 stats: core.stats(),
                 counts: core.counts().clone(),

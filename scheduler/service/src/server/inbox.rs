@@ -3,6 +3,7 @@
 
 use super::Limits;
 use super::round::Answer;
+use super::run::Desk;
 use super::status;
 use super::stream::Stream;
 use crate::sequencer::{Millis, Sequencer};
@@ -39,6 +40,8 @@ pub(super) enum Work {
     Stream { message: raw::StreamRequest, parts: Box<Parts>, stream: Arc<Stream> },
     /// Anything else.
     Call(Call),
+    /// See whether something is due.
+    Look,
     /// End.
     Stop,
 }
@@ -48,7 +51,7 @@ impl Work {
         match self {
             Self::Schedule { message, .. } => message.0.len(),
             Self::Stream { message, .. } => message.0.len(),
-            Self::Call(_) | Self::Stop => 0,
+            Self::Call(_) | Self::Look | Self::Stop => 0,
         }
     }
 }
@@ -59,6 +62,22 @@ pub(super) struct Inbox {
     send: Sender<Work>,
     shared: Arc<Shared>,
     bytes_max: usize,
+    desk: Arc<Desk>,
+}
+
+/// What takes so long that others should not wait for it on this thread, and what does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Size {
+    /// About so many pods at most: [`Size::of`].
+    Small,
+    Large,
+}
+
+impl Size {
+    /// That of work about so many pods.
+    pub(super) fn of(pods: usize) -> Self {
+        if pods <= 16 { Self::Small } else { Self::Large }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -73,16 +92,25 @@ pub(super) struct Outlet {
     shared: Arc<Shared>,
 }
 
-pub(super) fn channel(limits: &Limits) -> (Inbox, Outlet) {
+pub(super) fn channel(limits: &Limits, desk: Arc<Desk>) -> (Inbox, Outlet) {
     let (send, receive) = crossbeam_channel::bounded(limits.inbox_messages);
     let shared = Arc::new(Shared::default());
-    let inbox = Inbox { send, shared: Arc::clone(&shared), bytes_max: limits.inbox_bytes };
+    let inbox = Inbox { send, shared: Arc::clone(&shared), bytes_max: limits.inbox_bytes, desk };
     (inbox, Outlet { receive, shared })
 }
 
 impl Inbox {
-    /// Puts work in, or says why it is not taken.
-    pub(super) fn put(&self, work: Work) -> Result<(), v1::NotAccepted> {
+    /// Puts work in, or says why it is not taken. Small work is done here and now, if it can be.
+    pub(super) fn put(&self, work: Work, size: Size) -> Result<(), v1::NotAccepted> {
+        match size {
+            Size::Small => {
+                self.desk.at_once(work, &self.send).map_or(Ok(()), |work| self.wait(work))
+            }
+            Size::Large => self.wait(work),
+        }
+    }
+
+    fn wait(&self, work: Work) -> Result<(), v1::NotAccepted> {
         let bytes = work.bytes();
         let before = self.shared.bytes.fetch_add(bytes, Ordering::AcqRel);
         let full = before > 0 && before + bytes > self.bytes_max;
@@ -102,6 +130,7 @@ impl Inbox {
     /// Has the sequencer do something, and waits for what it says.
     pub(super) async fn ask<T: Send + 'static>(
         &self,
+        size: Size,
         work: impl FnOnce(&mut Core, Millis) -> Result<T, Status> + Send + 'static,
     ) -> Result<T, Status> {
         let (reply, answer) = oneshot::channel();
@@ -116,7 +145,7 @@ impl Inbox {
                 drop(reply.send(said));
             }))
         });
-        self.put(Work::Call(call)).map_err(|why| status::not_accepted(&why))?;
+        self.put(Work::Call(call), size).map_err(|why| status::not_accepted(&why))?;
         answer.await.unwrap_or_else(|_| Err(status::not_accepted(&status::stopping())))
     }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-//! The sequencer's thread: takes what waits, has it decided, and hands the round on.
+//! The sequencer's desk. Its thread takes what waits, has it decided, and hands the round on; who brings little, and finds nobody at work,
+//! does it himself ([`Desk::at_once`]).
 
 use super::clock::Clock;
 use super::durable::Durable;
@@ -12,8 +13,9 @@ use crate::sequencer::{Accepting, Millis};
 use berth_proto::raw::request::Parts;
 use berth_proto::raw::result::ResponseWriter;
 use berth_proto::wire::Span;
-use crossbeam_channel::RecvTimeoutError;
-use std::sync::Arc;
+use crossbeam_channel::{RecvTimeoutError, Sender};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 use std::thread;
 use std::time::{Duration, Instant};
 use tonic::Status;
@@ -34,89 +36,168 @@ const SAVING: Duration = Duration::from_millis(1);
 /// How often the journal's counts are published.
 const CHORES: Duration = Duration::from_millis(100);
 
+/// Where the sequencer works: one at a time. A panic there leaves it closed for good, and health checks say so.
+pub(super) struct Desk {
+    running: Mutex<Running>,
+    /// The thread has work in its hands, and goes first.
+    claimed: AtomicBool,
+}
+
 /// The sequencer with its surroundings.
-pub(super) struct Running {
+struct Running {
     core: Core,
     durable: Option<Durable>,
-    outlet: Outlet,
     history: Arc<History>,
     shared: Arc<Shared>,
     clock: Clock,
     round: Round,
     chores: Instant,
     stopping: bool,
+    /// Until when the thread rests if nobody calls it, and whether somebody has.
+    rests_until: Millis,
+    called: bool,
 }
 
-impl Running {
-    pub(super) fn new(
-        core: Core,
-        durable: Option<Durable>,
-        outlet: Outlet,
-        history: Arc<History>,
-    ) -> Self {
+impl Desk {
+    pub(super) fn new(core: Core, durable: Option<Durable>, history: Arc<History>) -> Self {
         let clock = Clock::new();
         let shared = Arc::new(Shared::new(clock));
         if let Some(durable) = &durable {
             shared.publish(durable.stats());
         }
-        let round = Round::default();
-        let chores = Instant::now();
-        Self { core, durable, outlet, history, shared, clock, round, chores, stopping: false }
+        let running = Running {
+            core,
+            durable,
+            history,
+            shared,
+            clock,
+            round: Round::default(),
+            chores: Instant::now(),
+            stopping: false,
+            rests_until: 0,
+            called: false,
+        };
+        Self { running: Mutex::new(running), claimed: AtomicBool::new(false) }
     }
 
     /// What it shows of itself to others.
     pub(super) fn shared(&self) -> Arc<Shared> {
-        Arc::clone(&self.shared)
+        let running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(&running.shared)
     }
 
-    pub(super) fn run(mut self) {
-        let _alive = self.shared.alive();
+    /// What the sequencer's thread does, until it is told to stop or nobody is left who could ask.
+    pub(super) fn run(&self, outlet: &Outlet) {
+        let _alive = self.shared().alive();
         let mut more = false;
-        while !self.stopping {
-            if self.durable.as_mut().is_some_and(Durable::is_pressed) {
+        loop {
+            let Ok(mut running) = self.running.lock() else { return };
+            if running.stopping {
+                break;
+            }
+            if running.is_pressed() {
                 // More work would need more of the disk than is promised.
-                if !self.do_chores() {
+                let idle = !running.do_chores();
+                drop(running);
+                if idle {
                     thread::sleep(NAP);
                 }
                 continue;
             }
-            let first = self.wait(more);
-            let now = self.clock.now();
-            if let Some(durable) = &mut self.durable {
-                durable.watch(&mut self.core, self.stopping);
-            }
-            if let Some(first) = first {
-                self.take(now, first);
-            }
-            more = self.tick(now);
-            self.finish();
-            more |= self.do_chores();
+            let patience = running.rest(more);
+            drop(running);
+            let first = outlet.receive.recv_timeout(patience);
+            self.claimed.store(true, Ordering::Release);
+            let running = self.running.lock();
+            self.claimed.store(false, Ordering::Release);
+            let Ok(mut running) = running else { return };
+            running.stopping |= matches!(first, Err(RecvTimeoutError::Disconnected));
+            more = running.round(first.ok(), outlet);
         }
-        if let Some(durable) = self.durable {
+        if let Ok(mut running) = self.running.lock()
+            && let Some(durable) = running.durable.take()
+        {
             durable.close();
         }
     }
 
-    /// The next piece of work, if there is one before something else is to be done.
-    fn wait(&mut self, more: bool) -> Option<Work> {
-        if more {
-            return self.outlet.receive.try_recv().ok();
+    /// Does a small piece of work at once, if nothing waits and nobody is at work; gives it back otherwise. It spares a call two changes of
+    /// threads, each of which takes longer than a decision.
+    pub(super) fn at_once(&self, work: Work, waiting: &Sender<Work>) -> Option<Work> {
+        if self.claimed.load(Ordering::Acquire) || !waiting.is_empty() {
+            return Some(work);
         }
+        let mut running = match self.running.try_lock() {
+            Ok(running) => running,
+            Err(TryLockError::WouldBlock | TryLockError::Poisoned(_)) => return Some(work),
+        };
+        if running.stopping || running.is_pressed() {
+            return Some(work);
+        }
+        let now = running.begin();
+        running.work(now, work);
+        running.finish();
+        let calls = running.calls_the_thread();
+        drop(running);
+        if calls {
+            // Where there is no room it is awake.
+            drop(waiting.try_send(Work::Look));
+        }
+        None
+    }
+}
+
+impl Running {
+    /// Whether work has to wait until the disk has room.
+    fn is_pressed(&mut self) -> bool {
+        self.durable.as_mut().is_some_and(Durable::is_pressed)
+    }
+
+    /// How long the thread may rest.
+    fn rest(&mut self, more: bool) -> Duration {
+        let now = self.clock.now();
         let mut patience = REST;
         if let Some(at) = self.core.next_wake() {
-            patience = patience.min(Duration::from_millis(at.saturating_sub(self.clock.now())));
+            patience = patience.min(Duration::from_millis(at.saturating_sub(now)));
         }
         if self.durable.as_ref().is_some_and(Durable::is_saving) {
             patience = patience.min(NAP);
         }
-        match self.outlet.receive.recv_timeout(patience) {
-            Ok(work) => Some(work),
-            Err(RecvTimeoutError::Timeout) => None,
-            Err(RecvTimeoutError::Disconnected) => {
-                self.stopping = true;
-                None
-            }
+        if more {
+            patience = Duration::ZERO;
         }
+        self.rests_until = now + u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.called = false;
+        patience
+    }
+
+    /// Whether there is something for the thread to do before it wakes by itself; once for each rest.
+    fn calls_the_thread(&mut self) -> bool {
+        if let Some(durable) = &mut self.durable {
+            durable.consider_snapshot(&mut self.core);
+        }
+        let saving = self.durable.as_ref().is_some_and(Durable::is_saving);
+        let due = self.core.next_wake().is_some_and(|at| at < self.rests_until);
+        (saving || due) && !std::mem::replace(&mut self.called, true)
+    }
+
+    /// A round, with what was waited for and what waits; whether there is more to be done at once.
+    fn round(&mut self, first: Option<Work>, outlet: &Outlet) -> bool {
+        let now = self.begin();
+        if let Some(first) = first {
+            self.take(now, first, outlet);
+        }
+        let more = self.tick(now);
+        self.finish();
+        self.do_chores() | more
+    }
+
+    /// Begins a round.
+    fn begin(&mut self) -> Millis {
+        if let Some(durable) = &mut self.durable {
+            durable.watch(&mut self.core, self.stopping);
+        }
+        self.clock.now()
     }
 
     /// Does what time brings; whether there is more of it.
@@ -131,18 +212,18 @@ impl Running {
     }
 
     /// Does a round's work.
-    fn take(&mut self, now: Millis, first: Work) {
+    fn take(&mut self, now: Millis, first: Work, outlet: &Outlet) {
         let mut next = Some(first);
         let (mut messages, mut pods) = (0, 0);
         while let Some(work) = next {
-            self.outlet.took(&work);
+            outlet.took(&work);
             pods += self.work(now, work);
             messages += 1;
             let full = messages >= MESSAGES || pods >= PODS || self.core.round_bytes() >= BYTES;
             if full || self.stopping {
                 break;
             }
-            next = self.outlet.receive.try_recv().ok();
+            next = outlet.receive.try_recv().ok();
         }
     }
 
@@ -179,6 +260,7 @@ impl Running {
                 self.round.answers.push(answer);
                 0
             }
+            Work::Look => 0,
             Work::Stop => {
                 self.core.set_accepting(Accepting::No(status::stopping()));
                 // What came before it is worked on; nothing comes after.
@@ -260,5 +342,46 @@ impl Running {
             }
         }
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sequencer::{Options, Sequencer};
+
+    /// Work that says when it is done.
+    fn work(done: &Arc<AtomicBool>) -> Work {
+        let done = Arc::clone(done);
+        Work::Call(Box::new(move |_, _| {
+            Answer::Call(Box::new(move |failed| done.store(failed.is_none(), Ordering::Release)))
+        }))
+    }
+
+    #[test]
+    fn small_work_is_done_at_once_unless_others_come_first() {
+        let options =
+            Options { engine: berth_scheduler_core::Options::default(), nomination_hold_ms: 1 };
+        let desk = Desk::new(Sequencer::new(options), None, Arc::new(History::new(1_000)));
+        let (send, receive) = crossbeam_channel::bounded(2);
+        let done = Arc::new(AtomicBool::new(false));
+        let tried = |desk: &Desk| desk.at_once(work(&done), &send).is_none();
+        // Something waits.
+        send.send(Work::Look).unwrap();
+        assert!(!tried(&desk));
+        receive.recv().unwrap();
+        // The thread has something in its hands, or is at work.
+        desk.claimed.store(true, Ordering::Release);
+        assert!(!tried(&desk));
+        desk.claimed.store(false, Ordering::Release);
+        let at_work = desk.running.lock().unwrap();
+        assert!(!tried(&desk));
+        drop(at_work);
+        assert!(!done.load(Ordering::Acquire), "none of it was done");
+        assert!(tried(&desk));
+        assert!(done.load(Ordering::Acquire), "and it is answered");
+        assert!(receive.is_empty(), "nothing is due for the thread");
+        desk.running.lock().unwrap().stopping = true;
+        assert!(!tried(&desk));
     }
 }

@@ -6,7 +6,7 @@
 
 use super::cut::Readable;
 use super::gauge::Open;
-use super::inbox::{Inbox, Work};
+use super::inbox::{Inbox, Size, Work};
 use super::status;
 use berth_proto::raw::request::Parts;
 use berth_proto::raw::result::ResponseWriter;
@@ -196,7 +196,7 @@ impl Duplex {
         let (release, confirm, cancel) = (&parts.release, &parts.confirm, &parts.cancel);
         let others = !(release.is_empty() && confirm.is_empty() && cancel.is_empty());
         let work = Work::Stream { message, parts, stream: Arc::clone(&stream) };
-        if let Err(why) = self.inbox.put(work) {
+        if let Err(why) = self.inbox.put(work, Size::Large) {
             stream.answer(refusal(id, pods, others, &why));
         }
         Ok(())

@@ -25,6 +25,25 @@ async fn all(socket: &mut Socket) -> BTreeMap<u8, String> {
     all.into_iter().map(|(channel, bytes)| (channel, text(bytes))).collect()
 }
 
+pub(crate) async fn who_listens_on_the_pods_loopback_alone_is_reached(world: &World) {
+    let line = "echo inner > /tmp/page; exec busybox httpd -f -p 127.0.0.1:90 -h /tmp";
+    let id = world.shell("inner", 3, line).await;
+    // The port of an address that is written backwards.
+    world.until(&id, "grep -q '0100007F:005A' /proc/net/tcp").await;
+    for _ in 0..5 {
+        let mut socket = world.socket("/portForward/n/inner?port=90", "v4.channel.k8s.io").await;
+        crate::client::send(&mut socket, 0, b"GET /page HTTP/1.0\r\n\r\n").await;
+        let said = all(&mut socket).await;
+        assert!(said[&0].ends_with("inner\n") && said[&1].is_empty(), "{said:?}");
+    }
+    // The node's own loopback is no pod's.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let path = format!("/portForward/n/inner?port={port}");
+    let mut socket = world.socket(&path, "v4.channel.k8s.io").await;
+    assert!(all(&mut socket).await[&1].ends_with("connection refused"));
+}
+
 pub(crate) async fn ports_of_pods_are_reached(world: &World) {
     world.pod("p", 2, &ContainerSpec::plain(&echo_image())).await;
     // Nobody listens: all is over before the client has said anything.

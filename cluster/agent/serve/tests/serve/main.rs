@@ -64,6 +64,7 @@ async fn all(lab: &Lab) {
         sessions::a_container_is_attached_to,
         sessions::a_server_that_stops_ends_its_commands,
         forwards::ports_of_pods_are_reached,
+        forwards::who_listens_on_the_pods_loopback_alone_is_reached,
         gate::the_api_says_who_may_do_what,
         gate::tokens_are_those_of_the_api,
         gate::nobody_is_let_in_unnamed,

@@ -24,6 +24,8 @@ fn fixed() -> Fixed {
         labels: [("zone", "a"), ("kubernetes.io/os", "plan9")]
             .map(|(name, value)| (name.to_owned(), value.to_owned()))
             .into(),
+        annotations: [("a".to_owned(), "b".to_owned())].into(),
+        range: "10.1.0.0/24".into(),
         pods_max: 110,
         port: Some(10_250),
         pressure: Pressure { memory_bytes: 100, disk_percent: 10, pids: 5 },
@@ -56,6 +58,8 @@ fn says(conditions: &Value, kind: &str) -> (String, String) {
 #[test]
 fn a_node_says_what_it_is() {
     let object = registration(&fixed());
+    assert_eq!(object["metadata"]["annotations"], json!({ "a": "b" }));
+    assert_eq!(object["spec"], json!({ "podCIDR": "10.1.0.0/24", "podCIDRs": ["10.1.0.0/24"] }));
     let labels = &object["metadata"]["labels"];
     assert_eq!((&labels["zone"], &labels["kubernetes.io/os"]), (&json!("a"), &json!("linux")));
     assert_eq!(labels["kubernetes.io/arch"], "amd64");

@@ -275,13 +275,19 @@ async fn only_so_many_are_asked_at_a_time_and_the_cluster_is_not_held_up() {
 #[tokio::test]
 async fn a_server_does_not_ask_itself() {
     let live = berth_cluster_edge_dns::Live::new(crate::support::settings()).unwrap();
-    let address = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
-    let options = berth_cluster_edge_dns::Options {
-        listen: vec![address],
-        upstreams: vec![address],
-        ..berth_cluster_edge_dns::Options::default()
+    let (address, server) = loop {
+        let address = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let options = berth_cluster_edge_dns::Options {
+            listen: vec![address],
+            upstreams: vec![address],
+            ..berth_cluster_edge_dns::Options::default()
+        };
+        // A port that is free for UDP may be somebody's for TCP.
+        match berth_cluster_edge_dns::Server::bind(&options, live.clone()) {
+            Err(error) if format!("{error:?}").contains("AddrInUse") => {}
+            bound => break (address, bound.unwrap()),
+        }
     };
-    let server = berth_cluster_edge_dns::Server::bind(&options, live).unwrap();
     let stats = server.stats();
     let task = tokio::spawn(server.run());
     assert_eq!(shown(&ask(address, "www.example.org.", "A").await), "Refused");
