@@ -14,7 +14,7 @@ use crate::apiserver::now;
 use crate::cli::AgentArgs;
 use crate::network::Network;
 use crate::node::{self, Blueprint, Doors, GRACE, Place, agent_address, expiry, host_name, place};
-use crate::scheduler::until_signal;
+use crate::stop::Stop as Wish;
 use anyhow::{Context, bail};
 use berth_cluster_agent::{Running, Serve, Stop};
 use berth_cluster_agent_network::Range;
@@ -36,6 +36,7 @@ use trouble::{Trouble, of};
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
+    let stop = Wish::listen()?;
     let begun = Instant::now();
     let name = args.node_name.clone().unwrap_or_else(host_name);
     berth_cluster_docker::Agent::new(&name).context("--node-name")?;
@@ -47,16 +48,8 @@ pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
     let claim = place::claim(&root)?;
     let folder = Folder::new(root);
     let asker = Asker { node: name, address };
-    let started = tokio::select! {
-        biased;
-        stopped = until_signal() => {
-            stopped?;
-            // It never came to be.
-            None
-        }
-        started = Box::pin(start(&args, &folder, &asker)) => Some(started?),
-    };
-    if let Some(parts) = started {
+    // Where it is told to stop meanwhile, it never came to be.
+    if let Some(parts) = stop.or(Box::pin(start(&args, &folder, &asker))).await? {
         let api = parts.api.clone();
         let tell = async {
             node::ready(&api, &asker.node).await;
@@ -66,7 +59,7 @@ pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
         };
         tokio::select! {
             biased;
-            stopped = until_signal() => stopped?,
+            () = stop.asked() => {}
             () = tell => {}
         }
         tracing::info!(pods = if args.remove { "end" } else { "go on" }, "stopping");

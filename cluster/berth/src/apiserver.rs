@@ -2,6 +2,7 @@
 //! `berth apiserver`: the Kubernetes API over a store.
 
 use crate::cli::ApiserverArgs;
+use crate::stop::Stop;
 use anyhow::{Context, anyhow};
 use berth_cluster_api::kinds::service::allocate::Ranges;
 use berth_cluster_apiserver::{
@@ -14,7 +15,6 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// How often certificates are looked at, whether they are to be renewed.
 const RENEW: Duration = Duration::from_hours(6);
@@ -87,9 +87,10 @@ pub(crate) struct Running {
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
     let pki = args.pki.clone().unwrap_or_else(|| beside(&args.store));
     let kubeconfig = args.kubeconfig.clone().unwrap_or_else(|| pki.join("kubeconfig"));
-    let running = start(Start {
+    let start = start(Start {
         kubeconfig,
         hosts: args.hosts,
         tokens: args.token_auth_file,
@@ -102,8 +103,8 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
         tolerations: args.stay.into(),
         controllers: args.controllers,
         ..Start::new(args.store.clone(), args.listen, pki)
-    })
-    .await?;
+    });
+    let Some(running) = stop.or(start).await? else { return Ok(()) };
     println!("API        {}", running.url);
     println!("kubeconfig {}", running.kubeconfig.display());
     println!("store      {}", args.store);
@@ -112,12 +113,7 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
     println!("  kubectl --kubeconfig {} api-resources", running.kubeconfig.display());
     println!();
     println!("Ctrl-C stops it.");
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    stop.asked().await;
     tracing::info!("stopping: running requests are answered");
     running.stop().await;
     tracing::info!("stopped");

@@ -4,6 +4,7 @@
 pub(crate) mod status;
 
 use crate::cli::{BalancerArgs, BalancerCommand, DataArgs, Namespace, Rings, Shortcut};
+use crate::stop::Stop;
 use anyhow::Context;
 use berth_balancer_service::choose::Available;
 use berth_balancer_service::observe::{Observer, Socket};
@@ -15,7 +16,6 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::{env, fs};
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
@@ -31,6 +31,7 @@ pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
              `berth balancer --help` has examples"
         );
     }
+    let stop = Stop::listen()?;
     let mut builder = builder(control.clone(), args.plane.workers, &args.plane.words())?;
     if let Some(path) = &args.config {
         builder = builder.source(Box::new(File::new(path.clone())));
@@ -52,7 +53,8 @@ pub(crate) async fn run(args: BalancerArgs) -> anyhow::Result<()> {
     println!("data plane {}", control.display());
     println!();
     println!("`berth balancer status` shows the table; Ctrl-C stops it.");
-    until_stopped(server, !args.plane.keep_data).await
+    until_stopped(server, &stop, !args.plane.keep_data).await;
+    Ok(())
 }
 
 /// Begins to set a balancer up whose data plane is this program.
@@ -108,22 +110,11 @@ pub(crate) fn print_addresses(server: &Server, tls: bool) {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, and stops; with `all` the data plane too.
-pub(crate) async fn until_stopped(server: Server, all: bool) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Waits until it is told to stop, and stops; with `all` the data plane too.
+pub(crate) async fn until_stopped(server: Server, stop: &Stop, all: bool) {
+    stop.asked().await;
     tracing::info!(data_plane = if all { "ends too" } else { "goes on" }, "stopping");
-    tokio::select! {
-        biased;
-        () = server.stop(all) => Ok(()),
-        _ = terminate.recv() => anyhow::bail!("stopped at once"),
-        _ = interrupt.recv() => anyhow::bail!("stopped at once"),
-    }
+    server.stop(all).await;
 }
 
 /// `berth balancer --check`: everything that is wrong, a line each.

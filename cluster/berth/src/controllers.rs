@@ -3,6 +3,7 @@
 
 use crate::cli::{ControllersArgs, Pool};
 use crate::network::{NODE_BITS, Network};
+use crate::stop::Stop;
 use anyhow::{Context, anyhow};
 use berth_cluster_client::election::{self, Election, Leading};
 use berth_cluster_client::{Api, Clock};
@@ -146,6 +147,7 @@ pub(crate) async fn run(args: ControllersArgs) -> anyhow::Result<()> {
             ));
         }
     }
+    let stop = Stop::listen()?;
     let api = Api::connect(&args.kubeconfig).await?;
     let election = election::Options::new(
         "kube-system",
@@ -161,7 +163,7 @@ pub(crate) async fn run(args: ControllersArgs) -> anyhow::Result<()> {
     println!("Ctrl-C stops it.");
     let leader =
         Leader::start(Chosen { names, settings }, Arc::new(move |_| api.clone()), election);
-    crate::scheduler::until_signal().await.context("cannot wait for signals")?;
+    stop.asked().await;
     leader.stop().await;
     Ok(())
 }

@@ -2,6 +2,7 @@
 //! The cluster's DNS: `berth dns --kubeconfig`, and that of `up`.
 
 use crate::cli::{DnsArgs, PodNames};
+use crate::stop::Stop;
 use anyhow::{Context, anyhow};
 use berth_cluster_client::Api;
 use berth_cluster_edge_dns::{
@@ -72,6 +73,7 @@ pub(crate) fn own_upstreams() -> Vec<SocketAddr> {
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: DnsArgs) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
     let given = !args.upstream.is_empty();
     let upstreams = if given { args.upstream } else { upstreams(Path::new(RESOLV_CONF))? };
     let api = Api::connect(&args.kubeconfig).await?;
@@ -104,16 +106,16 @@ pub(crate) async fn run(args: DnsArgs) -> anyhow::Result<()> {
         "others     {}",
         if upstreams.is_empty() { "nobody".into() } else { upstreams.join(", ") }
     );
-    let (stop, stopping) = watch::channel(false);
+    let (end, ending) = watch::channel(false);
     if let Some(listener) = listener {
         println!("metrics    http://{}/metrics", listener.local_addr()?);
         let machine = Machine { live: Arc::clone(&dns.live), stats: Arc::clone(&dns.stats) };
-        tokio::spawn(pages::serve(machine, listener, stopping));
+        tokio::spawn(pages::serve(machine, listener, ending));
     }
     println!();
     println!("Ctrl-C stops it.");
-    crate::scheduler::until_signal().await?;
-    stop.send_replace(true);
+    stop.asked().await;
+    end.send_replace(true);
     drop(dns);
     Ok(())
 }

@@ -20,6 +20,7 @@ mod schedule;
 mod scheduler;
 mod server;
 mod status;
+mod stop;
 mod token;
 mod up;
 

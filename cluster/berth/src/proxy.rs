@@ -3,11 +3,13 @@
 
 use crate::balancer;
 use crate::cli::ProxyArgs;
+use crate::stop::Stop;
 use berth_balancer_kubernetes::{Kubernetes, Settings};
 use berth_cluster_client::Api;
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: ProxyArgs) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
     let api = Api::connect(&args.kubeconfig).await?;
     let node = args.node_name.clone().unwrap_or_else(crate::node::host_name);
     let settings = Settings {
@@ -34,5 +36,6 @@ pub(crate) async fn run(args: ProxyArgs) -> anyhow::Result<()> {
     println!("data plane {}", control.display());
     println!();
     println!("`berth balancer status` shows the table; Ctrl-C stops it.");
-    balancer::until_stopped(server, !args.plane.keep_data).await
+    balancer::until_stopped(server, &stop, !args.plane.keep_data).await;
+    Ok(())
 }

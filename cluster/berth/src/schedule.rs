@@ -2,18 +2,19 @@
 //! `berth scheduler --standalone`: the scheduling service alone.
 
 use crate::cli::{Budgets, SchedulerArgs};
+use crate::stop::Stop;
 use anyhow::{Context, anyhow};
 use berth_scheduler_objects::config::configuration;
 use berth_scheduler_service::{Builder, Server, StartError, TlsFiles};
 use std::fs;
 use std::path::Path;
-use tokio::signal::unix::{SignalKind, signal};
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     if !args.standalone {
         return crate::scheduler::run(args).await;
     }
+    let stop = Stop::listen()?;
     let mut builder = Server::builder()
         .listen(args.listen)
         .seed(args.seed)
@@ -32,9 +33,10 @@ pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         builder = builder.tls(TlsFiles { certificate, key, client_ca: args.client_ca.clone() });
     }
     let tls = args.tls_cert.is_some();
-    let server = start(builder).await?;
+    let Some(server) = stop.or(start(builder)).await? else { return Ok(()) };
     print_addresses(&server, tls);
-    until_stopped(server).await
+    until_stopped(server, &stop).await;
+    Ok(())
 }
 
 /// Takes profiles and backoffs from a KubeSchedulerConfiguration.
@@ -79,22 +81,10 @@ pub(crate) fn print_addresses(server: &Server, tls: bool) {
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, then stops in good order. A second one ends at once.
-pub(crate) async fn until_stopped(server: Server) -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
-    tokio::select! {
-        biased;
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+/// Waits until it is told to stop, and stops in good order.
+pub(crate) async fn until_stopped(server: Server, stop: &Stop) {
+    stop.asked().await;
     tracing::info!("stopping: what was taken up is answered");
-    tokio::select! {
-        biased;
-        () = server.stop() => {}
-        _ = terminate.recv() => anyhow::bail!("stopped at once; what was acknowledged is safe"),
-        _ = interrupt.recv() => anyhow::bail!("stopped at once; what was acknowledged is safe"),
-    }
+    server.stop().await;
     tracing::info!("stopped");
-    Ok(())
 }

@@ -2,6 +2,7 @@
 //! `berth scheduler --kubeconfig`: the scheduler of a Kubernetes cluster, this one or another.
 
 use crate::cli::{Budgets, ClusterSchedulerArgs, SchedulerArgs};
+use crate::stop::Stop;
 use anyhow::{Context, anyhow};
 use berth_cluster_client::{Api, election};
 use berth_proto_serve::pages::{self, PLAIN, Page, Pages, page};
@@ -12,11 +13,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
     let read = read(args.config.as_deref())?;
     let kubeconfig = args.cluster.kubeconfig.clone();
     let of_file = || read.client_connection.kubeconfig.as_ref().map(Into::into);
@@ -36,34 +37,20 @@ pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
     };
     let replica = Replica::start(api, options, election);
     println!("schedules  the cluster of {}", kubeconfig.display());
-    let (stop, stopping) = watch::channel(false);
+    let (end, ending) = watch::channel(false);
     if let Some(listener) = listener {
         println!("metrics    http://{}/metrics", listener.local_addr()?);
         let machine =
             Machine { stats: Arc::clone(replica.stats()), health: replica.health(), lease };
-        tokio::spawn(pages::serve(machine, listener, stopping));
+        tokio::spawn(pages::serve(machine, listener, ending));
     }
     println!();
     println!("Ctrl-C stops it.");
-    until_signal().await?;
+    stop.asked().await;
     tracing::info!("stopping: bindings that are under way are waited for");
-    tokio::select! {
-        () = replica.stop() => {}
-        _ = until_signal() => {}
-    }
-    stop.send_replace(true);
+    replica.stop().await;
+    end.send_replace(true);
     tracing::info!("stopped");
-    Ok(())
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-pub(crate) async fn until_signal() -> anyhow::Result<()> {
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
     Ok(())
 }
 

@@ -9,7 +9,8 @@ use crate::controllers;
 use crate::network::Network;
 use crate::node::place::{host_name, own_address};
 use crate::record::Record;
-use crate::scheduler::{identity, until_signal};
+use crate::scheduler::identity;
+use crate::stop::Stop;
 use crate::token;
 use crate::up::tell;
 use anyhow::Context;
@@ -28,6 +29,7 @@ const TOKEN: Duration = Duration::from_hours(24);
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: ServerArgs) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
     let network = Network::new(args.cluster_cidr, args.service_cluster_ip_range)
         .context("--cluster-cidr and --service-cluster-ip-range")?;
     let mut settings =
@@ -35,7 +37,8 @@ pub(crate) async fn run(args: ServerArgs) -> anyhow::Result<()> {
     settings.signing_seconds = controllers::seconds(args.cluster_signing_duration);
     let start = start(&args, &network)?;
     let store = start.store.clone();
-    let api = apiserver::start(start).await.context("the control plane did not start")?;
+    let begun = async { apiserver::start(start).await.context("the control plane did not start") };
+    let Some(api) = stop.or(begun).await? else { return Ok(()) };
     let server = api.server.clone();
     let masters = User::authenticated("system:admin", "", vec![MASTERS.to_owned()]);
     let admin = Api::within(server, Caller(masters));
@@ -47,7 +50,7 @@ pub(crate) async fn run(args: ServerArgs) -> anyhow::Result<()> {
     let told = tokio::spawn(tell(admin.clone(), network));
     let record = Record::write("server", &api, None);
     say(&args, &api, &network, &store, &admin).await?;
-    until_signal().await?;
+    stop.asked().await;
     tracing::info!("stopping: running requests are answered");
     told.abort();
     drop(record);

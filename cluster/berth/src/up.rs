@@ -10,6 +10,7 @@ use crate::network::Network;
 use crate::node::{self, Contained, Node, Place};
 use crate::record::Record;
 use crate::schedule::{print_addresses, start, until_stopped};
+use crate::stop::Stop;
 use anyhow::Context;
 use berth_balancer_kubernetes::Kubernetes;
 use berth_balancer_service::source::file::File;
@@ -28,6 +29,7 @@ const AGAIN: Duration = Duration::from_millis(500);
 
 /// Runs until it is told to stop.
 pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
     let begun = Instant::now();
     // What is wrong with flags is told before anything is started.
     let network = Network::default();
@@ -82,7 +84,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let place = start.as_ref().map(|start| &start.place);
     say(&args, &api, &server, &balancer, (place, &control), contained.is_some());
     let node = start.map(|start| Node::start(start, cluster));
-    let stopped = until_stopped(server).await;
+    until_stopped(server, &stop).await;
     if let Some(node) = node {
         node.stop(args.node.keep).await;
     }
@@ -95,7 +97,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     }
     api.stop().await;
     tidy(&args, &control);
-    stopped
+    Ok(())
 }
 
 /// The scheduling service.

@@ -9,7 +9,9 @@ mod kubectl;
 
 use cluster::{PORTS, Up, within};
 use kubectl::Kubectl;
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -141,6 +143,32 @@ fn two_in_memory_on_free_ports_share_nothing_and_leave_nothing() {
     for kubeconfig in [a, b] {
         let keys = kubeconfig.parent().and_then(Path::parent).expect("its folder");
         assert!(!keys.exists(), "{}", keys.display());
+    }
+}
+
+/// Whoever is told that something runs may stop it at once.
+#[test]
+fn what_is_stopped_with_its_first_line_stops_in_good_order() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let pki = folder.path().join("pki").display().to_string();
+    let apiserver = ["apiserver", "--listen", "127.0.0.1:0", "--store", "memory", "--pki", &pki];
+    let scheduler = ["scheduler", "--standalone", "--listen", "127.0.0.1:0"];
+    for flags in [&apiserver[..], &scheduler] {
+        for _ in 0..5 {
+            let mut child = Command::new(env!("CARGO_BIN_EXE_berth"))
+                .args(flags)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("it starts");
+            let mut output = BufReader::new(child.stdout.take().expect("its output"));
+            let mut line = String::new();
+            output.read_line(&mut line).expect("a line");
+            kill_process(Pid::from_child(&child), Signal::TERM).expect("it runs");
+            let status = within(&mut child, PATIENCE);
+            assert!(status.is_some_and(|status| status.success()), "{flags:?}: {status:?}\n{line}");
+        }
     }
 }
 

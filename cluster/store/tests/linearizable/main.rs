@@ -188,11 +188,10 @@ async fn in_memory() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_a_disk_that_fails() {
-    let mut row = Row::new("histories on a disk that fails", 10, 1_000);
-    let mut lives = 0;
-    while let Some(seed) = row.next() {
+    let mut row = Row::new("lives on a disk that fails", 60, 6_000);
+    while let Some(seed) = row.next_open() {
         let (history, mut random) = (Arc::<History>::default(), Random(seed));
-        let mut disk = SimDisk::default();
+        let (mut disk, mut lives) = (SimDisk::default(), 0);
         while history.made() < CALLS {
             lives += 1;
             let opened =
@@ -206,8 +205,9 @@ async fn on_a_disk_that_fails() {
             disk = disk.after_power_loss(|| random.below(2) == 0);
         }
         history.judge();
+        // How many calls a life has depends on how busy the machine is.
+        row.add(lives);
     }
-    assert!(lives > 2 * 10, "only {lives} lives: the test tests too little");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
