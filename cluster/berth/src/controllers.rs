@@ -4,7 +4,7 @@
 use crate::cli::{ControllersArgs, Pool};
 use crate::network::{NODE_BITS, Network};
 use crate::stop::Stop;
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use berth_cluster_client::election::{self, Election, Leading};
 use berth_cluster_client::{Api, Clock};
 use berth_cluster_controllers::load_balancer::ranges;
