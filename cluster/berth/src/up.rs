@@ -37,11 +37,7 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     let place = place(&args)?;
     let engine = engine(&args)?;
     let server = start(scheduling(&args)).await?;
-    // `up` twice on one machine is two of everything; and the same one again finds what a crash left on the host.
-    let own = match args.balancer.port() {
-        0 => format!("up-{}", std::process::id()),
-        port => format!("up-at-{port}"),
-    };
+    let own = own_name(&args);
     let control = balancer::control_path(None).with_file_name(format!("{own}.sock"));
     let api = match apiserver::start(of_up(&args, &network, place.as_ref())?).await {
         Ok(api) => api,
@@ -98,6 +94,15 @@ pub(crate) async fn run(args: UpArgs) -> anyhow::Result<()> {
     api.stop().await;
     tidy(&args, &control);
     Ok(())
+}
+
+/// What is this one's own is called so: `up` twice on one machine is two of everything; and the same one again finds what a crash left
+/// on the host.
+fn own_name(args: &UpArgs) -> String {
+    match args.balancer.port() {
+        0 => format!("up-{}", std::process::id()),
+        port => format!("up-at-{port}"),
+    }
 }
 
 /// The scheduling service.
