@@ -49,7 +49,7 @@ pub(crate) async fn run(args: AgentArgs) -> anyhow::Result<()> {
     let folder = Folder::new(root);
     let asker = Asker { node: name, address };
     // Where it is told to stop meanwhile, it never came to be.
-    if let Some(parts) = stop.or(Box::pin(start(&args, &folder, &asker))).await? {
+    if let Some(parts) = stop.unless_asked(Box::pin(start(&args, &folder, &asker))).await? {
         let api = parts.api.clone();
         let tell = async {
             node::ready(&api, &asker.node).await;

@@ -104,7 +104,7 @@ pub(crate) async fn run(args: ApiserverArgs) -> anyhow::Result<()> {
         controllers: args.controllers,
         ..Start::new(args.store.clone(), args.listen, pki)
     });
-    let Some(running) = stop.or(start).await? else { return Ok(()) };
+    let Some(running) = stop.unless_asked(start).await? else { return Ok(()) };
     println!("API        {}", running.url);
     println!("kubeconfig {}", running.kubeconfig.display());
     println!("store      {}", args.store);

@@ -33,7 +33,7 @@ pub(crate) async fn run(args: SchedulerArgs) -> anyhow::Result<()> {
         builder = builder.tls(TlsFiles { certificate, key, client_ca: args.client_ca.clone() });
     }
     let tls = args.tls_cert.is_some();
-    let Some(server) = stop.or(start(builder)).await? else { return Ok(()) };
+    let Some(server) = stop.unless_asked(start(builder)).await? else { return Ok(()) };
     print_addresses(&server, tls);
     until_stopped(server, &stop).await;
     Ok(())

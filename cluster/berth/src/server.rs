@@ -38,7 +38,7 @@ pub(crate) async fn run(args: ServerArgs) -> anyhow::Result<()> {
     let start = start(&args, &network)?;
     let store = start.store.clone();
     let begun = async { apiserver::start(start).await.context("the control plane did not start") };
-    let Some(api) = stop.or(begun).await? else { return Ok(()) };
+    let Some(api) = stop.unless_asked(begun).await? else { return Ok(()) };
     let server = api.server.clone();
     let masters = User::authenticated("system:admin", "", vec![MASTERS.to_owned()]);
     let admin = Api::within(server, Caller(masters));

@@ -2,17 +2,13 @@
 //! Ctrl-C and SIGTERM.
 
 use anyhow::Context;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 /// The wish that this process stops, heard from the moment this is made: who says so while it still starts is not too early, and what
 /// was started by then is stopped in good order. Whoever says it a second time does not want to wait, and the process ends at once.
-#[derive(Clone)]
 pub(crate) struct Stop {
     asked: watch::Receiver<bool>,
-    waited_for: Arc<AtomicBool>,
 }
 
 impl Stop {
@@ -21,41 +17,33 @@ impl Stop {
         let terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
         let interrupt = signal(SignalKind::interrupt()).context("cannot wait for Ctrl-C")?;
         let (ask, asked) = watch::channel(false);
-        let stop = Self { asked, waited_for: Arc::default() };
-        tokio::spawn(heed(terminate, interrupt, ask, Arc::clone(&stop.waited_for)));
-        Ok(stop)
+        tokio::spawn(heed(terminate, interrupt, ask));
+        Ok(Self { asked })
     }
 
     /// Waits until somebody wants it.
     pub(crate) async fn asked(&self) {
-        self.waited_for.store(true, Ordering::Relaxed);
         // The other end goes away with the runtime only.
         let _ = self.asked.clone().wait_for(|asked| *asked).await;
     }
 
-    /// What a start comes to; nothing, if it is not to come to an end.
-    pub(crate) async fn or<T>(
+    /// What a start comes to; nothing where somebody wants it before, and then the start is dropped.
+    pub(crate) async fn unless_asked<T>(
         &self,
         start: impl Future<Output = anyhow::Result<T>>,
     ) -> anyhow::Result<Option<T>> {
-        let begun = tokio::select! {
+        tokio::select! {
             biased;
-            () = self.asked() => return Ok(None),
-            begun = start => begun?,
-        };
-        self.waited_for.store(false, Ordering::Relaxed);
-        Ok(Some(begun))
+            () = self.asked() => Ok(None),
+            begun = start => begun.map(Some),
+        }
     }
 }
 
-async fn heed(
-    mut terminate: Signal,
-    mut interrupt: Signal,
-    ask: watch::Sender<bool>,
-    waited_for: Arc<AtomicBool>,
-) {
+async fn heed(mut terminate: Signal, mut interrupt: Signal, ask: watch::Sender<bool>) {
     either(&mut terminate, &mut interrupt).await;
-    if !waited_for.load(Ordering::Relaxed) {
+    // Whoever waits has a receiver beside the first one.
+    if ask.receiver_count() < 2 {
         eprintln!("it stops as soon as it has started; to ask once more ends it at once");
     }
     ask.send_replace(true);
